@@ -1,0 +1,149 @@
+// Package guest is the seam of linnet: somewhere Linux containers can run.
+//
+// Everything above it (forward, build, compose) speaks only to Guest and must not learn
+// which implementation it holds; everything below it (native, lima) decides how a process
+// gets there. The package therefore imports nothing of ours. guesttest holds the contract
+// that every implementation passes.
+package guest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+)
+
+// Guest is somewhere Linux containers can run: this host, or a virtual machine.
+type Guest interface {
+	// Ready makes the guest usable and returns when it is. It is cheap when the guest
+	// already is, and safe to call from many processes at once.
+	Ready(ctx context.Context) error
+
+	// Run executes p over there and returns when it has ended. A process that ran and
+	// failed is an *ExitError; any other error means that it could not be run, or that
+	// its end is unknown. When ctx ends, the process is sent SIGTERM, then SIGKILL.
+	Run(ctx context.Context, p Process) error
+
+	// Path says where an absolute host path is seen over there, with symbolic links
+	// resolved, or fails with a *NotVisibleError. The path itself need not exist yet,
+	// its parent must.
+	Path(host string) (Visible, error)
+
+	// Stage makes a private directory in memory over there. It is gone when it is
+	// closed, or when the connection ends.
+	Stage(ctx context.Context) (Stage, error)
+
+	// Dial connects to a service over there.
+	Dial(ctx context.Context, s Service) (net.Conn, error)
+}
+
+// Replacer is the one optional interface of a Guest: where its far side is this very
+// process, a command after which nothing remains to be done can take the process over.
+type Replacer interface {
+	// Replace becomes p, as execve(2) does; it returns only when it could not. It
+	// ignores the streams and the terminal of p: those are the caller's own.
+	Replace(p Process) error
+}
+
+// Process is a command to run in a Guest.
+type Process struct {
+	// Argv is the program and its arguments. A program without a slash is looked up
+	// over there; "nerdctl" is the pinned one, already pointed at the engine.
+	Argv []string
+	// Env is a list of NAME=value that is added to the guest's own environment. Values
+	// arrive byte for byte and never show on an argv or in a log.
+	Env []string
+	// Dir is the working directory, a path over there; empty means the guest's own choice.
+	Dir string
+
+	Stdin  io.Reader
+	Stdout io.Writer
+	Stderr io.Writer
+
+	// TTY, when set, gives the process a terminal; Stdout then carries everything it
+	// writes, and Stderr nothing.
+	TTY *TTY
+	// Signals are delivered to the process as they arrive; nil means none.
+	Signals <-chan os.Signal
+	// Credentials answers the registry credential requests of this one command; nil
+	// means that the guest's own configuration answers.
+	Credentials func(ctx context.Context, registry string) (Credentials, error)
+}
+
+// TTY describes the terminal that a process is given.
+type TTY struct {
+	// Term is the value of TERM over there; empty means "xterm".
+	Term string
+	// Size is the size at the start, and Resize delivers every later one; nil means never.
+	Size   Size
+	Resize <-chan Size
+}
+
+// Size is a terminal's size in character cells.
+type Size struct{ Rows, Cols uint16 }
+
+// Credentials are what a registry asks for: a user with a password, or an identity token.
+type Credentials struct {
+	Username string
+	Secret   string
+}
+
+// Visible is a host path as the guest sees it.
+type Visible struct {
+	// Path is the path over there, absolute, with symbolic links resolved.
+	Path string
+	// ReadOnly says that the guest cannot write there, whatever the file's mode.
+	ReadOnly bool
+}
+
+// Stage is a private directory in memory in a Guest.
+type Stage interface {
+	// Put writes a file of that name with exactly that mode and returns its path over there.
+	Put(ctx context.Context, name string, mode fs.FileMode, r io.Reader) (string, error)
+	// Path returns where a file of that name is or would be over there.
+	Path(name string) string
+	// Get opens a file that is there now; an absent one is fs.ErrNotExist.
+	Get(ctx context.Context, name string) (io.ReadCloser, error)
+	// Close removes the directory and everything in it.
+	Close() error
+}
+
+// Service is a daemon of the engine that speaks on a socket over there.
+type Service string
+
+// The services of an engine.
+const (
+	Containerd Service = "containerd"
+	BuildKit   Service = "buildkit"
+)
+
+// ExitError says that a process ran and ended with something other than success.
+type ExitError struct {
+	// Code is the exit code as a shell would show it: 0 to 255, 128+N after signal N.
+	Code int
+}
+
+func (e *ExitError) Error() string { return fmt.Sprintf("exit status %d", e.Code) }
+
+// ExitCode returns the code that err carries when it is an *ExitError; ok says whether it is.
+func ExitCode(err error) (code int, ok bool) {
+	var exit *ExitError
+	if errors.As(err, &exit) {
+		return exit.Code, true
+	}
+	return 0, false
+}
+
+// NotVisibleError says that a host path cannot be seen from the guest.
+type NotVisibleError struct {
+	// Host is the path as it was asked for, Reason why the guest does not see it, and
+	// Hint the one thing that would change that (a settings key, say).
+	Host, Reason, Hint string
+}
+
+func (e *NotVisibleError) Error() string {
+	return fmt.Sprintf("%s is not visible to the engine: %s", e.Host, e.Reason)
+}
