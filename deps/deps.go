@@ -1,0 +1,158 @@
+// Package deps names every third-party program that linnet drives, in the one version that
+// it was tested with, and says which of them an installation really has.
+//
+// The data is components.yaml; deps/build makes the programs from it. This package reads only:
+// it starts no process and must stay cheap, because the client imports it for `linnet version`.
+package deps
+
+import (
+	"bytes"
+	_ "embed"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+)
+
+//go:embed components.yaml
+var componentsYAML []byte
+
+// Component is one third-party project, pinned: see the head of components.yaml for what
+// each field means.
+type Component struct {
+	Name     string    `yaml:"name" json:"name"`
+	Version  string    `yaml:"version" json:"version"`
+	Module   string    `yaml:"module" json:"module"`
+	Licence  string    `yaml:"licence" json:"licence"`
+	Hosts    []Host    `yaml:"hosts" json:"hosts"`
+	Cgo      bool      `yaml:"cgo" json:"cgo,omitempty"`
+	Tags     []string  `yaml:"tags" json:"tags,omitempty"`
+	Stamp    string    `yaml:"stamp" json:"stamp,omitempty"`
+	Needs    []Need    `yaml:"needs" json:"needs,omitempty"`
+	Programs []Program `yaml:"programs" json:"programs"`
+}
+
+// Host is a kind of host, by where it runs the engine.
+type Host string
+
+// The kinds of host.
+const (
+	Linux Host = "linux" // runs the engine itself
+	VM    Host = "vm"    // runs the engine in a virtual machine
+)
+
+// Need is something that must be on the machine that builds: a Command in PATH, or a Library
+// that pkg-config knows. Debian is the package that has it.
+type Need struct {
+	Command string `yaml:"command" json:"command,omitempty"`
+	Library string `yaml:"library" json:"library,omitempty"`
+	Debian  string `yaml:"debian" json:"debian"`
+}
+
+// Program is one executable of a component.
+type Program struct {
+	Package string   `yaml:"package" json:"package"` // below the component's module
+	To      string   `yaml:"to" json:"to"`           // slash-separated, below the prefix
+	Tags    []string `yaml:"tags" json:"tags,omitempty"`
+	OS      string   `yaml:"os" json:"os,omitempty"`
+}
+
+// Load returns the pinned components, in the order of components.yaml.
+func Load() ([]Component, error) {
+	all, err := Parse(componentsYAML)
+	if err != nil {
+		return nil, fmt.Errorf("reading components.yaml: %w", err)
+	}
+	return all, nil
+}
+
+// Parse reads components from the text of a components.yaml. It is strict: a field that it
+// does not know is an error, and every problem is reported at once.
+func Parse(text []byte) ([]Component, error) {
+	var file struct {
+		Components []Component `yaml:"components"`
+	}
+	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&file); err != nil {
+		return nil, err
+	}
+	if err := validate(file.Components); err != nil {
+		return nil, err
+	}
+	return file.Components, nil
+}
+
+// For reports whether a host of kind h needs the component.
+func (c Component) For(h Host) bool { return slices.Contains(c.Hosts, h) }
+
+// ImportPath is the import path of p, which is a program of c.
+func (c Component) ImportPath(p Program) string { return path.Join(c.Module, p.Package) }
+
+// File is where p goes for an architecture as Go names it (amd64, arm64), below the prefix.
+func (p Program) File(goarch string) string {
+	machine := goarch
+	switch goarch {
+	case "amd64":
+		machine = "x86_64"
+	case "arm64":
+		machine = "aarch64"
+	}
+	return strings.ReplaceAll(p.To, "{machine}", machine)
+}
+
+// places are the folders of a prefix that a program may go to.
+var places = []string{"bin/", "cni/", "share/"}
+
+func validate(all []Component) error {
+	if len(all) == 0 {
+		return errors.New("no components")
+	}
+	var problems []error
+	names, files := map[string]bool{}, map[string]bool{}
+	for i, c := range all {
+		bad := func(format string, args ...any) {
+			problems = append(problems, fmt.Errorf("component %d (%q): %w", i+1, c.Name, fmt.Errorf(format, args...)))
+		}
+		switch {
+		case c.Name == "" || strings.ContainsAny(c.Name, "/\\. "):
+			bad("name: %q is not the name of a folder", c.Name)
+		case names[c.Name]:
+			bad("name: stands twice")
+		}
+		names[c.Name] = true
+		if !strings.HasPrefix(c.Version, "v") {
+			bad("version: %q is not a module version", c.Version)
+		}
+		if c.Module == "" || c.Licence == "" {
+			bad("module and licence must not be empty")
+		}
+		if len(c.Hosts) == 0 || len(c.Programs) == 0 {
+			bad("hosts and programs must not be empty")
+		}
+		for _, h := range c.Hosts {
+			if h != Linux && h != VM {
+				bad("hosts: %q is neither %q nor %q", h, Linux, VM)
+			}
+		}
+		for _, n := range c.Needs {
+			if (n.Command == "") == (n.Library == "") || n.Debian == "" {
+				bad("needs: one of command and library, and debian, must be given")
+			}
+		}
+		for _, p := range c.Programs {
+			inPlace := slices.ContainsFunc(places, func(dir string) bool { return strings.HasPrefix(p.To, dir) })
+			switch {
+			case p.Package == "":
+				bad("programs: package must not be empty")
+			case !inPlace || path.Clean(p.To) != p.To:
+				bad("programs: to: %q is not a file in one of %s", p.To, strings.Join(places, ", "))
+			case files[p.To]:
+				bad("programs: to: %q stands twice", p.To)
+			}
+			files[p.To] = true
+		}
+	}
+	return errors.Join(problems...)
+}
