@@ -1,0 +1,66 @@
+// Package agent is what stands between a client and an engine: the agent's socket, its
+// protocol, and the specification that a client starts it with.
+//
+// It must not know how the engine's daemons are run (package engine does) nor what any
+// command means.
+package agent
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/linnet-dev/linnet/pkg/host"
+)
+
+// Version is the version of this build of linnet, client and agent alike. It is set by the
+// linker.
+var Version = "dev"
+
+// Spec is all that the agent has to know; the client writes it when it starts the agent.
+type Spec struct {
+	// Layout says where everything is.
+	Layout host.Layout `json:"layout"`
+	// Snapshotter is containerd's snapshotter for images and containers.
+	Snapshotter string `json:"snapshotter"`
+	// Subnet is the pool (an IPv4 CIDR) that the default bridge takes a /24 from.
+	Subnet string `json:"subnet"`
+	// StopTimeout is how long a container may take to end before it is killed.
+	StopTimeout time.Duration `json:"stopTimeout"`
+	// LogSize is the size in bytes at which a daemon's log is rotated; LogFiles is how many
+	// rotated ones are kept.
+	LogSize  int64 `json:"logSize"`
+	LogFiles int   `json:"logFiles"`
+	// LogLevel is debug, info, warn or error.
+	LogLevel string `json:"logLevel"`
+	// CacheBytes and CacheAge bound BuildKit's cache.
+	CacheBytes int64         `json:"cacheBytes"`
+	CacheAge   time.Duration `json:"cacheAge"`
+	// InsecureRegistries are host[:port] reached over plain HTTP or unverified TLS.
+	InsecureRegistries []string `json:"insecureRegistries,omitempty"`
+	// HostsDirs are the folders of registry host configurations.
+	HostsDirs []string `json:"hostsDirs,omitempty"`
+}
+
+// Write writes the specification, whole or not at all.
+func (s Spec) Write() error {
+	text, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return fmt.Errorf("writing the engine's specification: %w", err)
+	}
+	return host.WriteFile(s.Layout.Spec(), text, 0o600)
+}
+
+// ReadSpec reads a specification.
+func ReadSpec(path string) (Spec, error) {
+	var s Spec
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return s, fmt.Errorf("reading the engine's specification: %w", err)
+	}
+	if err := json.Unmarshal(text, &s); err != nil {
+		return s, fmt.Errorf("reading the engine's specification %s: %w", path, err)
+	}
+	return s, nil
+}

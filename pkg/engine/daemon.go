@@ -1,0 +1,329 @@
+//go:build linux
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
+
+	"github.com/linnet-dev/linnet/pkg/host"
+)
+
+// The daemons of an engine.
+const (
+	containerd = "containerd"
+	buildkitd  = "buildkitd"
+)
+
+// Bounds of the pause before a daemon that ended is started again: it doubles from the
+// first to the last, and starts over once the daemon has lived for steadyAfter.
+const (
+	firstPause  = 100 * time.Millisecond
+	lastPause   = 10 * time.Second
+	steadyAfter = 30 * time.Second
+)
+
+// daemon supervises one of the engine's processes: it starts it, or adopts the one that an
+// earlier agent started; starts it again when it ends; and knows whether it answers.
+type daemon struct {
+	name   string
+	argv   []string
+	env    []string
+	socket string
+	logs   string
+	log    logrus.FieldLogger
+
+	mu       sync.Mutex
+	state    string // starting, running, waiting, stopped
+	pid      int
+	started  time.Time
+	restarts int
+	adopted  bool
+	lastErr  error
+	changed  chan struct{} // closed and replaced at every change of state
+}
+
+func newDaemon(name string, argv, env []string, l host.Layout, log logrus.FieldLogger) *daemon {
+	return &daemon{
+		name: name, argv: argv, env: env,
+		socket: l.Socket(name), logs: l.Log(name),
+		log:   log.WithField("daemon", name),
+		state: "stopped", changed: make(chan struct{}),
+	}
+}
+
+func (d *daemon) set(change func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	change()
+	close(d.changed)
+	d.changed = make(chan struct{})
+}
+
+// run keeps the daemon running until ctx ends; the process itself is left as it is then.
+func (d *daemon) run(ctx context.Context) {
+	pause := firstPause
+	for ctx.Err() == nil {
+		begun := time.Now()
+		err := d.once(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(begun) > steadyAfter {
+			pause = firstPause
+		}
+		d.log.WithError(err).WithField("pause", pause).Warn("ended by itself; starting it again")
+		d.set(func() { d.state, d.pid, d.lastErr = "waiting", 0, err; d.restarts++; d.adopted = false })
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, lastPause)
+	}
+}
+
+// once starts or adopts the process and returns when it has ended.
+func (d *daemon) once(ctx context.Context) error {
+	if pid, ok := findProcess(d.argv); ok {
+		return d.watch(ctx, pid, true, nil)
+	}
+	// Nobody of ours listens there: what lies there is stale.
+	for _, stale := range []string{d.socket, d.socket + ".ttrpc"} {
+		if err := os.Remove(stale); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("removing a stale socket: %w", err)
+		}
+	}
+	p, err := host.Daemon{Argv: d.argv, Env: d.env, Dir: "/", Log: d.logs}.Start()
+	if err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- p.Wait() }()
+	return d.watch(ctx, p.PID, false, ended)
+}
+
+// watch follows a process from now to its end. A child of ours reports its end itself; of
+// an adopted one the kernel tells through a pidfd.
+func (d *daemon) watch(ctx context.Context, pid int, adopted bool, ended chan error) error {
+	if ended == nil {
+		fd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			return fmt.Errorf("adopting process %d: %w", pid, err)
+		}
+		ended = make(chan error, 1)
+		go func() {
+			defer unix.Close(fd)
+			for {
+				if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1); !errors.Is(err, unix.EINTR) {
+					ended <- errors.New("ended (it was adopted, so its exit status is unknown)")
+					return
+				}
+			}
+		}()
+	}
+	d.log.WithField("pid", pid).WithField("adopted", adopted).Info("watching")
+	d.set(func() { d.state, d.pid, d.started, d.adopted = "starting", pid, startTime(pid), adopted })
+	answers := make(chan struct{})
+	connecting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		if waitSocket(connecting, d.socket) == nil {
+			close(answers)
+		}
+	}()
+	for {
+		select {
+		case <-answers:
+			d.log.WithField("pid", pid).Info("answers")
+			d.set(func() { d.state = "running" })
+			answers = nil
+		case err := <-ended:
+			if err == nil {
+				err = errors.New("ended with exit status 0")
+			}
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// ready waits until the daemon answers.
+func (d *daemon) ready(ctx context.Context) error {
+	for {
+		d.mu.Lock()
+		state, changed, restarts, lastErr := d.state, d.changed, d.restarts, d.lastErr
+		d.mu.Unlock()
+		if state == "running" && connects(d.socket) {
+			return nil
+		}
+		if restarts >= 3 && state == "waiting" {
+			return &host.HintError{
+				Err:  fmt.Errorf("%s does not stay up: %w", d.name, lastErr),
+				Hint: "its last words: " + lastLine(d.logs) + " (" + d.logs + ")",
+			}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for %s: %w", d.name, ctx.Err())
+		case <-time.After(50 * time.Millisecond): // a daemon killed a moment ago still counts as running
+		}
+	}
+}
+
+// stop ends the process: SIGTERM, and SIGKILL after grace. run's context must have ended.
+func (d *daemon) stop(grace time.Duration) error {
+	pid, ok := findProcess(d.argv)
+	if ok {
+		if err := endProcess(pid, grace); err != nil {
+			return fmt.Errorf("stopping %s: %w", d.name, err)
+		}
+	}
+	for _, socket := range []string{d.socket, d.socket + ".ttrpc"} {
+		_ = os.Remove(socket)
+	}
+	d.set(func() { d.state, d.pid = "stopped", 0 })
+	return nil
+}
+
+// endProcess sends SIGTERM, waits, and sends SIGKILL if it must. A process that is gone
+// already is no error.
+func endProcess(pid int, grace time.Duration) error {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	for _, step := range []struct {
+		signal unix.Signal
+		wait   time.Duration
+	}{{unix.SIGTERM, grace}, {unix.SIGKILL, 10 * time.Second}} {
+		if err := unix.PidfdSendSignal(fd, step.signal, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+			return err
+		}
+		if pidfdWait(fd, step.wait) {
+			return nil
+		}
+	}
+	return fmt.Errorf("process %d does not end, not even by SIGKILL", pid)
+}
+
+func pidfdWait(fd int, wait time.Duration) bool {
+	deadline := time.Now().Add(wait)
+	for {
+		left := time.Until(deadline)
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(max(left.Milliseconds(), 0)))
+		if n > 0 {
+			return true
+		}
+		if !errors.Is(err, unix.EINTR) && left <= 0 {
+			return false
+		}
+	}
+}
+
+// findProcess finds the running process with exactly this command line. No pid file is
+// kept, so none can be stale or name somebody else's process.
+func findProcess(argv []string) (pid int, ok bool) {
+	want := strings.Join(argv, "\x00") + "\x00"
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0, false
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+		if err == nil && string(text) == want {
+			return pid, true
+		}
+	}
+	return 0, false
+}
+
+// startTime is when a process started, from the age of its /proc entry.
+func startTime(pid int) time.Time {
+	info, err := os.Stat(filepath.Join("/proc", strconv.Itoa(pid)))
+	if err != nil {
+		return time.Now()
+	}
+	return info.ModTime()
+}
+
+// waitSocket waits until somebody accepts connections on a socket.
+func waitSocket(ctx context.Context, path string) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !connects(path) {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+func connects(path string) bool {
+	c, err := net.DialTimeout("unix", path, time.Second)
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
+}
+
+// lastLine is the last line of a log that is not empty.
+func lastLine(path string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return lines[len(lines)-1]
+}
+
+// rotate keeps a log that a daemon appends to below size: its contents move to .1, .1 to
+// .2, and so on up to keep. The daemon keeps its open file, so the file is emptied rather
+// than renamed.
+func rotate(path string, size int64, keep int) error {
+	info, err := os.Stat(path)
+	if err != nil || info.Size() < size {
+		return nil //nolint:nilerr // no log yet: nothing to rotate
+	}
+	for i := keep - 1; i >= 1; i-- {
+		err := os.Rename(fmt.Sprintf("%s.%d", path, i), fmt.Sprintf("%s.%d", path, i+1))
+		if err != nil && !errors.Is(err, syscall.ENOENT) {
+			return fmt.Errorf("rotating %s: %w", path, err)
+		}
+	}
+	if keep >= 1 {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return fmt.Errorf("rotating %s: %w", path, err)
+		}
+		if err := host.WriteFile(path+".1", text, 0o600); err != nil {
+			return err
+		}
+	}
+	return os.Truncate(path, 0)
+}

@@ -1,0 +1,228 @@
+//go:build linux
+
+// Package engine runs the engine: it supervises containerd and buildkitd, keeps the
+// engine's networks apart from everybody else's, and takes all of it down again.
+//
+// It runs in the agent, never in the client: it may import heavy things, and must not know
+// what any linnet command means.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/linnet-dev/linnet/pkg/agent"
+	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
+)
+
+// Engine is a running engine. It serves agentpb.EngineServer.
+type Engine struct {
+	agentpb.UnimplementedEngineServer
+
+	spec    agent.Spec
+	log     logrus.FieldLogger
+	started time.Time
+	nets    networks
+	bridge  bridge
+	daemons []*daemon
+
+	cancel  context.CancelFunc // ends the supervision
+	wg      sync.WaitGroup
+	stopped chan struct{} // closed when Stop has ended everything
+	once    sync.Once
+}
+
+// New prepares the engine's folders and files and adopts or starts its daemons, without
+// waiting until they answer. env is the daemons' whole environment.
+func New(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldLogger) (*Engine, error) {
+	l := spec.Layout
+	for _, dir := range []string{l.ContainerdRoot(), l.ContainerdState(), l.ShimSockets(), l.BuildkitRoot(), l.NerdctlRoot(), l.NetConf(), l.Leases(), l.Stages()} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("making the engine's folders: %w", err)
+		}
+	}
+	if err := writeConfig(spec); err != nil {
+		return nil, err
+	}
+	e := &Engine{spec: spec, log: log, started: time.Now(), stopped: make(chan struct{})}
+	e.nets = networks{layout: l, log: log}
+	var err error
+	if e.bridge, err = e.nets.ensureDefault(spec.Subnet); err != nil {
+		return nil, err
+	}
+	ctx, e.cancel = context.WithCancel(ctx)
+	if err := e.nets.watch(ctx); err != nil {
+		return nil, err
+	}
+	if err := e.nets.adopt(); err != nil {
+		return nil, err
+	}
+	e.daemons = []*daemon{
+		newDaemon(containerd, []string{l.Bin(containerd), "--config", l.Config("containerd.toml")}, env, l, log),
+		newDaemon(buildkitd, []string{l.Bin(buildkitd), "--config", l.Config("buildkitd.toml")}, env, l, log),
+	}
+	e.wg.Go(func() { e.daemons[0].run(ctx) })
+	e.wg.Go(func() {
+		// buildkitd asks containerd for its snapshotters once, at its start.
+		if waitSocket(ctx, l.Socket(containerd)) == nil {
+			e.daemons[1].run(ctx)
+		}
+	})
+	e.wg.Go(func() { e.keepHouse(ctx) })
+	return e, nil
+}
+
+// keepHouse rotates logs and sweeps what dead clients left, until ctx ends.
+func (e *Engine) keepHouse(ctx context.Context) {
+	tick := time.NewTicker(30 * time.Second)
+	defer tick.Stop()
+	for {
+		for _, name := range []string{containerd, buildkitd, "agent"} {
+			if err := rotate(e.spec.Layout.Log(name), e.spec.LogSize, e.spec.LogFiles); err != nil {
+				e.log.WithError(err).Warn("rotating logs")
+			}
+		}
+		if err := sweepStages(e.spec.Layout.Stages()); err != nil {
+			e.log.WithError(err).Warn("sweeping staged folders")
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// Detach ends the supervision and leaves the daemons running, for the next agent to adopt.
+func (e *Engine) Detach() {
+	e.cancel()
+	e.wg.Wait()
+}
+
+// Stopped is closed when a client has stopped the engine.
+func (e *Engine) Stopped() <-chan struct{} { return e.stopped }
+
+// Info answers at once, in every state.
+func (e *Engine) Info(context.Context, *agentpb.InfoRequest) (*agentpb.InfoReply, error) {
+	reply := &agentpb.InfoReply{
+		Version: agent.Version, Pid: int64(os.Getpid()), StartedUnixNano: e.started.UnixNano(),
+		Bridge: e.bridge.Bridge, Subnet: e.bridge.Subnet,
+	}
+	for _, d := range e.daemons {
+		d.mu.Lock()
+		info := &agentpb.Daemon{
+			Name: d.name, State: d.state, Pid: int64(d.pid), Socket: d.socket,
+			Restarts: int32(d.restarts), Adopted: d.adopted, //nolint:gosec // a count of restarts
+		}
+		if !d.started.IsZero() {
+			info.StartedUnixNano = d.started.UnixNano()
+		}
+		if d.lastErr != nil {
+			info.LastError = d.lastErr.Error()
+		}
+		d.mu.Unlock()
+		reply.Daemons = append(reply.Daemons, info)
+	}
+	return reply, nil
+}
+
+// Ready tells of each daemon that it waits for.
+func (e *Engine) Ready(_ *agentpb.ReadyRequest, stream agentpb.Engine_ReadyServer) error {
+	for _, d := range e.daemons {
+		if connects(d.socket) {
+			continue
+		}
+		if err := stream.Send(&agentpb.Event{Kind: agentpb.Event_KIND_STEP, Text: "starting " + d.name}); err != nil {
+			return err
+		}
+		if err := d.ready(stream.Context()); err != nil {
+			return agent.ToStatus(err)
+		}
+		if err := stream.Send(&agentpb.Event{Kind: agentpb.Event_KIND_DONE, Text: "starting " + d.name}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Stop ends containers, then daemons. It goes on when the client that asked goes away: a
+// half-stopped engine serves nobody.
+func (e *Engine) Stop(req *agentpb.StopRequest, stream agentpb.Engine_StopServer) error {
+	var err error
+	ran := false
+	e.once.Do(func() {
+		ran = true
+		timeout := time.Duration(req.GetTimeoutNano())
+		if timeout <= 0 {
+			timeout = e.spec.StopTimeout
+		}
+		err = e.stop(context.WithoutCancel(stream.Context()), timeout, func(kind agentpb.Event_Kind, text string) {
+			_ = stream.Send(&agentpb.Event{Kind: kind, Text: text}) // the client may be gone
+		})
+		close(e.stopped)
+	})
+	if !ran {
+		<-e.stopped
+	}
+	return agent.ToStatus(err)
+}
+
+func (e *Engine) stop(ctx context.Context, timeout time.Duration, tell func(agentpb.Event_Kind, string)) error {
+	var errs []error
+	step := func(text string, do func() error) {
+		tell(agentpb.Event_KIND_STEP, text)
+		if err := do(); err != nil {
+			e.log.WithError(err).Error(text)
+			errs = append(errs, err)
+			return
+		}
+		tell(agentpb.Event_KIND_DONE, text)
+	}
+	e.Detach()
+	containerdDaemon, buildkitDaemon := e.daemons[0], e.daemons[1]
+	step("stopping buildkitd", func() error { return buildkitDaemon.stop(20 * time.Second) })
+	step("stopping containers", func() error {
+		var mu sync.Mutex
+		return e.drain(ctx, timeout, func(text string) {
+			mu.Lock()
+			defer mu.Unlock()
+			tell(agentpb.Event_KIND_NOTE, text)
+		})
+	})
+	step("stopping containerd", func() error { return containerdDaemon.stop(20 * time.Second) })
+	step("ending what is left", func() error { return endLeftovers(e.spec.Layout) })
+	return errors.Join(errs...)
+}
+
+// drain replaces containerd by one without the restart monitor, which would start again
+// what is being stopped, and stops all containers.
+func (e *Engine) drain(ctx context.Context, timeout time.Duration, note func(string)) error {
+	l := e.spec.Layout
+	c := e.daemons[0]
+	if err := c.stop(20 * time.Second); err != nil {
+		return err
+	}
+	quiet := newDaemon(containerd, []string{l.Bin(containerd), "--config", l.Config("containerd-drain.toml")}, c.env, l, e.log)
+	running, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { quiet.run(running) })
+	defer func() {
+		cancel()
+		wg.Wait()
+		if err := quiet.stop(20 * time.Second); err != nil {
+			e.log.WithError(err).Error("stopping the draining containerd")
+		}
+	}()
+	waiting, done := context.WithTimeout(ctx, time.Minute)
+	defer done()
+	if err := quiet.ready(waiting); err != nil {
+		return err
+	}
+	return drain(ctx, l.Socket(containerd), timeout, note)
+}

@@ -1,0 +1,206 @@
+//go:build linux
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+
+	"github.com/linnet-dev/linnet/pkg/agent"
+	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
+	"github.com/linnet-dev/linnet/pkg/host"
+)
+
+// ReadyFD is the descriptor on which an agent started by a client says "ok" once it
+// listens, or why it could not.
+const ReadyFD = 3
+
+const usage = "usage: linnet-agent serve --spec FILE | linnet-agent clean --spec FILE | linnet-agent version"
+
+// Main is linnet-agent: `serve` runs an engine until it is stopped, `clean` removes all that
+// one keeps, `version` prints the version. It returns an exit code.
+func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) == 1 && (args[0] == "version" || args[0] == "--version") {
+		fmt.Fprintln(stdout, agent.Version)
+		return 0
+	}
+	flags := flag.NewFlagSet("linnet-agent", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	spec := flags.String("spec", "", "the `file` that says what to run")
+	if len(args) == 0 || flags.Parse(args[1:]) != nil || *spec == "" {
+		fmt.Fprintln(stderr, usage)
+		return 2
+	}
+	switch args[0] {
+	case "serve":
+		return serveMain(ctx, *spec, stderr)
+	case "clean":
+		return cleanMain(*spec, stderr)
+	}
+	fmt.Fprintln(stderr, usage)
+	return 2
+}
+
+func cleanMain(specFile string, stderr io.Writer) int {
+	spec, err := agent.ReadSpec(specFile)
+	if err == nil {
+		err = clean(spec, newLogger("warn"))
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "linnet-agent:", err)
+		return 1
+	}
+	return 0
+}
+
+func serveMain(ctx context.Context, specFile string, stderr io.Writer) int {
+	ready := os.NewFile(ReadyFD, "ready")
+	if err := serve(ctx, specFile, func() { answer(ready, "ok") }); err != nil {
+		text := err.Error()
+		var hint *host.HintError
+		if errors.As(err, &hint) {
+			text += "\nhint: " + hint.Hint
+		}
+		answer(ready, text)
+		fmt.Fprintln(stderr, "linnet-agent:", text)
+		return 1
+	}
+	return 0
+}
+
+func answer(ready *os.File, text string) {
+	if ready != nil {
+		_, _ = io.WriteString(ready, text) // the client may be gone, or there never was one
+		ready.Close()
+	}
+}
+
+func serve(ctx context.Context, specFile string, listening func()) error {
+	spec, err := agent.ReadSpec(specFile)
+	if err != nil {
+		return err
+	}
+	log := newLogger(spec.LogLevel)
+	lock, err := host.TryLock(spec.Layout.AgentLock())
+	if err != nil {
+		return fmt.Errorf("starting the agent: %w", err)
+	}
+	defer lock.Close()
+	log.WithField("version", agent.Version).WithField("pid", os.Getpid()).Info("agent starts")
+	leaveSession(spec.Layout, log)
+	raiseFileLimit(log)
+
+	listener, err := listen(spec.Layout.Socket("agent"))
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	e, err := New(ctx, spec, daemonEnv(os.Environ(), spec.Layout), log)
+	if err != nil {
+		return err
+	}
+	server := grpc.NewServer()
+	agentpb.RegisterEngineServer(server, e)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	listening()
+	select {
+	case <-e.Stopped():
+		server.GracefulStop()
+		log.Info("agent ends: the engine was stopped")
+		return nil
+	case <-ctx.Done():
+		e.Detach()
+		server.Stop()
+		log.Info("agent ends; the engine runs on until the next agent adopts it")
+		return nil
+	case err := <-served:
+		e.Detach()
+		return fmt.Errorf("serving: %w", err)
+	}
+}
+
+// listen makes the agent's socket, readable by its owner alone. The lock is held: what lies
+// there is stale.
+func listen(path string) (net.Listener, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("removing a stale socket: %w", err)
+	}
+	old := unix.Umask(0o177)
+	defer unix.Umask(old)
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("listening on %s: %w", path, err)
+	}
+	return listener, nil
+}
+
+func newLogger(level string) *logrus.Logger {
+	log := logrus.New()
+	log.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, DisableColors: true})
+	if l, err := logrus.ParseLevel(level); err == nil {
+		log.SetLevel(l)
+	}
+	return log
+}
+
+// daemonEnv is the environment of the daemons: what they need and nothing of the user's
+// own, whose values are nobody else's business. Our programs come first on PATH; the
+// folders of iptables and modprobe are always on it.
+func daemonEnv(environ []string, l host.Layout) []string {
+	path := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	var env []string
+	for _, pair := range environ {
+		name, value, _ := strings.Cut(pair, "=")
+		switch strings.ToUpper(name) {
+		case "PATH":
+			path = value + ":/usr/sbin:/sbin"
+		case "HOME", "LANG", "TZ", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR":
+			env = append(env, pair)
+		}
+	}
+	return append(env, "PATH="+filepath.Dir(l.Bin(""))+":"+path)
+}
+
+// leaveSession moves this process, and so everything it starts, out of the control group of
+// the login session that it was started from: logind may kill what is left in there.
+func leaveSession(l host.Layout, log logrus.FieldLogger) {
+	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd"} {
+		if _, err := os.Stat(filepath.Join(root, "cgroup.procs")); err != nil {
+			continue
+		}
+		group := filepath.Join(root, "linnet-"+l.ID())
+		err := os.Mkdir(group, 0o755)
+		if err == nil || errors.Is(err, os.ErrExist) {
+			err = os.WriteFile(filepath.Join(group, "cgroup.procs"), []byte("0"), 0o644)
+		}
+		if err != nil {
+			log.WithError(err).Warn("staying in the session's control group")
+		}
+	}
+}
+
+// raiseFileLimit lets the daemons open as many files as a service manager would.
+func raiseFileLimit(log logrus.FieldLogger) {
+	const most = 1 << 20
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur >= most {
+		return
+	}
+	limit.Cur, limit.Max = most, max(limit.Max, most)
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		log.WithError(err).Debug("raising the limit of open files")
+	}
+}

@@ -1,0 +1,295 @@
+//go:build linux
+
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/fsnotify/fsnotify"
+	"github.com/sirupsen/logrus"
+
+	"github.com/linnet-dev/linnet/config"
+	"github.com/linnet-dev/linnet/pkg/host"
+)
+
+// networks keeps the engine's CNI networks apart from those of a nerdctl beside us, which
+// would give a network of the same name the same interface and the same leases.
+type networks struct {
+	layout host.Layout
+	log    logrus.FieldLogger
+}
+
+// ensureDefault makes the default network once and keeps it: its addresses stay the same
+// from start to start. A torn file is made anew.
+func (n networks) ensureDefault(pool string) (bridge, error) {
+	path := filepath.Join(n.layout.NetConf(), "nerdctl-bridge.conflist")
+	if b, ok := n.readDefault(path); ok {
+		return b, nil
+	}
+	prefix, err := netip.ParsePrefix(pool)
+	if err != nil {
+		return bridge{}, fmt.Errorf("engine.subnet: %w", err)
+	}
+	used, err := usedSubnets()
+	if err != nil {
+		return bridge{}, err
+	}
+	subnet, ok := freeSubnet(prefix, homeNumber(n.layout), used)
+	if !ok {
+		return bridge{}, &host.HintError{
+			Err:  fmt.Errorf("engine.subnet: every /24 of %s is in use on this host", pool),
+			Hint: "set engine.subnet in linnet.yaml to a range that is free",
+		}
+	}
+	b := newBridge(n.layout, subnet)
+	text, err := render("bridge.conflist", config.BridgeConflist, b)
+	if err != nil {
+		return bridge{}, err
+	}
+	return b, host.WriteFile(path, text, 0o644)
+}
+
+func (n networks) readDefault(path string) (bridge, bool) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return bridge{}, false
+	}
+	var conf conflist
+	if err := json.Unmarshal(text, &conf); err != nil || conf.bridge() == "" {
+		n.log.WithField("file", path).Warn("the default network's file is torn: making it anew")
+		return bridge{}, false
+	}
+	subnets := conf.subnets()
+	if len(subnets) == 0 {
+		return bridge{}, false
+	}
+	b := newBridge(n.layout, subnets[0])
+	b.Bridge = conf.bridge()
+	return b, true
+}
+
+// adopt gives every network that nerdctl made an interface and leases of our own. It must
+// come before the network's first container, which the conflist's lock and the order of
+// nerdctl's own steps (network first, container hooks later) allow for.
+func (n networks) adopt() error {
+	lock, err := host.Lock(context.Background(), filepath.Join(n.layout.NetConf(), ".nerdctl.lock"))
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	files, err := filepath.Glob(filepath.Join(n.layout.NetConf(), "*.conflist"))
+	if err != nil {
+		return err
+	}
+	nested, err := filepath.Glob(filepath.Join(n.layout.NetConf(), "*", "*.conflist"))
+	if err != nil {
+		return err
+	}
+	for _, file := range append(files, nested...) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // removed meanwhile
+		}
+		ours, changed, err := ownNetwork(text, n.layout)
+		if err != nil {
+			n.log.WithError(err).WithField("file", file).Warn("leaving a network as it is")
+			continue
+		}
+		if !changed {
+			continue
+		}
+		if err := host.WriteFile(file, ours, 0o644); err != nil {
+			return err
+		}
+		n.log.WithField("file", file).Info("gave a network its own interface and leases")
+	}
+	return nil
+}
+
+// watch adopts networks as they are made, until ctx ends.
+func (n networks) watch(ctx context.Context) error {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return fmt.Errorf("watching networks: %w", err)
+	}
+	if err := w.Add(n.layout.NetConf()); err != nil {
+		w.Close()
+		return fmt.Errorf("watching networks: %w", err)
+	}
+	nested, _ := filepath.Glob(filepath.Join(n.layout.NetConf(), "*/"))
+	for _, dir := range nested {
+		_ = w.Add(dir) // a file, or gone
+	}
+	go func() {
+		defer w.Close()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case event, ok := <-w.Events:
+				if !ok {
+					return
+				}
+				if event.Has(fsnotify.Create) {
+					_ = w.Add(event.Name) // a namespace's folder; a file is refused or harmless
+				}
+				if strings.HasSuffix(event.Name, ".conflist") || event.Has(fsnotify.Create) {
+					if err := n.adopt(); err != nil {
+						n.log.WithError(err).Warn("adopting networks")
+					}
+				}
+			case err, ok := <-w.Errors:
+				if !ok {
+					return
+				}
+				n.log.WithError(err).Warn("watching networks")
+			}
+		}
+	}()
+	return nil
+}
+
+// interfaces names the bridges of all our networks.
+func (n networks) interfaces() []string {
+	var names []string
+	for _, pattern := range []string{"*.conflist", "*/*.conflist"} {
+		files, _ := filepath.Glob(filepath.Join(n.layout.NetConf(), pattern))
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				continue
+			}
+			var conf conflist
+			if json.Unmarshal(text, &conf) == nil && conf.bridge() != "" {
+				names = append(names, conf.bridge())
+			}
+		}
+	}
+	return names
+}
+
+// ownNetwork rewrites the configuration of a bridge network: interface ln-<hash of home and
+// name> instead of nerdctl's br-<hash of name>, and host-local's leases under our home.
+// Everything else stays, fields that we do not know included.
+func ownNetwork(text []byte, l host.Layout) (out []byte, changed bool, err error) {
+	var conf map[string]any
+	if err := json.Unmarshal(text, &conf); err != nil {
+		return nil, false, err
+	}
+	name, _ := conf["name"].(string)
+	plugins, _ := conf["plugins"].([]any)
+	for _, p := range plugins {
+		plugin, _ := p.(map[string]any)
+		if plugin == nil {
+			continue
+		}
+		if iface, _ := plugin["bridge"].(string); plugin["type"] == "bridge" && strings.HasPrefix(iface, "br-") {
+			sum := sha256.Sum256([]byte(l.Home + "\x00" + name))
+			plugin["bridge"] = "ln-" + hex.EncodeToString(sum[:6])
+			changed = true
+		}
+		if ipam, _ := plugin["ipam"].(map[string]any); ipam != nil && ipam["type"] == "host-local" && ipam["dataDir"] == nil {
+			ipam["dataDir"] = l.Leases()
+			changed = true
+		}
+	}
+	if !changed {
+		return text, false, nil
+	}
+	out, err = json.MarshalIndent(conf, "", "  ")
+	return out, true, err
+}
+
+// conflist is what we read of a CNI network configuration list.
+type conflist struct {
+	Plugins []struct {
+		Type   string `json:"type"`
+		Bridge string `json:"bridge"`
+		IPAM   struct {
+			Ranges [][]struct {
+				Subnet string `json:"subnet"`
+			} `json:"ranges"`
+		} `json:"ipam"`
+	} `json:"plugins"`
+}
+
+func (c conflist) bridge() string {
+	if len(c.Plugins) == 0 || c.Plugins[0].Type != "bridge" {
+		return ""
+	}
+	return c.Plugins[0].Bridge
+}
+
+func (c conflist) subnets() []netip.Prefix {
+	var out []netip.Prefix
+	for _, p := range c.Plugins {
+		for _, set := range p.IPAM.Ranges {
+			for _, r := range set {
+				if prefix, err := netip.ParsePrefix(r.Subnet); err == nil {
+					out = append(out, prefix)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// freeSubnet picks a /24 of pool that overlaps none of used. It looks from the start-th on,
+// so that the engines of several homes on one host hardly ever meet, even while stopped.
+func freeSubnet(pool netip.Prefix, start int, used []netip.Prefix) (netip.Prefix, bool) {
+	pool = pool.Masked()
+	if !pool.Addr().Is4() || pool.Bits() > 24 {
+		return netip.Prefix{}, false
+	}
+	count := 1 << (24 - pool.Bits())
+	base := pool.Addr().As4()
+	for i := range count {
+		k := (start + i) % count
+		a := base
+		a[2] += byte(k)
+		a[1] += byte(k >> 8)
+		a[0] += byte(k >> 16)
+		candidate := netip.PrefixFrom(netip.AddrFrom4(a), 24)
+		free := true
+		for _, u := range used {
+			if u.Overlaps(candidate) {
+				free = false
+				break
+			}
+		}
+		if free {
+			return candidate, true
+		}
+	}
+	return netip.Prefix{}, false
+}
+
+// usedSubnets lists the subnets of this host's interfaces.
+func usedSubnets() ([]netip.Prefix, error) {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("listing this host's addresses: %w", err)
+	}
+	var used []netip.Prefix
+	for _, a := range addrs {
+		if prefix, err := netip.ParsePrefix(a.String()); err == nil {
+			used = append(used, prefix.Masked())
+		}
+	}
+	return used, nil
+}
+
+// homeNumber spreads homes over the pool; the same home always gets the same number.
+func homeNumber(l host.Layout) int {
+	sum := sha256.Sum256([]byte(l.Home))
+	return int(sum[0])
+}

@@ -1,0 +1,131 @@
+//go:build linux
+
+package engine
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"text/template"
+
+	"github.com/linnet-dev/linnet/config"
+	"github.com/linnet-dev/linnet/pkg/agent"
+	"github.com/linnet-dev/linnet/pkg/host"
+)
+
+// fields is what the templates of package config may use.
+type fields struct {
+	ContainerdRoot, ContainerdState, ContainerdSocket, ShimSockets string
+	BuildkitRoot, BuildkitSocket, OTELSocket                       string
+	NerdctlRoot, CNIBin, NetConf, Leases                           string
+	Snapshotter, LogLevel, CacheAge                                string
+	CacheBytes                                                     int64
+	InsecureRegistries, HostsDirs                                  []string
+	Draining                                                       bool
+}
+
+func newFields(s agent.Spec) fields {
+	l := s.Layout
+	return fields{
+		ContainerdRoot: l.ContainerdRoot(), ContainerdState: l.ContainerdState(),
+		ContainerdSocket: l.Socket(containerd), ShimSockets: l.ShimSockets(),
+		BuildkitRoot: l.BuildkitRoot(), BuildkitSocket: l.Socket(buildkitd), OTELSocket: l.Socket("buildkitd-otel"),
+		NerdctlRoot: l.NerdctlRoot(), CNIBin: l.CNI(), NetConf: l.NetConf(), Leases: l.Leases(),
+		Snapshotter: s.Snapshotter, LogLevel: s.LogLevel,
+		CacheAge: s.CacheAge.String(), CacheBytes: s.CacheBytes,
+		InsecureRegistries: s.InsecureRegistries,
+		HostsDirs:          append([]string{l.RegistryHosts()}, s.HostsDirs...),
+	}
+}
+
+// bridge is what the template of the default network may use.
+type bridge struct {
+	NetworkID, Bridge, Leases, Subnet, Gateway string
+}
+
+// newBridge describes the default network: nerdctl's name for it, our interface.
+func newBridge(l host.Layout, subnet netip.Prefix) bridge {
+	id := sha256.Sum256([]byte("bridge"))
+	return bridge{
+		NetworkID: hex.EncodeToString(id[:]),
+		Bridge:    "linnet-" + l.ID(),
+		Leases:    l.Leases(),
+		Subnet:    subnet.String(),
+		Gateway:   subnet.Addr().Next().String(),
+	}
+}
+
+func render(name, text string, data any) ([]byte, error) {
+	t, err := template.New(name).Option("missingkey=error").Funcs(template.FuncMap{
+		// A TOML basic string and a Go string literal agree on everything that a path or
+		// a name can hold but for \x and \a, which JSON does not have either.
+		"toml": jsonText,
+		"json": jsonText,
+	}).Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("rendering %s: %w", name, err)
+	}
+	var out bytes.Buffer
+	if err := t.Execute(&out, data); err != nil {
+		return nil, fmt.Errorf("rendering %s: %w", name, err)
+	}
+	return out.Bytes(), nil
+}
+
+func jsonText(s string) (string, error) {
+	text, err := json.Marshal(s)
+	return string(text), err
+}
+
+// writeConfig writes every file that the daemons and nerdctl read, but for the default
+// network's, which is made once and kept.
+func writeConfig(s agent.Spec) error {
+	f := newFields(s)
+	drain := f
+	drain.Draining = true
+	for _, file := range []struct {
+		name, text string
+		data       fields
+	}{
+		{"containerd.toml", config.ContainerdTOML, f},
+		{"containerd-drain.toml", config.ContainerdTOML, drain},
+		{"buildkitd.toml", config.BuildkitdTOML, f},
+		{"nerdctl.toml", config.NerdctlTOML, f},
+	} {
+		text, err := render(file.name, file.text, file.data)
+		if err != nil {
+			return err
+		}
+		if err := host.WriteFile(s.Layout.Config(file.name), text, 0o600); err != nil {
+			return err
+		}
+	}
+	return writeRegistryHosts(s)
+}
+
+// writeRegistryHosts tells containerd's resolver which registries to reach without TLS, or
+// without checking it.
+func writeRegistryHosts(s agent.Spec) error {
+	dir := s.Layout.RegistryHosts()
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("clearing the registry hosts: %w", err)
+	}
+	for _, registry := range s.InsecureRegistries {
+		sub := filepath.Join(dir, registry)
+		if err := os.MkdirAll(sub, 0o700); err != nil {
+			return fmt.Errorf("writing the registry hosts: %w", err)
+		}
+		text := "[host." + strconv.Quote("http://"+registry) + "]\n  skip_verify = true\n\n" +
+			"[host." + strconv.Quote("https://"+registry) + "]\n  skip_verify = true\n"
+		if err := host.WriteFile(filepath.Join(sub, "hosts.toml"), []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,64 @@
+package guest
+
+import (
+	"context"
+	"time"
+)
+
+// Engine is what stands behind a Guest, as a person handles it: `linnet engine ...`.
+type Engine interface {
+	// Start makes it run; nothing happens when it does already.
+	Start(ctx context.Context) error
+	// Stop stops every container, then the daemons. Containers, images and volumes stay.
+	// timeout is how long a container may take to end; 0 takes the setting. It returns
+	// whether anything ran.
+	Stop(ctx context.Context, timeout time.Duration) (ran bool, err error)
+	// Status says what runs; it starts nothing.
+	Status(ctx context.Context) (Status, error)
+	// Logs lists the logs there may be.
+	Logs() []Log
+	// Reset stops the engine and removes everything it keeps: containers, images,
+	// volumes, networks, caches. Nothing else on the machine is touched.
+	Reset(ctx context.Context) error
+}
+
+// Status is what an engine says of itself.
+type Status struct {
+	// Backend is "native" or "lima", State "running", "starting", "degraded" or "stopped".
+	Backend string `json:"backend"`
+	State   string `json:"state"`
+	// Home is the folder of everything persistent.
+	Home string `json:"home"`
+	// Versions are by component, as they run.
+	Versions map[string]string `json:"versions,omitempty"`
+	// Daemons are the engine's processes.
+	Daemons []Daemon `json:"daemons"`
+	// StartedAt is when the agent started; UptimeSeconds how long ago that is.
+	StartedAt     *time.Time `json:"startedAt,omitempty"`
+	UptimeSeconds int64      `json:"uptimeSeconds"`
+	// Network is the default network.
+	Network Network `json:"network"`
+	// Disk is in bytes, by kind: images, buildCache, volumes, total, free.
+	Disk map[string]int64 `json:"diskBytes"`
+}
+
+// Daemon is one process of an engine.
+type Daemon struct {
+	Name     string `json:"name"`
+	State    string `json:"state"`
+	PID      int    `json:"pid,omitempty"`
+	Socket   string `json:"socket"`
+	Restarts int    `json:"restarts"`
+	// Adopted says that it was running before the agent was.
+	Adopted   bool   `json:"adopted"`
+	LastError string `json:"lastError,omitempty"`
+}
+
+// Network is an interface of this host and its subnet.
+type Network struct {
+	Bridge string `json:"bridge,omitempty"`
+	Subnet string `json:"subnet,omitempty"`
+}
+
+// Log is a log file on this host.
+type Log struct{ Name, Path string }

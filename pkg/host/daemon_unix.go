@@ -1,0 +1,52 @@
+//go:build unix
+
+package host
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+// Daemon is a local process that outlives the one that started it.
+type Daemon struct {
+	Argv []string
+	// Env is the whole environment.
+	Env []string
+	Dir string
+	// Log receives stdout and stderr, appended; made with mode 0600.
+	Log string
+	// ExtraFiles become descriptors 3, 4, ...
+	ExtraFiles []*os.File
+}
+
+// Started is a daemon that was started by this process.
+type Started struct {
+	PID int
+	cmd *exec.Cmd
+}
+
+// Start starts d in a session of its own, so that no terminal's hang-up reaches it.
+func (d Daemon) Start() (*Started, error) {
+	log, err := os.OpenFile(d.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening the log of %s: %w", d.Argv[0], err)
+	}
+	defer log.Close()
+	cmd := exec.Command(d.Argv[0], d.Argv[1:]...) //nolint:noctx // a daemon outlives every context of the process that starts it
+	cmd.Env, cmd.Dir = d.Env, d.Dir
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.ExtraFiles = d.ExtraFiles
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting %s: %w", d.Argv[0], err)
+	}
+	return &Started{PID: cmd.Process.Pid, cmd: cmd}, nil
+}
+
+// Wait waits for its end and says how it ended.
+func (s *Started) Wait() error { return s.cmd.Wait() }
+
+// Release gives it up: this process will not wait for it.
+func (s *Started) Release() error { return s.cmd.Process.Release() }

@@ -1,0 +1,173 @@
+// Package host is this machine as linnet sees it: its facts, every path that linnet
+// creates on it, and the only place that starts local processes.
+//
+// It must not know what a container, a guest or a command line is.
+package host
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Environment variables that steer linnet itself. They are the whole list, apart from the
+// LINNET_ variables that stand for settings.
+const (
+	// EnvHome is the folder of everything persistent; default ~/.linnet.
+	EnvHome = "LINNET_HOME"
+	// EnvLibexec is the folder of the pinned components; default ../libexec/linnet beside
+	// the folder of the program.
+	EnvLibexec = "LINNET_LIBEXEC"
+)
+
+// Layout names every file and folder that linnet creates or reads. docs/files.md explains
+// the same list to people; a test holds the two together.
+type Layout struct {
+	// Home is LINNET_HOME, absolute: everything persistent is under it.
+	Home string
+	// Libexec holds the pinned components: bin/ and cni/.
+	Libexec string
+}
+
+// The longest socket path that every kernel we run on accepts, without the final NUL:
+// sun_path has 108 bytes on Linux (unix(7)) and 104 on macOS.
+const maxSocketPath = 103
+
+// NewLayout resolves the layout from the environment (lookup, as os.LookupEnv), the user's
+// home directory and the path of the running program. It touches nothing on disk but to
+// resolve the program's own path.
+func NewLayout(lookup func(string) (string, bool), program string) (Layout, error) {
+	var l Layout
+	home, ok := lookup(EnvHome)
+	if !ok || home == "" {
+		user, ok := lookup("HOME")
+		if !ok || user == "" {
+			return l, &HintError{Err: errors.New("finding the home directory: neither LINNET_HOME nor HOME is set"), Hint: "set LINNET_HOME to a folder of your own"}
+		}
+		home = filepath.Join(user, ".linnet")
+	}
+	home, err := filepath.Abs(home)
+	if err != nil {
+		return l, fmt.Errorf("resolving %s: %w", EnvHome, err)
+	}
+	l.Home = home
+	if longest := len(l.Socket("containerd")) + len(".ttrpc"); longest > maxSocketPath {
+		most := maxSocketPath - (longest - len(home))
+		return l, &HintError{
+			Err:  fmt.Errorf("%s %s is too long for a socket below it: %d bytes, at most %d", EnvHome, home, len(home), most),
+			Hint: "set LINNET_HOME to a shorter path; a symbolic link to the long one will not do",
+		}
+	}
+	if libexec, ok := lookup(EnvLibexec); ok && libexec != "" {
+		l.Libexec = libexec
+		return l, nil
+	}
+	if real, err := filepath.EvalSymlinks(program); err == nil {
+		program = real
+	}
+	l.Libexec = filepath.Join(filepath.Dir(filepath.Dir(program)), "libexec", "linnet")
+	return l, nil
+}
+
+// ID tells this home from another on the same machine: eight hexadecimal digits of the
+// SHA-256 of its path. It is part of every name that linnet makes outside Home.
+func (l Layout) ID() string {
+	sum := sha256.Sum256([]byte(l.Home))
+	return hex.EncodeToString(sum[:4])
+}
+
+// Settings is the user's own file. linnet reads it and never writes it.
+func (l Layout) Settings() string { return filepath.Join(l.Home, "linnet.yaml") }
+
+// Engine is the folder of the native engine. "native" is the instance's name: every path
+// below carries it, so that other engines can stand beside it.
+func (l Layout) Engine() string { return filepath.Join(l.Home, "native") }
+
+// ContainerdRoot holds images, snapshots and container metadata; persistent.
+func (l Layout) ContainerdRoot() string { return filepath.Join(l.Engine(), "containerd") }
+
+// BuildkitRoot holds the build cache; persistent.
+func (l Layout) BuildkitRoot() string { return filepath.Join(l.Engine(), "buildkit") }
+
+// NerdctlRoot is nerdctl's data root: volumes, container logs and names; persistent.
+func (l Layout) NerdctlRoot() string { return filepath.Join(l.Engine(), "nerdctl") }
+
+// NetConf holds a CNI configuration per network; persistent.
+func (l Layout) NetConf() string { return filepath.Join(l.Engine(), "cni", "net.d") }
+
+// Leases holds the addresses that host-local has given out, a folder per network.
+func (l Layout) Leases() string { return filepath.Join(l.Engine(), "cni", "leases") }
+
+// Config is a configuration file of a daemon, written anew at each start.
+func (l Layout) Config(name string) string { return filepath.Join(l.Engine(), "etc", name) }
+
+// Spec is what the client tells the agent when it starts it; written anew at each start.
+func (l Layout) Spec() string { return l.Config("engine.json") }
+
+// NerdctlTOML points nerdctl at this engine.
+func (l Layout) NerdctlTOML() string { return l.Config("nerdctl.toml") }
+
+// Log is the log of a daemon; rotated ones have .1, .2, ... behind.
+func (l Layout) Log(daemon string) string { return filepath.Join(l.Engine(), "log", daemon+".log") }
+
+// Run holds sockets and locks.
+func (l Layout) Run() string { return filepath.Join(l.Engine(), "run") }
+
+// Socket is the socket of a daemon: agent, containerd, buildkitd, buildkitd-otel.
+func (l Layout) Socket(daemon string) string { return filepath.Join(l.Run(), daemon+".sock") }
+
+// StartLock is held by the one client that starts the agent.
+func (l Layout) StartLock() string { return filepath.Join(l.Run(), "start.lock") }
+
+// AgentLock is held by the agent for as long as it lives.
+func (l Layout) AgentLock() string { return filepath.Join(l.Run(), "agent.lock") }
+
+// Volatile is the folder in memory (outside Home, gone after a reboot) of the runtime's
+// bundles and of staged files.
+func (l Layout) Volatile() string { return filepath.Join("/run/linnet", l.ID()) }
+
+// ContainerdState is containerd's state directory: the runtime bundles.
+func (l Layout) ContainerdState() string { return filepath.Join(l.Volatile(), "containerd") }
+
+// ShimSockets holds the sockets of containerd's shims; containerd takes at most 42 bytes.
+func (l Layout) ShimSockets() string { return filepath.Join(l.Volatile(), "s") }
+
+// RegistryHosts holds a hosts.toml per registry that settings call insecure; written anew
+// at each start.
+func (l Layout) RegistryHosts() string { return l.Config("certs.d") }
+
+// Stages holds a folder per staged directory.
+func (l Layout) Stages() string { return filepath.Join(l.Volatile(), "stage") }
+
+// Bin is a pinned program.
+func (l Layout) Bin(name string) string { return filepath.Join(l.Libexec, "bin", name) }
+
+// CNI is the folder of the CNI plugins.
+func (l Layout) CNI() string { return filepath.Join(l.Libexec, "cni") }
+
+// Agent is linnet-agent: beside the program, or among the components.
+func (l Layout) Agent(program string) string {
+	if real, err := filepath.EvalSymlinks(program); err == nil {
+		program = real
+	}
+	beside := filepath.Join(filepath.Dir(program), "linnet-agent")
+	if _, err := os.Stat(beside); err == nil {
+		return beside
+	}
+	return l.Bin("linnet-agent")
+}
+
+// HintError is an error with the one thing to do about it.
+type HintError struct {
+	Err  error
+	Hint string
+}
+
+func (e *HintError) Error() string { return e.Err.Error() }
+func (e *HintError) Unwrap() error { return e.Err }
+
+// HintText is what to do, one line without a full stop.
+func (e *HintError) HintText() string { return e.Hint }

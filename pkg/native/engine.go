@@ -1,0 +1,168 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/linnet-dev/linnet/pkg/agent"
+	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
+	"github.com/linnet-dev/linnet/pkg/guest"
+	"github.com/linnet-dev/linnet/pkg/host"
+)
+
+var _ interface {
+	guest.Guest
+	guest.Replacer
+	guest.Engine
+} = (*Native)(nil)
+
+// Start makes the engine run and waits until it answers.
+func (n *Native) Start(ctx context.Context) error { return n.Ready(ctx) }
+
+// Stop stops containers and daemons; ran is false when no engine ran.
+func (n *Native) Stop(ctx context.Context, timeout time.Duration) (ran bool, err error) {
+	c, err := n.Running(ctx)
+	if errors.Is(err, agent.ErrNotRunning) {
+		if !n.strays() {
+			return false, nil
+		}
+		// The agent died and left its daemons: a new one adopts them, to stop them well.
+		c, err = n.Connect(ctx)
+	}
+	if err != nil {
+		return false, err
+	}
+	defer c.Close()
+	steps := eventSteps{report: n.o.Report}
+	err = c.Stop(ctx, &agentpb.StopRequest{TimeoutNano: int64(timeout)}, steps.tell)
+	steps.end(err)
+	if err != nil {
+		return true, err
+	}
+	// The agent gives its lock back when it is gone for good.
+	lock, err := host.Lock(ctx, n.o.Layout.AgentLock())
+	if err != nil {
+		return true, err
+	}
+	return true, lock.Close()
+}
+
+// strays says whether daemons run without an agent.
+func (n *Native) strays() bool {
+	return accepts(n.o.Layout.Socket("containerd")) || accepts(n.o.Layout.Socket("buildkitd"))
+}
+
+// Status says what runs; it starts nothing.
+func (n *Native) Status(ctx context.Context) (guest.Status, error) {
+	l := n.o.Layout
+	s := guest.Status{Backend: "native", State: "stopped", Home: l.Home, Disk: diskUse(l), Daemons: []guest.Daemon{}}
+	c, err := n.Running(ctx)
+	if errors.Is(err, agent.ErrNotRunning) {
+		if n.strays() {
+			s.State = "degraded"
+		}
+		return s, nil
+	}
+	if err != nil {
+		return s, err
+	}
+	defer c.Close()
+	info, err := c.Info(ctx)
+	if err != nil {
+		return s, err
+	}
+	s.State = "running"
+	started := time.Unix(0, info.GetStartedUnixNano())
+	s.StartedAt, s.UptimeSeconds = &started, int64(time.Since(started).Seconds())
+	s.Network = guest.Network{Bridge: info.GetBridge(), Subnet: info.GetSubnet()}
+	s.Versions = map[string]string{"agent": info.GetVersion()}
+	s.Daemons = append(s.Daemons, guest.Daemon{Name: "agent", State: "running", PID: int(info.GetPid()), Socket: l.Socket("agent")})
+	for _, d := range info.GetDaemons() {
+		s.Daemons = append(s.Daemons, guest.Daemon{
+			Name: d.GetName(), State: d.GetState(), PID: int(d.GetPid()), Socket: d.GetSocket(),
+			Restarts: int(d.GetRestarts()), Adopted: d.GetAdopted(), LastError: d.GetLastError(),
+		})
+		if d.GetState() != "running" && s.State == "running" {
+			s.State = d.GetState()
+		}
+	}
+	if s.State == "waiting" {
+		s.State = "degraded"
+	}
+	return s, nil
+}
+
+// Logs lists the logs of the engine's processes.
+func (n *Native) Logs() []guest.Log {
+	var logs []guest.Log
+	for _, name := range []string{"agent", "containerd", "buildkitd"} {
+		logs = append(logs, guest.Log{Name: name, Path: n.o.Layout.Log(name)})
+	}
+	return logs
+}
+
+// Reset stops the engine and removes what it keeps. The settings file stays.
+func (n *Native) Reset(ctx context.Context) error {
+	l := n.o.Layout
+	if _, err := n.Stop(ctx, 0); err != nil {
+		n.o.Report.Step("stopping the engine").Fail(err) // a broken engine is what reset is for
+	}
+	if err := n.makeRun(); err != nil {
+		return err
+	}
+	spec, err := n.o.Spec()
+	if err != nil {
+		return err
+	}
+	if err := spec.Write(); err != nil {
+		return homeError(l.Home, err)
+	}
+	step := n.o.Report.Step("removing the engine's data")
+	code, err := host.Run(ctx, host.Command{
+		Argv:   []string{l.Agent(n.o.Program), "clean", "--spec", l.Spec()},
+		Env:    agentEnv(n.o.Environ),
+		Stdout: os.Stderr, Stderr: os.Stderr,
+	})
+	if err == nil && code != 0 {
+		err = errors.New("removing the engine's data: see above")
+	}
+	if err != nil {
+		step.Fail(err)
+		return err
+	}
+	step.Done()
+	return nil
+}
+
+// diskUse adds up what the engine keeps, in bytes. Folders that are not there are empty.
+func diskUse(l host.Layout) map[string]int64 {
+	use := map[string]int64{
+		"images":     treeSize(l.ContainerdRoot()),
+		"buildCache": treeSize(l.BuildkitRoot()),
+		"volumes":    treeSize(l.NerdctlRoot()),
+	}
+	use["total"] = use["images"] + use["buildCache"] + use["volumes"]
+	if free, ok := freeSpace(l.Home); ok {
+		use["free"] = free
+	}
+	return use
+}
+
+// treeSize adds up the blocks of the files below dir that are on its own file system.
+func treeSize(dir string) int64 {
+	var sum int64
+	_ = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return nil //nolint:nilerr // removed meanwhile, or not ours to read
+		}
+		if info, err := e.Info(); err == nil {
+			sum += blocks(info)
+		}
+		return nil
+	})
+	return sum
+}

@@ -1,0 +1,277 @@
+// Package native is the Guest on this very Linux host: an engine of linnet's own, started
+// when first needed, beside whatever docker or containerd the host has.
+//
+// It must not know which command runs, nor how the agent runs the daemons; it starts the
+// agent, waits for it, and points processes at its engine.
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/linnet-dev/linnet/pkg/agent"
+	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
+	"github.com/linnet-dev/linnet/pkg/guest"
+	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/report"
+)
+
+// Options are what a Native needs.
+type Options struct {
+	Layout host.Layout
+	// Program is the path of the running program; the agent is looked for beside it.
+	Program string
+	// Environ is the environment of this process, as os.Environ gives it.
+	Environ []string
+	// Spec is what the engine is started with. It is asked for only when it has to be
+	// started.
+	Spec func() (agent.Spec, error)
+	// Report is told of the steps of a start.
+	Report *report.Reporter
+}
+
+// Native is the engine on this host. It implements guest.Guest and guest.Replacer.
+type Native struct{ o Options }
+
+// New makes a Native; nothing is started.
+func New(o Options) *Native { return &Native{o} }
+
+// The daemons that a command may need.
+var daemons = map[guest.Service]string{guest.Containerd: "containerd", guest.BuildKit: "buildkitd"}
+
+// Ready starts the engine if it does not run and waits until it answers. When it does run,
+// it costs three connections.
+func (n *Native) Ready(ctx context.Context) error {
+	l := n.o.Layout
+	if accepts(l.Socket("agent")) && accepts(l.Socket("containerd")) && accepts(l.Socket("buildkitd")) {
+		return nil
+	}
+	c, err := n.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	steps := eventSteps{report: n.o.Report}
+	err = c.Ready(ctx, steps.tell)
+	steps.end(err)
+	return err
+}
+
+// Connect returns a client of the agent, started first if there is none. The engine behind
+// it may not answer yet.
+func (n *Native) Connect(ctx context.Context) (*agent.Client, error) {
+	l := n.o.Layout
+	c, err := agent.Dial(ctx, l.Socket("agent"))
+	if !errors.Is(err, agent.ErrNotRunning) {
+		return c, err
+	}
+	if err := n.makeRun(); err != nil {
+		return nil, err
+	}
+	lock, err := host.Lock(ctx, l.StartLock())
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	// Whoever had the lock before us has started it.
+	c, err = agent.Dial(ctx, l.Socket("agent"))
+	if !errors.Is(err, agent.ErrNotRunning) {
+		return c, err
+	}
+	if err := n.start(ctx); err != nil {
+		return nil, err
+	}
+	return agent.Dial(ctx, l.Socket("agent"))
+}
+
+// Running returns a client of the agent, or agent.ErrNotRunning; it starts nothing.
+func (n *Native) Running(ctx context.Context) (*agent.Client, error) {
+	return agent.Dial(ctx, n.o.Layout.Socket("agent"))
+}
+
+// Run executes p as a child of this process.
+func (n *Native) Run(ctx context.Context, p guest.Process) error {
+	cmd := host.Command{
+		Argv: n.argv(p), Env: n.env(p.Env), Dir: p.Dir,
+		Stdin: p.Stdin, Stdout: p.Stdout, Stderr: p.Stderr,
+		Signals: p.Signals,
+	}
+	if p.TTY != nil {
+		cmd.Terminal = &host.Terminal{
+			Term: p.TTY.Term, Size: host.Size(p.TTY.Size), Resize: host.Sizes(ctx, p.TTY.Resize),
+		}
+	}
+	code, err := host.Run(ctx, cmd)
+	if err != nil {
+		return err
+	}
+	if code != 0 {
+		return &guest.ExitError{Code: code}
+	}
+	return nil
+}
+
+// Replace becomes p: terminal, job control, signals and exit code are then p's own.
+func (n *Native) Replace(p guest.Process) error {
+	if p.Dir != "" {
+		if err := os.Chdir(p.Dir); err != nil {
+			return fmt.Errorf("changing the working directory: %w", err)
+		}
+	}
+	argv, env := n.argv(p), n.env(p.Env)
+	program, err := lookPath(argv[0], env)
+	if err != nil {
+		return err
+	}
+	if err := syscall.Exec(program, argv, env); err != nil {
+		return &os.PathError{Op: "running", Path: program, Err: err}
+	}
+	return nil
+}
+
+// Path says that everything on this host is visible: the engine runs here.
+func (n *Native) Path(path string) (guest.Visible, error) {
+	real, err := filepath.EvalSymlinks(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		var parent string
+		parent, err = filepath.EvalSymlinks(filepath.Dir(path))
+		real = filepath.Join(parent, filepath.Base(path))
+	}
+	if err != nil {
+		return guest.Visible{}, &guest.NotVisibleError{Host: path, Reason: reason(err), Hint: "check the spelling of the path"}
+	}
+	return guest.Visible{Path: real, ReadOnly: readOnly(real)}, nil
+}
+
+// Dial connects to a daemon of the engine.
+func (n *Native) Dial(ctx context.Context, s guest.Service) (net.Conn, error) {
+	name, ok := daemons[s]
+	if !ok {
+		return nil, fmt.Errorf("connecting to %s: the engine has no such service", s)
+	}
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", n.o.Layout.Socket(name))
+	if err != nil {
+		return nil, fmt.Errorf("connecting to %s: %w", s, err)
+	}
+	return conn, nil
+}
+
+// argv resolves the name nerdctl to the pinned program; any other name stays.
+func (n *Native) argv(p guest.Process) []string {
+	argv := append([]string(nil), p.Argv...)
+	if len(argv) > 0 && argv[0] == "nerdctl" {
+		argv[0] = n.o.Layout.Bin("nerdctl")
+	}
+	return argv
+}
+
+// engineNames are variables that would point nerdctl or buildctl at another engine than
+// ours; they are taken out of the environment of what we run.
+var engineNames = map[string]bool{
+	"CONTAINERD_ADDRESS": true, "CONTAINERD_NAMESPACE": true, "CONTAINERD_SNAPSHOTTER": true,
+	"CNI_PATH": true, "NETCONFPATH": true, "NERDCTL_TOML": true, "BUILDKIT_HOST": true,
+	"NERDCTL_BRIDGE_IP": true, "ROOTLESSKIT_STATE_DIR": true,
+}
+
+// env is the environment of a process here: this process's own, pointed at our engine,
+// then what the process asks for.
+func (n *Native) env(add []string) []string {
+	l := n.o.Layout
+	own := map[string]bool{"PATH": true}
+	for _, pair := range add {
+		name, _, _ := strings.Cut(pair, "=")
+		own[name] = true
+	}
+	env := make([]string, 0, len(n.o.Environ)+len(add)+3)
+	path := "/usr/local/bin:/usr/bin:/bin"
+	for _, pair := range n.o.Environ {
+		name, value, _ := strings.Cut(pair, "=")
+		if name == "PATH" {
+			path = value
+		}
+		if !own[name] && !engineNames[name] {
+			env = append(env, pair)
+		}
+	}
+	env = append(env,
+		"NERDCTL_TOML="+l.NerdctlTOML(),
+		"BUILDKIT_HOST=unix://"+l.Socket("buildkitd"),
+		"PATH="+filepath.Dir(l.Bin("nerdctl"))+":"+path+":/usr/sbin:/sbin",
+	)
+	return append(env, add...)
+}
+
+// eventSteps shows the agent's events as steps.
+type eventSteps struct {
+	report *report.Reporter
+	step   *report.Step
+}
+
+func (s *eventSteps) tell(e *agentpb.Event) {
+	switch e.GetKind() {
+	case agentpb.Event_KIND_STEP:
+		s.step = s.report.Step(e.GetText())
+	case agentpb.Event_KIND_NOTE:
+		if s.step != nil {
+			s.step.Note(e.GetText())
+		}
+	case agentpb.Event_KIND_DONE:
+		if s.step != nil {
+			s.step.Done()
+			s.step = nil
+		}
+	}
+}
+
+func (s *eventSteps) end(err error) {
+	if s.step != nil && err != nil {
+		s.step.Fail(err)
+	}
+}
+
+// accepts says whether somebody listens on a socket.
+func accepts(socket string) bool {
+	c, err := net.Dial("unix", socket)
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
+}
+
+// lookPath finds a program as execvp does, in the PATH of env.
+func lookPath(name string, env []string) (string, error) {
+	if strings.Contains(name, "/") {
+		return name, nil
+	}
+	for i := len(env) - 1; i >= 0; i-- {
+		list, ok := strings.CutPrefix(env[i], "PATH=")
+		if !ok {
+			continue
+		}
+		for _, dir := range filepath.SplitList(list) {
+			file := filepath.Join(dir, name)
+			if info, err := os.Stat(file); err == nil && !info.IsDir() && info.Mode()&0o111 != 0 {
+				return file, nil
+			}
+		}
+		break
+	}
+	return "", &os.PathError{Op: "running", Path: name, Err: fs.ErrNotExist}
+}
+
+func reason(err error) string {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Path + ": " + path.Err.Error()
+	}
+	return err.Error()
+}

@@ -1,0 +1,125 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/linnet-dev/linnet/pkg/host"
+)
+
+// makeRun makes the folders that the lock, the sockets and the logs need.
+func (n *Native) makeRun() error {
+	l := n.o.Layout
+	for _, dir := range []string{l.Run(), filepath.Dir(l.Spec()), filepath.Dir(l.Log("agent"))} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return homeError(l.Home, err)
+		}
+	}
+	return nil
+}
+
+// homeError says what is wrong with LINNET_HOME and what to do.
+func homeError(home string, err error) error {
+	hint := "set LINNET_HOME to a folder that you can write to"
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		hint = "free some space there, or set LINNET_HOME to a folder on another disk"
+	}
+	cause := err
+	var path *os.PathError
+	if errors.As(err, &path) {
+		cause = path.Err
+	}
+	return &host.HintError{Err: fmt.Errorf("writing to %s: %w", home, cause), Hint: hint}
+}
+
+// start starts the agent, in a session of its own, and waits until it listens. The caller
+// holds the start lock.
+func (n *Native) start(ctx context.Context) (err error) {
+	l := n.o.Layout
+	if problems := missing(observe(l)); len(problems) > 0 {
+		return problems
+	}
+	spec, err := n.o.Spec()
+	if err != nil {
+		return err
+	}
+	step := n.o.Report.Step("starting the engine")
+	defer func() {
+		if err != nil {
+			step.Fail(err)
+			return
+		}
+		step.Done()
+	}()
+	if err := spec.Write(); err != nil {
+		return homeError(l.Home, err)
+	}
+	told, tell, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("starting the agent: %w", err)
+	}
+	defer told.Close()
+	daemon := host.Daemon{
+		Argv: []string{l.Agent(n.o.Program), "serve", "--spec", l.Spec()},
+		Env:  agentEnv(n.o.Environ), Dir: "/", Log: l.Log("agent"),
+		ExtraFiles: []*os.File{tell},
+	}
+	started, err := daemon.Start()
+	tell.Close()
+	if err != nil {
+		return err
+	}
+	if err := started.Release(); err != nil {
+		return fmt.Errorf("starting the agent: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() { told.Close() })
+	defer stop()
+	text, err := io.ReadAll(told)
+	if ctx.Err() != nil {
+		return ctx.Err() // the agent goes on by itself; the next command finds it
+	}
+	if err != nil {
+		return fmt.Errorf("starting the agent: %w", err)
+	}
+	return startAnswer(string(text), l)
+}
+
+// startAnswer turns what the agent said of its start into an error, nil when all is well.
+func startAnswer(text string, l host.Layout) error {
+	if text == "ok" {
+		return nil
+	}
+	message, hint, _ := strings.Cut(text, "\nhint: ")
+	if message == "" {
+		message, hint = "starting the agent: it ended before it said anything", "its log says more: "+l.Log("agent")
+	}
+	if hint == "" {
+		switch {
+		case strings.Contains(message, syscall.ENOSPC.Error()):
+			hint = "free some space, or set LINNET_HOME to a folder on another disk"
+		default:
+			hint = "its log says more: " + l.Log("agent")
+		}
+	}
+	return &host.HintError{Err: errors.New(message), Hint: hint}
+}
+
+// agentEnv is what the agent inherits of the user's environment: nothing that could be a
+// secret. It is a closed list, explained in docs/files.md.
+func agentEnv(environ []string) []string {
+	var env []string
+	for _, pair := range environ {
+		name, _, _ := strings.Cut(pair, "=")
+		switch strings.ToUpper(name) {
+		case "PATH", "HOME", "LANG", "TZ", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR":
+			env = append(env, pair)
+		}
+	}
+	return env
+}
