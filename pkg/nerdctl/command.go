@@ -22,6 +22,9 @@ type Command struct {
 	Management bool
 	// Group says that the command does nothing but hold others.
 	Group bool
+	// Strict says that the group refuses a word that names no command; other groups print
+	// their help whatever follows.
+	Strict bool
 	// Interspersed says that flags may stand after the first positional.
 	Interspersed bool
 	// MinArgs and MaxArgs bound the number of positionals; MaxArgs -1 means any number.

@@ -30,6 +30,7 @@ func Parse(argv []string) (*Invocation, error) {
 	inv.Help = inv.Bool("help")
 	inv.Version = !inv.Help && inv.Command == Root() && inv.Bool("version")
 	if inv.Help || inv.Version {
+		inv.dropWords()
 		return inv, nil
 	}
 	return inv, inv.validate()
@@ -40,9 +41,9 @@ func Parse(argv []string) (*Invocation, error) {
 func (inv *Invocation) validate() error {
 	c := inv.Command
 	if c.Group {
-		// A group without an action of its own prints its help whatever follows.
-		if len(inv.Args) == 0 || c.MaxArgs == 0 {
+		if len(inv.Args) == 0 || !c.Strict {
 			inv.Help = true
+			inv.dropWords()
 			return nil
 		}
 		return &UnknownCommandError{Path: inv.Path, Name: inv.Args[0], Suggestions: suggestCommands(c, inv.Args[0])}
@@ -56,6 +57,14 @@ func (inv *Invocation) validate() error {
 		}
 	}
 	return nil
+}
+
+// dropWords forgets the positionals of a group whose help is asked for: they mean nothing,
+// and there is no second way to write them that would not name a command.
+func (inv *Invocation) dropWords() {
+	if inv.Command.Group {
+		inv.Args, inv.Dash = nil, -1
+	}
 }
 
 // traverse walks down to the command that argv names, parsing the flags of each command on

@@ -10,6 +10,7 @@ var root = Command{
 	Use:          "nerdctl",
 	Short:        "nerdctl is a command line interface for containerd",
 	Group:        true,
+	Strict:       true,
 	Interspersed: true,
 	MaxArgs:      -1,
 	Flags: []Flag{
@@ -49,6 +50,7 @@ var root = Command{
 			Short:        "Manage AppArmor profiles",
 			Management:   true,
 			Group:        true,
+			Strict:       true,
 			Interspersed: true,
 			MaxArgs:      -1,
 			Flags: []Flag{
@@ -156,6 +158,7 @@ var root = Command{
 			Short:        "Manage builds",
 			Management:   true,
 			Group:        true,
+			Strict:       true,
 			Interspersed: true,
 			MaxArgs:      -1,
 			Flags: []Flag{
@@ -236,6 +239,7 @@ var root = Command{
 			Short:        "Manage checkpoints.",
 			Management:   true,
 			Group:        true,
+			Strict:       true,
 			Interspersed: true,
 			MaxArgs:      -1,
 			Flags: []Flag{
@@ -373,6 +377,7 @@ var root = Command{
 			Use:          "compose [flags] COMMAND",
 			Short:        "Compose",
 			Group:        true,
+			Strict:       true,
 			Interspersed: true,
 			MaxArgs:      -1,
 			Flags: []Flag{
@@ -707,6 +712,7 @@ var root = Command{
 			Short:        "Manage containers",
 			Management:   true,
 			Group:        true,
+			Strict:       true,
 			Interspersed: true,
 			MaxArgs:      -1,
 			Flags: []Flag{
@@ -1518,6 +1524,7 @@ var root = Command{
 			Short:        "Manage images",
 			Management:   true,
 			Group:        true,
+			Strict:       true,
 			Interspersed: true,
 			MaxArgs:      -1,
 			Flags: []Flag{
@@ -1918,6 +1925,7 @@ var root = Command{
 			Short:        "Distributing images on IPFS",
 			Management:   true,
 			Group:        true,
+			Strict:       true,
 			Interspersed: true,
 			MaxArgs:      -1,
 			Flags: []Flag{
@@ -1930,6 +1938,7 @@ var root = Command{
 					Short:        "Manage read-only registry backed by IPFS",
 					Management:   true,
 					Group:        true,
+					Strict:       true,
 					Interspersed: true,
 					MaxArgs:      -1,
 					Flags: []Flag{
@@ -2029,6 +2038,7 @@ var root = Command{
 			Short:        "Manage image manifests.",
 			Management:   true,
 			Group:        true,
+			Strict:       true,
 			Interspersed: true,
 			MaxArgs:      -1,
 			Flags: []Flag{
@@ -2116,6 +2126,7 @@ var root = Command{
 			Long:         "Unrelated to Linux namespaces and Kubernetes namespaces",
 			Management:   true,
 			Group:        true,
+			Strict:       true,
 			Interspersed: true,
 			MaxArgs:      -1,
 			Flags: []Flag{
@@ -2195,6 +2206,7 @@ var root = Command{
 			Short:        "Manage networks",
 			Management:   true,
 			Group:        true,
+			Strict:       true,
 			Interspersed: true,
 			MaxArgs:      -1,
 			Flags: []Flag{
@@ -2617,6 +2629,7 @@ var root = Command{
 			Short:        "Manage containerd",
 			Management:   true,
 			Group:        true,
+			Strict:       true,
 			Interspersed: true,
 			MaxArgs:      -1,
 			Flags: []Flag{
@@ -2735,6 +2748,7 @@ var root = Command{
 			Short:        "Manage volumes",
 			Management:   true,
 			Group:        true,
+			Strict:       true,
 			Interspersed: true,
 			MaxArgs:      -1,
 			Flags: []Flag{

@@ -20,7 +20,7 @@ type command struct {
 	Aliases                          []string
 	Short, Long, Example, Deprecated string
 	Category                         string
-	Hidden, Group                    bool
+	Hidden, Group, Strict            bool
 	Interspersed, DisableFlagParsing bool
 	TraverseChildren                 bool
 	MinArgs, MaxArgs                 int
@@ -201,6 +201,7 @@ func (w *writer) command(c *command) {
 	w.yes("Hidden", c.Hidden)
 	w.yes("Management", c.Category == "management")
 	w.yes("Group", c.Group)
+	w.yes("Strict", c.Strict)
 	w.yes("Interspersed", c.Interspersed)
 	w.number("MinArgs", c.MinArgs)
 	w.number("MaxArgs", c.MaxArgs)
