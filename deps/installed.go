@@ -82,9 +82,11 @@ func moduleVersion(info *debug.BuildInfo, module string) string {
 			continue
 		}
 		if d.Replace != nil {
-			return d.Replace.Version
+			d = d.Replace
 		}
-		return d.Version
+		if d.Version != "" { // a replacement by a folder has none
+			return d.Version
+		}
 	}
 	return Unknown
 }
