@@ -1,0 +1,215 @@
+package guesttest
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/linnet-dev/linnet/pkg/guest"
+)
+
+// containers runs the cases that make no difference between a process and a container once
+// more inside containers, then those that only containers have.
+func (s *suite) containers(t *testing.T) {
+	inside := &suite{Target: s.Target, guest: s.guest, wrap: s.inContainer}
+	inside.Shell = []string{"/bin/sh"}
+	inside.runAll(t, []testCase{
+		{"ExitCodes", containerExitCodes},
+		{"Argv", argv},
+		{"Environment", environment},
+		{"EnvironmentNames", environmentNames},
+		{"StreamsApart", streamsApart},
+		{"StreamsAreNoTerminal", streamsAreNoTerminal},
+		{"EightBitClean", eightBitClean},
+		{"Dialogue", dialogue},
+		{"InputEnds", inputEnds},
+	})
+	s.runAll(t, containerCases)
+}
+
+// inContainer makes p a container's only process. Values cross as environment of nerdctl,
+// which resolves bare names: they are on no argv.
+func (s *suite) inContainer(p guest.Process) guest.Process {
+	argv := []string{"nerdctl", "run", "--rm", "--network", "none"}
+	if p.Stdin != nil {
+		argv = append(argv, "-i")
+	}
+	if p.TTY != nil {
+		argv = append(argv, "-t")
+	}
+	for _, e := range p.Env {
+		name, _, _ := strings.Cut(e, "=")
+		argv = append(argv, "-e", name)
+	}
+	p.Argv = slices.Concat(argv, []string{s.Image}, p.Argv)
+	return p
+}
+
+// nerdctl runs nerdctl and returns its exit code and what it wrote.
+func (s *suite) nerdctl(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	return s.run(t, guest.Process{Argv: append([]string{"nerdctl"}, args...)})
+}
+
+// must runs a nerdctl that has to succeed and returns its output without the last newline.
+func (s *suite) must(t *testing.T, args ...string) string {
+	t.Helper()
+	code, out, stderr := s.nerdctl(t, args...)
+	if code != 0 {
+		t.Fatalf("nerdctl %q: exit code %d, stderr %q", args, code, stderr)
+	}
+	return strings.TrimSuffix(out, "\n")
+}
+
+// name is one for a container that is gone when the test is over.
+func (s *suite) name(t *testing.T) string {
+	t.Helper()
+	name := "guesttest-" + strings.ToLower(rand.Text()[:12])
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), s.deadline())
+		defer cancel()
+		err := s.guest.Run(ctx, guest.Process{Argv: []string{"nerdctl", "rm", "-f", name}})
+		// One that is gone already may be an error of nerdctl's.
+		if _, ran := guest.ExitCode(err); err != nil && !ran {
+			t.Errorf("removing the container %s: %v", name, err)
+		}
+	})
+	return name
+}
+
+// detached starts a container that runs script in the background.
+func (s *suite) detached(t *testing.T, script string, flags ...string) (name string) {
+	t.Helper()
+	name = s.name(t)
+	s.must(t, slices.Concat([]string{"run", "-d", "--name", name}, flags, []string{s.Image, "/bin/sh", "-c", script})...)
+	return name
+}
+
+// foreground is a script of an attached container, with flags before its image.
+func (s *suite) foreground(name, script string, flags ...string) guest.Process {
+	argv := slices.Concat([]string{"nerdctl", "run", "--rm", "--network", "none", "--name", name}, flags,
+		[]string{s.Image, "/bin/sh", "-c", script})
+	return guest.Process{Argv: argv}
+}
+
+var containerCases = []testCase{
+	{"ExitCodeWhenKilled", containerKilled},
+	{"NoSuchCommand", containerNoSuchCommand},
+	{"Exec", containerExec},
+	{"ExecTerminal", containerExecTerminal},
+	{"Terminal", containerTerminal},
+	{"TerminalInterrupt", containerInterrupt},
+	{"SignalsToTheClient", containerSignals},
+	{"SignalsByKill", containerKill},
+	{"CancelledIsRemoved", containerCancelled},
+	{"BindMount", bindMount},
+	{"BindMountReadOnly", bindMountReadOnly},
+	{"PublishedPort", publishedPort},
+	{"TakenPort", takenPort},
+}
+
+func containerExitCodes(t *testing.T, s *suite) {
+	for _, want := range []int{0, 1, 125, 126, 127, 137} {
+		if code, _, stderr := s.run(t, s.sh(fmt.Sprintf("exit %d", want))); code != want {
+			t.Errorf("exit %d came back as %d, stderr %q", want, code, stderr)
+		}
+	}
+}
+
+func containerKilled(t *testing.T, s *suite) {
+	name := s.name(t)
+	x := s.start(t, s.foreground(name, "echo ready; exec sleep 600"))
+	x.expect("ready")
+	s.must(t, "kill", "-s", "KILL", name)
+	if code := x.code(); code != 137 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+func containerNoSuchCommand(t *testing.T, s *suite) {
+	name := s.name(t)
+	code, out, stderr := s.nerdctl(t, "run", "--rm", "--network", "none", "--name", name, s.Image, "/no/such/command")
+	if code == 0 || out != "" || !strings.Contains(stderr, "/no/such/command") {
+		t.Errorf("exit code %d, stdout %q, stderr %q; want an error that names the command", code, out, stderr)
+	}
+	if left := s.must(t, "ps", "-a", "-q", "--filter", "name="+name); left != "" {
+		t.Errorf("it left the container %s", left)
+	}
+}
+
+func containerExec(t *testing.T, s *suite) {
+	name := s.detached(t, "trap 'exit 0' TERM; sleep 600 & wait", "--network", "none")
+	p := guest.Process{
+		Argv: []string{"nerdctl", "exec", "-i", "-e", "GT_VALUE", name, "/bin/sh", "-c", `cat; printf %s "$GT_VALUE" >&2; exit 127`},
+		Env:  []string{"GT_VALUE=two\nlines # "},
+	}
+	data := string(noise()[:1<<20])
+	p.Stdin = strings.NewReader(data)
+	code, out, stderr := s.run(t, p)
+	if code != 127 || out != data || stderr != "two\nlines # " {
+		t.Errorf("exit code %d, stdout %d of %d bytes, different at %d, stderr %q", code, len(out), len(data), diff(out, data), stderr)
+	}
+}
+
+// sized waits until the terminal has a size: nerdctl sets it after the process has begun.
+const sized = `until [ "$(stty size)" = "$1" ]; do :; done; echo "size $1"; `
+
+func (s *suite) sizedTerminal(t *testing.T, p guest.Process) {
+	t.Helper()
+	sizes := make(chan guest.Size)
+	p.TTY = &guest.TTY{Size: guest.Size{Rows: 33, Cols: 177}, Resize: sizes}
+	in, typed := typist(t)
+	p.Stdin = in
+	x := s.start(t, p)
+	x.expect("size 33 177\r\n")
+	select {
+	case sizes <- guest.Size{Rows: 50, Cols: 132}:
+	case <-x.done:
+		t.Fatalf("ended: %v, %q", x.result, x.out)
+	}
+	x.expect("size 50 132\r\n")
+	typed("typed\r")
+	if code := x.code(); code != 9 || !strings.Contains(x.out.String(), "got typed\r\n") || x.err.String() != "" {
+		t.Errorf("exit code %d, stdout %q, stderr %q", code, x.out, x.err)
+	}
+}
+
+// sizes ends with 9 when it has seen both sizes of sizedTerminal and a line.
+var sizes = "set -- '33 177'; " + sized + "set -- '50 132'; " + sized + `test -t 2 || exit 1; read -r l; echo "got $l" >&2; exit 9`
+
+func containerTerminal(t *testing.T, s *suite) {
+	s.sizedTerminal(t, s.foreground(s.name(t), sizes, "-i", "-t"))
+}
+
+func containerExecTerminal(t *testing.T, s *suite) {
+	name := s.detached(t, "trap 'exit 0' TERM; sleep 600 & wait", "--network", "none")
+	s.sizedTerminal(t, guest.Process{Argv: []string{"nerdctl", "exec", "-i", "-t", name, "/bin/sh", "-c", sizes}})
+}
+
+func containerInterrupt(t *testing.T, s *suite) {
+	p := s.foreground(s.name(t), waiting("INT", "echo interrupted"), "-i", "-t")
+	p.TTY = &guest.TTY{}
+	in, typed := typist(t)
+	p.Stdin = in
+	x := s.start(t, p)
+	x.expect("ready\r\n")
+	typed("\x03")
+	if code := x.code(); code != 43 || !strings.Contains(x.out.String(), "interrupted\r\n") {
+		t.Errorf("ctrl-C: exit code %d, output %q", code, x.out)
+	}
+}
+
+// attached starts a container and returns when nerdctl is done with starting it: it takes
+// the signals that it proxies only after the last label is written.
+func (s *suite) attached(t *testing.T, name string, p guest.Process) *running {
+	t.Helper()
+	x := s.start(t, p)
+	x.expect("ready")
+	s.until(t, "nerdctl has started "+name, func() bool {
+		return strings.Contains(s.must(t, "inspect", "--format", "{{json .Config.Labels}}", name), `"nerdctl/explicitly-stopped":"false"`)
+	})
+	return x
+}
