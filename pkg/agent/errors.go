@@ -20,7 +20,7 @@ func ToStatus(err error) error {
 	text := err.Error()
 	var hint *host.HintError
 	if errors.As(err, &hint) {
-		text += hintMark + hint.Hint
+		text += hintMark + hint.Fix
 	}
 	return status.Error(codes.Internal, text)
 }
@@ -33,7 +33,7 @@ func FromStatus(err error) error {
 	}
 	text, hint, _ := cutLast(s.Message(), hintMark)
 	if hint != "" {
-		return &host.HintError{Err: errors.New(text), Hint: hint}
+		return &host.HintError{Err: errors.New(text), Fix: hint}
 	}
 	return errors.New(text)
 }

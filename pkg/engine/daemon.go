@@ -173,7 +173,7 @@ func (d *daemon) ready(ctx context.Context) error {
 		if restarts >= 3 && state == "waiting" {
 			return &host.HintError{
 				Err:  fmt.Errorf("%s does not stay up: %w", d.name, lastErr),
-				Hint: "its last words: " + lastLine(d.logs) + " (" + d.logs + ")",
+				Fix: "its last words: " + lastLine(d.logs) + " (" + d.logs + ")",
 			}
 		}
 		select {

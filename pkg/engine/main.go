@@ -71,7 +71,7 @@ func serveMain(ctx context.Context, specFile string, stderr io.Writer) int {
 		text := err.Error()
 		var hint *host.HintError
 		if errors.As(err, &hint) {
-			text += "\nhint: " + hint.Hint
+			text += "\nhint: " + hint.Fix
 		}
 		answer(ready, text)
 		fmt.Fprintln(stderr, "linnet-agent:", text)

@@ -47,7 +47,7 @@ func (n networks) ensureDefault(pool string) (bridge, error) {
 	if !ok {
 		return bridge{}, &host.HintError{
 			Err:  fmt.Errorf("engine.subnet: every /24 of %s is in use on this host", pool),
-			Hint: "set engine.subnet in linnet.yaml to a range that is free",
+			Fix: "set engine.subnet in linnet.yaml to a range that is free",
 		}
 	}
 	b := newBridge(n.layout, subnet)

@@ -45,7 +45,7 @@ func NewLayout(lookup func(string) (string, bool), program string) (Layout, erro
 	if !ok || home == "" {
 		user, ok := lookup("HOME")
 		if !ok || user == "" {
-			return l, &HintError{Err: errors.New("finding the home directory: neither LINNET_HOME nor HOME is set"), Hint: "set LINNET_HOME to a folder of your own"}
+			return l, &HintError{Err: errors.New("finding the home directory: neither LINNET_HOME nor HOME is set"), Fix: "set LINNET_HOME to a folder of your own"}
 		}
 		home = filepath.Join(user, ".linnet")
 	}
@@ -58,7 +58,7 @@ func NewLayout(lookup func(string) (string, bool), program string) (Layout, erro
 		most := maxSocketPath - (longest - len(home))
 		return l, &HintError{
 			Err:  fmt.Errorf("%s %s is too long for a socket below it: %d bytes, at most %d", EnvHome, home, len(home), most),
-			Hint: "set LINNET_HOME to a shorter path; a symbolic link to the long one will not do",
+			Fix: "set LINNET_HOME to a shorter path; a symbolic link to the long one will not do",
 		}
 	}
 	if libexec, ok := lookup(EnvLibexec); ok && libexec != "" {
@@ -162,12 +162,13 @@ func (l Layout) Agent(program string) string {
 
 // HintError is an error with the one thing to do about it.
 type HintError struct {
-	Err  error
-	Hint string
+	Err error
+	// Fix is what to do, one line without a full stop.
+	Fix string
 }
 
 func (e *HintError) Error() string { return e.Err.Error() }
 func (e *HintError) Unwrap() error { return e.Err }
 
-// HintText is what to do, one line without a full stop.
-func (e *HintError) HintText() string { return e.Hint }
+// Hint returns Fix; every error that has one shows it so.
+func (e *HintError) Hint() string { return e.Fix }

@@ -35,7 +35,7 @@ func homeError(home string, err error) error {
 	if errors.As(err, &path) {
 		cause = path.Err
 	}
-	return &host.HintError{Err: fmt.Errorf("writing to %s: %w", home, cause), Hint: hint}
+	return &host.HintError{Err: fmt.Errorf("writing to %s: %w", home, cause), Fix: hint}
 }
 
 // start starts the agent, in a session of its own, and waits until it listens. The caller
@@ -107,7 +107,7 @@ func startAnswer(text string, l host.Layout) error {
 			hint = "its log says more: " + l.Log("agent")
 		}
 	}
-	return &host.HintError{Err: errors.New(message), Hint: hint}
+	return &host.HintError{Err: errors.New(message), Fix: hint}
 }
 
 // agentEnv is what the agent inherits of the user's environment: nothing that could be a

@@ -1,0 +1,257 @@
+package cli
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/linnet-dev/linnet/pkg/guest"
+	"github.com/linnet-dev/linnet/pkg/report"
+)
+
+// newEngine is `linnet engine ...`, the engine as a person handles it. vm is the same: on
+// macOS the engine is a virtual machine.
+func (a *app) newEngine() *cobra.Command {
+	c := group("engine", "start, stop and look at the engine", "vm")
+	c.AddCommand(a.newEngineStart(), a.newEngineStop(), a.newEngineRestart(), a.newEngineStatus(), a.newEngineLogs(), a.newEngineReset())
+	return c
+}
+
+// engine is the engine as a person handles it.
+func (a *app) engine() (guest.Engine, error) { return a.Native() }
+
+func (a *app) newEngineStart() *cobra.Command {
+	return &cobra.Command{
+		Use: "start", Short: "start the engine, if it does not run yet", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			e, err := a.engine()
+			if err != nil {
+				return err
+			}
+			return e.Start(cmd.Context())
+		},
+	}
+}
+
+const stopLong = `stop ends every running container (its stop signal, SIGKILL after the timeout), then
+BuildKit, containerd and the agent. Containers, images, volumes and networks stay. The next
+command that needs the engine starts it again, and containers whose restart policy is
+"always" or "unless-stopped" with it; others are then shown as "Created".`
+
+func (a *app) newEngineStop() *cobra.Command {
+	var timeout time.Duration
+	c := &cobra.Command{
+		Use: "stop", Short: "stop all containers and the engine", Long: stopLong, Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.stopEngine(cmd, timeout) },
+	}
+	c.Flags().DurationVarP(&timeout, "timeout", "t", 0, "how long a container may take to end (default: engine.stopTimeout)")
+	return c
+}
+
+func (a *app) stopEngine(cmd *cobra.Command, timeout time.Duration) error {
+	e, err := a.engine()
+	if err != nil {
+		return err
+	}
+	ran, err := e.Stop(cmd.Context(), timeout)
+	if err == nil && !ran && !a.quiet {
+		_, err = fmt.Fprintln(a.streams.Err, "the engine is not running")
+	}
+	return err
+}
+
+func (a *app) newEngineRestart() *cobra.Command {
+	var timeout time.Duration
+	c := &cobra.Command{
+		Use: "restart", Short: "stop the engine and start it again", Args: noArgs,
+		Long: stopLong,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			e, err := a.engine()
+			if err != nil {
+				return err
+			}
+			if _, err := e.Stop(cmd.Context(), timeout); err != nil {
+				return err
+			}
+			return e.Start(cmd.Context())
+		},
+	}
+	c.Flags().DurationVarP(&timeout, "timeout", "t", 0, "how long a container may take to end (default: engine.stopTimeout)")
+	return c
+}
+
+func (a *app) newEngineStatus() *cobra.Command {
+	var format string
+	c := &cobra.Command{
+		Use: "status", Short: "show what runs, where, and how much disk it takes", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			e, err := a.engine()
+			if err != nil {
+				return err
+			}
+			s, err := e.Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			components, err := a.components()
+			if err != nil {
+				return err
+			}
+			if s.Versions == nil {
+				s.Versions = map[string]string{}
+			}
+			for _, c := range components {
+				if c.Found != "" {
+					s.Versions[c.Name] = c.Found
+				}
+			}
+			return a.show(format, s, func(w io.Writer) error { return printStatus(w, s, a.streams.OutTerminal()) })
+		},
+	}
+	addFormat(c, &format)
+	return c
+}
+
+func printStatus(w io.Writer, s guest.Status, terminal bool) error {
+	fmt.Fprintf(w, "state:   %s\nbackend: %s\nhome:    %s\n", s.State, s.Backend, s.Home)
+	if s.StartedAt != nil {
+		fmt.Fprintf(w, "uptime:  %s\n", (time.Duration(s.UptimeSeconds) * time.Second).String())
+	}
+	if s.Network.Bridge != "" {
+		fmt.Fprintf(w, "network: %s %s\n", s.Network.Bridge, s.Network.Subnet)
+	}
+	fmt.Fprintf(w, "disk:    %s images, %s build cache, %s volumes and logs; %s free\n",
+		bytesText(s.Disk["images"]), bytesText(s.Disk["buildCache"]), bytesText(s.Disk["volumes"]), bytesText(s.Disk["free"]))
+	if len(s.Daemons) == 0 {
+		return nil
+	}
+	fmt.Fprintln(w)
+	t := report.NewTable(terminal, "DAEMON", "STATE", "PID", "RESTARTS", "SOCKET")
+	for _, d := range s.Daemons {
+		t.Row(d.Name, d.State, strconv.Itoa(d.PID), strconv.Itoa(d.Restarts), d.Socket)
+	}
+	return t.Print(w)
+}
+
+// bytesText is a size in binary units with one decimal.
+func bytesText(n int64) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	size, i := float64(n), 0
+	for size >= 1024 && i < len(units)-1 {
+		size, i = size/1024, i+1
+	}
+	if i == 0 {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.1f %s", size, units[i])
+}
+
+func (a *app) newEngineLogs() *cobra.Command {
+	var follow bool
+	var tail int
+	c := &cobra.Command{
+		Use: "logs [agent|containerd|buildkitd]", Short: "show the logs of the engine's own processes",
+		Args: cobra.MaximumNArgs(1), ValidArgs: []string{"agent", "containerd", "buildkitd"},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			e, err := a.engine()
+			if err != nil {
+				return err
+			}
+			logs, err := pickLogs(e.Logs(), args)
+			if err != nil {
+				return err
+			}
+			return showLogs(cmd.Context(), a.streams.Out, logs, tail, follow)
+		},
+	}
+	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on showing what is added")
+	c.Flags().IntVarP(&tail, "tail", "n", -1, "show only so many lines of each log's end (-1: all)")
+	return c
+}
+
+func pickLogs(logs []guest.Log, names []string) ([]guest.Log, error) {
+	if len(names) == 0 {
+		return logs, nil
+	}
+	var known []string
+	for _, l := range logs {
+		if l.Name == names[0] {
+			return []guest.Log{l}, nil
+		}
+		known = append(known, l.Name)
+	}
+	return nil, &usageError{
+		err:  fmt.Errorf("engine logs: there is no log %q", names[0]),
+		hint: "one of " + strings.Join(known, ", "),
+	}
+}
+
+func (a *app) newEngineReset() *cobra.Command {
+	var force bool
+	c := &cobra.Command{
+		Use: "reset", Short: "remove everything the engine keeps: containers, images, volumes, caches", Args: noArgs,
+		Long: `reset stops the engine and removes all of its containers, images, volumes, networks and
+caches. linnet.yaml stays. A docker or containerd beside linnet is not touched.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			e, err := a.engine()
+			if err != nil {
+				return err
+			}
+			s, err := e.Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if !force {
+				if err := a.confirm(fmt.Sprintf("This removes all containers, images, volumes and caches in %s (%s).", s.Home, bytesText(s.Disk["total"]))); err != nil {
+					return err
+				}
+			}
+			return e.Reset(cmd.Context())
+		},
+	}
+	c.Flags().BoolVarP(&force, "force", "f", false, "do not ask")
+	return c
+}
+
+// confirm asks on the terminal; off one it refuses, naming the flag.
+func (a *app) confirm(what string) error {
+	if !a.streams.InTerminal() {
+		return &usageError{err: errNeedsForce, hint: "there is no terminal to ask on: use --force"}
+	}
+	fmt.Fprintf(a.streams.Err, "%s Continue? [y/N] ", what)
+	answer, err := bufio.NewReader(a.streams.In).ReadString('\n')
+	if err != nil && answer == "" {
+		return errNeedsForce
+	}
+	if yes := strings.ToLower(strings.TrimSpace(answer)); yes != "y" && yes != "yes" {
+		return errNeedsForce
+	}
+	return nil
+}
+
+// addFormat adds --format to a command that lists or shows something.
+func addFormat(c *cobra.Command, format *string) {
+	c.Flags().StringVar(format, "format", "", `how it is shown: "json", or words when empty`)
+}
+
+// show prints a value as JSON or in words.
+func (a *app) show(format string, value any, words func(io.Writer) error) error {
+	switch format {
+	case "", "table", "text":
+		return words(a.streams.Out)
+	case "json":
+		e := json.NewEncoder(a.streams.Out)
+		if a.streams.OutTerminal() {
+			e.SetIndent("", "  ")
+		}
+		return e.Encode(value)
+	}
+	return &usageError{err: fmt.Errorf("--format: %q is not a format", format), hint: `"json", or leave it out`}
+}
+

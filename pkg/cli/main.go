@@ -1,0 +1,231 @@
+// Package cli is linnet's command line: the tree of commands, flags to options, the wiring
+// of everything below, and errors to text and exit codes. It is the only package that knows
+// cobra, and the only one that knows all the others.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/linnet-dev/linnet/pkg/agent"
+	"github.com/linnet-dev/linnet/pkg/guest"
+	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/native"
+	"github.com/linnet-dev/linnet/pkg/report"
+	"github.com/linnet-dev/linnet/pkg/settings"
+	"github.com/linnet-dev/linnet/pkg/streams"
+)
+
+// Exit codes of linnet itself. A forwarded command has its own.
+const (
+	exitOK    = 0
+	exitError = 1
+	exitUsage = 2
+)
+
+// Main runs one linnet command line (args without the program's name) and returns the exit
+// code.
+func Main(ctx context.Context, args []string, s *streams.Streams) int {
+	a := &app{ctx: ctx, streams: s, log: newLog(s.Err)}
+	err := a.run(args)
+	if a.report != nil {
+		a.report.Close()
+	}
+	return a.finish(err)
+}
+
+// app is what commands share. Everything is made when first asked for: `version` reads no
+// settings, `config` finds no engine.
+type app struct {
+	ctx     context.Context //nolint:containedctx // one command line is one context
+	streams *streams.Streams
+	log     *logrus.Logger
+
+	// The global flags.
+	debug    bool
+	quiet    bool
+	progress string
+	backend  string
+	global   []string // nerdctl's own global flags, as they were typed
+
+	layout   *host.Layout
+	settings *settings.Settings
+	report   *report.Reporter
+	native   *native.Native
+}
+
+func newLog(w io.Writer) *logrus.Logger {
+	log := logrus.New()
+	log.SetOutput(w)
+	log.SetLevel(logrus.WarnLevel)
+	log.SetFormatter(&logrus.TextFormatter{DisableTimestamp: true})
+	return log
+}
+
+// Layout resolves where everything is.
+func (a *app) Layout() (host.Layout, error) {
+	if a.layout != nil {
+		return *a.layout, nil
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return host.Layout{}, fmt.Errorf("finding this program: %w", err)
+	}
+	l, err := host.NewLayout(os.LookupEnv, program)
+	if err != nil {
+		return l, err
+	}
+	a.layout = &l
+	return l, nil
+}
+
+// Settings reads linnet.yaml, the environment and the global flags, strictly.
+func (a *app) Settings() (*settings.Settings, error) {
+	if a.settings != nil {
+		return a.settings, nil
+	}
+	l, err := a.Layout()
+	if err != nil {
+		return nil, err
+	}
+	in := settings.Input{Facts: settings.HostFacts(), Path: l.Settings(), Env: os.LookupEnv}
+	if a.backend != "" {
+		in.Flags = append(in.Flags, settings.Flag{Name: "--backend", Key: "backend", Value: a.backend})
+	}
+	if a.debug {
+		in.Flags = append(in.Flags, settings.Flag{Name: "--debug", Key: "log.level", Value: "debug"})
+	}
+	s, err := settings.Read(in)
+	if err != nil {
+		return nil, err
+	}
+	a.settings = s
+	if level, err := logrus.ParseLevel(string(s.Log.Level)); err == nil && a.debug {
+		a.log.SetLevel(level)
+	}
+	return s, nil
+}
+
+// Report is where steps go.
+func (a *app) Report() *report.Reporter {
+	if a.report == nil {
+		format, err := report.Choose(a.progress, a.streams.Live(), a.quiet)
+		if err != nil {
+			format = report.Plain // refused already by the flag
+		}
+		a.report = report.New(report.Options{
+			Err: a.streams.Err, Format: format, Width: a.streams.Width,
+			Color: a.streams.Color(), UTF8: a.streams.UTF8(),
+		})
+	}
+	return a.report
+}
+
+// Native is the engine on this host.
+func (a *app) Native() (*native.Native, error) {
+	if a.native != nil {
+		return a.native, nil
+	}
+	l, err := a.Layout()
+	if err != nil {
+		return nil, err
+	}
+	s, err := a.Settings()
+	if err != nil {
+		return nil, err
+	}
+	if s.Backend == settings.Lima {
+		return nil, &host.HintError{
+			Err: errors.New(`choosing the backend: "lima" is not available in this build`),
+			Fix: "set backend: native, or leave it out",
+		}
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding this program: %w", err)
+	}
+	a.native = native.New(native.Options{
+		Layout: l, Program: program, Environ: os.Environ(), Report: a.Report(),
+		Spec: func() (agent.Spec, error) { return engineSpec(l, s), nil },
+	})
+	return a.native, nil
+}
+
+// finish turns an error into text on stderr and an exit code.
+func (a *app) finish(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	if code, ok := guest.ExitCode(err); ok {
+		return code // the command has said what there is to say
+	}
+	var silent *silentError
+	if errors.As(err, &silent) {
+		return silent.code
+	}
+	fmt.Fprint(a.streams.Err, errorText(err))
+	var usage *usageError
+	if errors.As(err, &usage) {
+		return exitUsage
+	}
+	return exitError
+}
+
+// errorText is how every error is shown: "linnet: what went wrong", one line for each when
+// there are several, and "hint: what to do" where there is a hint.
+func errorText(err error) string {
+	var b strings.Builder
+	for i, line := range strings.Split(strings.TrimRight(err.Error(), "\n"), "\n") {
+		if i == 0 || startsSentence(line) {
+			b.WriteString("linnet: ")
+		}
+		b.WriteString(line + "\n")
+	}
+	var missing native.Prerequisites
+	if errors.As(err, &missing) {
+		return b.String() // each line has its own
+	}
+	if hint := hintOf(err); hint != "" {
+		b.WriteString("hint: " + hint + "\n")
+	}
+	return b.String()
+}
+
+// startsSentence says whether a further line is an error of its own: all but hints and
+// what is indented.
+func startsSentence(line string) bool {
+	return line != "" && !strings.HasPrefix(line, "hint: ") && line[0] != ' ' && line[0] != '\t'
+}
+
+func hintOf(err error) string {
+	var hinted interface{ Hint() string }
+	if errors.As(err, &hinted) {
+		return hinted.Hint()
+	}
+	var notVisible *guest.NotVisibleError
+	if errors.As(err, &notVisible) {
+		return notVisible.Hint
+	}
+	return ""
+}
+
+// usageError is a command line that linnet itself does not accept.
+type usageError struct {
+	err  error
+	hint string
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+func (e *usageError) Hint() string  { return e.hint }
+
+// silentError ends linnet with a code and no further word.
+type silentError struct{ code int }
+
+func (e *silentError) Error() string { return fmt.Sprintf("exit status %d", e.code) }
