@@ -1,0 +1,178 @@
+// Package settings is linnet.yaml: what can be set, its defaults, and where each value in
+// force comes from.
+//
+// It exists so that a mistake in the file is told precisely, with every other one, before
+// anything is done, and so that the rest of linnet sees typed values only. It never writes the
+// file. It must not know what a setting is used for, nor where linnet keeps its things:
+// the caller says which file. config/linnet.yaml is the reference, held to this code by a test.
+package settings
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// Settings are all settings, complete: what nobody set has its default.
+type Settings struct {
+	// Backend is where containers run.
+	Backend Backend
+	Engine  Engine
+	Build   Build
+	Log     Log
+
+	// sources says where values come from; a key that is not in it has its default.
+	sources map[string]Source
+}
+
+// Engine sets up the engine.
+type Engine struct {
+	// Subnet is the IPv4 pool from which linnet's networks take theirs, /8 to /22, with no
+	// bits set outside its mask.
+	Subnet Subnet
+	// Snapshotter is the containerd snapshotter that containers and builds use.
+	Snapshotter Snapshotter
+	// StopTimeout is how long `engine stop` waits between TERM and KILL; 0 is not at all.
+	StopTimeout Duration
+	// LogSize is the size at which a daemon's log is rotated, and LogFiles how many files of
+	// it are kept, the current one included.
+	LogSize  Size
+	LogFiles Count
+	// Registries says which registries are treated specially.
+	Registries Registries
+	// HostsDirs are absolute paths of folders in the layout of containerd's certs.d, the
+	// first that knows a registry wins.
+	HostsDirs Dirs
+}
+
+// Registries says which registries are treated specially.
+type Registries struct {
+	// Insecure lists those, as host or host:port, that may be reached over plain HTTP or
+	// over TLS that cannot be verified.
+	Insecure Hosts
+}
+
+// Build sets up building.
+type Build struct {
+	// CacheSize is the size below which BuildKit's garbage collection keeps its cache.
+	CacheSize Size
+	// CacheAge is how long a part of the cache may go unused before it is collected.
+	CacheAge Duration
+}
+
+// Log says what is told about linnet's own work.
+type Log struct {
+	// Level is the least important level that is shown.
+	Level Level
+}
+
+// Facts are what defaults depend on.
+type Facts struct {
+	// OS is a GOOS.
+	OS string
+	// Root says that linnet runs as the superuser.
+	Root bool
+	// Home is the user's home directory and ConfigHome where XDG programs keep their
+	// configuration; empty when unknown.
+	Home, ConfigHome string
+}
+
+// HostFacts returns the facts of this process.
+func HostFacts() Facts {
+	f := Facts{OS: runtime.GOOS, Root: os.Geteuid() == 0, ConfigHome: os.Getenv("XDG_CONFIG_HOME")}
+	if home, err := os.UserHomeDir(); err == nil {
+		f.Home = home
+		if !filepath.IsAbs(f.ConfigHome) {
+			f.ConfigHome = filepath.Join(home, ".config")
+		}
+	}
+	return f
+}
+
+// Defaults returns the settings that are in force where nobody set anything. With the facts of
+// a superuser they are what config/linnet.yaml says.
+func Defaults(f Facts) *Settings {
+	s := &Settings{
+		Backend: Auto,
+		Engine: Engine{
+			Subnet:      defaultSubnet,
+			Snapshotter: Overlayfs,
+			StopTimeout: Duration(10 * time.Second),
+			LogSize:     10 * MiB,
+			LogFiles:    3,
+			Registries:  Registries{Insecure: Hosts{}},
+			HostsDirs:   Dirs{"/etc/containerd/certs.d", "/etc/docker/certs.d"},
+		},
+		Build: Build{CacheSize: 20 * GiB, CacheAge: Duration(720 * time.Hour)},
+		Log:   Log{Level: LevelInfo},
+	}
+	if f.OS == "linux" && !f.Root && filepath.IsAbs(f.ConfigHome) {
+		own := Dirs{filepath.Join(f.ConfigHome, "containerd/certs.d"), filepath.Join(f.ConfigHome, "docker/certs.d")}
+		s.Engine.HostsDirs = append(own, s.Engine.HostsDirs...)
+	}
+	return s
+}
+
+// field ties a key of the file to the place of its value.
+type field struct {
+	key   string
+	value value
+	// check refuses a value that has the right form but makes no sense; nil allows all.
+	check func() *fault
+}
+
+// value is what a field holds. Exactly one of scalar and list is implemented as well.
+type value interface{ kind() string }
+
+// scalar takes one text; set leaves it as it was when it fails.
+type scalar interface {
+	value
+	set(text string) *fault
+	String() string
+}
+
+// list takes any number of texts: item says what is wrong with one of them, put takes them all.
+type list interface {
+	value
+	item(text string) *fault
+	put(items []string)
+	items() []string
+}
+
+// fields is the whole file, in its order. A new setting is a field of the struct, its default,
+// a line here and a commented key in config/linnet.yaml.
+func (s *Settings) fields() []field {
+	return []field{
+		{"backend", &s.Backend, nil},
+		{"engine.subnet", &s.Engine.Subnet, nil},
+		{"engine.snapshotter", &s.Engine.Snapshotter, nil},
+		{"engine.stopTimeout", &s.Engine.StopTimeout, s.Engine.StopTimeout.atLeast(0)},
+		{"engine.logSize", &s.Engine.LogSize, s.Engine.LogSize.atLeast(64 * KiB)},
+		{"engine.logFiles", &s.Engine.LogFiles, s.Engine.LogFiles.between(1, 100)},
+		{"engine.registries.insecure", &s.Engine.Registries.Insecure, nil},
+		{"engine.hostsDirs", &s.Engine.HostsDirs, nil},
+		{"build.cacheSize", &s.Build.CacheSize, s.Build.CacheSize.atLeast(100 * MiB)},
+		{"build.cacheAge", &s.Build.CacheAge, s.Build.CacheAge.atLeast(Duration(time.Hour))},
+		{"log.level", &s.Log.Level, nil},
+	}
+}
+
+// EnvName is the name of the environment variable that sets a key: "engine.stopTimeout" is set
+// by LINNET_ENGINE_STOP_TIMEOUT.
+func EnvName(key string) string {
+	var name strings.Builder
+	name.WriteString("LINNET_")
+	for _, r := range key {
+		switch {
+		case r == '.':
+			name.WriteByte('_')
+			continue
+		case r >= 'A' && r <= 'Z':
+			name.WriteByte('_')
+		}
+		name.WriteString(strings.ToUpper(string(r)))
+	}
+	return name.String()
+}
