@@ -254,4 +254,3 @@ func (a *app) show(format string, value any, words func(io.Writer) error) error 
 	}
 	return &usageError{err: fmt.Errorf("--format: %q is not a format", format), hint: `"json", or leave it out`}
 }
-

@@ -172,7 +172,7 @@ func (d *daemon) ready(ctx context.Context) error {
 		}
 		if restarts >= 3 && state == "waiting" {
 			return &host.HintError{
-				Err:  fmt.Errorf("%s does not stay up: %w", d.name, lastErr),
+				Err: fmt.Errorf("%s does not stay up: %w", d.name, lastErr),
 				Fix: "its last words: " + lastLine(d.logs) + " (" + d.logs + ")",
 			}
 		}

@@ -27,10 +27,11 @@ import (
 // listens, or why it could not.
 const ReadyFD = 3
 
-const usage = "usage: linnet-agent serve --spec FILE | linnet-agent clean --spec FILE | linnet-agent version"
+const usage = "usage: linnet-agent start|serve|clean --spec FILE | linnet-agent version"
 
-// Main is linnet-agent: `serve` runs an engine until it is stopped, `clean` removes all that
-// one keeps, `version` prints the version. It returns an exit code.
+// Main is linnet-agent: `serve` runs an engine until it is stopped, `start` starts that in the
+// background, `clean` removes all that one keeps, `version` prints the version. It returns
+// an exit code.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 1 && (args[0] == "version" || args[0] == "--version") {
 		fmt.Fprintln(stdout, agent.Version)
@@ -44,6 +45,8 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	switch args[0] {
+	case "start":
+		return startMain(*spec, stderr)
 	case "serve":
 		return serveMain(ctx, *spec, stderr)
 	case "clean":
@@ -51,6 +54,26 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintln(stderr, usage)
 	return 2
+}
+
+// startMain starts `serve` and ends at once: the agent is then nobody's child, so that no
+// program that the client turns into ever sees it end.
+func startMain(specFile string, stderr io.Writer) int {
+	program, err := os.Executable()
+	if err == nil {
+		var spec agent.Spec
+		if spec, err = agent.ReadSpec(specFile); err == nil {
+			_, err = host.Daemon{
+				Argv: []string{program, "serve", "--spec", specFile}, Env: os.Environ(), Dir: "/",
+				Log: spec.Layout.Log("agent"), ExtraFiles: []*os.File{os.NewFile(ReadyFD, "ready")},
+			}.Start()
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "linnet-agent:", err)
+		return 1
+	}
+	return 0
 }
 
 func cleanMain(specFile string, stderr io.Writer) int {
@@ -171,7 +194,7 @@ func daemonEnv(environ []string, l host.Layout) []string {
 			env = append(env, pair)
 		}
 	}
-	return append(env, "PATH="+filepath.Dir(l.Bin(""))+":"+path)
+	return append(env, "PATH="+l.BinDir()+":"+path)
 }
 
 // leaveSession moves this process, and so everything it starts, out of the control group of

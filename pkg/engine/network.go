@@ -46,7 +46,7 @@ func (n networks) ensureDefault(pool string) (bridge, error) {
 	subnet, ok := freeSubnet(prefix, homeNumber(n.layout), used)
 	if !ok {
 		return bridge{}, &host.HintError{
-			Err:  fmt.Errorf("engine.subnet: every /24 of %s is in use on this host", pool),
+			Err: fmt.Errorf("engine.subnet: every /24 of %s is in use on this host", pool),
 			Fix: "set engine.subnet in linnet.yaml to a range that is free",
 		}
 	}

@@ -47,6 +47,3 @@ func (d Daemon) Start() (*Started, error) {
 
 // Wait waits for its end and says how it ended.
 func (s *Started) Wait() error { return s.cmd.Wait() }
-
-// Release gives it up: this process will not wait for it.
-func (s *Started) Release() error { return s.cmd.Process.Release() }

@@ -57,7 +57,7 @@ func NewLayout(lookup func(string) (string, bool), program string) (Layout, erro
 	if longest := len(l.Socket("containerd")) + len(".ttrpc"); longest > maxSocketPath {
 		most := maxSocketPath - (longest - len(home))
 		return l, &HintError{
-			Err:  fmt.Errorf("%s %s is too long for a socket below it: %d bytes, at most %d", EnvHome, home, len(home), most),
+			Err: fmt.Errorf("%s %s is too long for a socket below it: %d bytes, at most %d", EnvHome, home, len(home), most),
 			Fix: "set LINNET_HOME to a shorter path; a symbolic link to the long one will not do",
 		}
 	}
@@ -142,8 +142,11 @@ func (l Layout) RegistryHosts() string { return l.Config("certs.d") }
 // Stages holds a folder per staged directory.
 func (l Layout) Stages() string { return filepath.Join(l.Volatile(), "stage") }
 
+// BinDir is the folder of the pinned programs, and Bin one of them.
+func (l Layout) BinDir() string { return filepath.Join(l.Libexec, "bin") }
+
 // Bin is a pinned program.
-func (l Layout) Bin(name string) string { return filepath.Join(l.Libexec, "bin", name) }
+func (l Layout) Bin(name string) string { return filepath.Join(l.BinDir(), name) }
 
 // CNI is the folder of the CNI plugins.
 func (l Layout) CNI() string { return filepath.Join(l.Libexec, "cni") }

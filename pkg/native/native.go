@@ -204,7 +204,7 @@ func (n *Native) env(add []string) []string {
 	env = append(env,
 		"NERDCTL_TOML="+l.NerdctlTOML(),
 		"BUILDKIT_HOST=unix://"+l.Socket("buildkitd"),
-		"PATH="+filepath.Dir(l.Bin("nerdctl"))+":"+path+":/usr/sbin:/sbin",
+		"PATH="+l.BinDir()+":"+path+":/usr/sbin:/sbin",
 	)
 	return append(env, add...)
 }

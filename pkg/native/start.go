@@ -66,7 +66,7 @@ func (n *Native) start(ctx context.Context) (err error) {
 	}
 	defer told.Close()
 	daemon := host.Daemon{
-		Argv: []string{l.Agent(n.o.Program), "serve", "--spec", l.Spec()},
+		Argv: []string{l.Agent(n.o.Program), "start", "--spec", l.Spec()},
 		Env:  agentEnv(n.o.Environ), Dir: "/", Log: l.Log("agent"),
 		ExtraFiles: []*os.File{tell},
 	}
@@ -75,8 +75,8 @@ func (n *Native) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := started.Release(); err != nil {
-		return fmt.Errorf("starting the agent: %w", err)
+	if err := started.Wait(); err != nil {
+		return &host.HintError{Err: fmt.Errorf("starting the agent: %w", err), Fix: "its log says more: " + l.Log("agent")}
 	}
 	stop := context.AfterFunc(ctx, func() { told.Close() })
 	defer stop()

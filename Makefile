@@ -1,0 +1,55 @@
+# linnet: what can be made. `make demo` shows the main job, `make test` proves the rest.
+
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS  := -s -w -X github.com/linnet-dev/linnet/pkg/agent.Version=$(VERSION)
+BUILD    := go build -trimpath -ldflags '$(LDFLAGS)'
+UNIT      = $(shell go list ./... | grep -v /e2e)
+LINT     := _output/tools/bin/golangci-lint
+
+.PHONY: all build deps system lint cross test test-unit test-fuzz test-e2e demo bench update clean
+
+all: build deps ## the client, the agent and every component
+
+build: ## bin/linnet and bin/linnet-agent
+	@CGO_ENABLED=0 $(BUILD) -o bin/ ./cmd/...
+
+deps: ## every third-party component this host needs, into libexec/linnet
+	@go run ./deps/build
+
+system: ## the Debian packages that building, testing and the demo need (as root)
+	@deps/system.sh
+
+$(LINT): deps/tools/go.mod deps/tools/go.sum
+	@go run ./deps/build -tools golangci-lint
+
+lint: $(LINT) ## formatting, import rules and everything else that .golangci.yml explains
+	@$(LINT) run ./...
+
+cross: ## the client compiles and vets for every platform it is meant for
+	@for p in darwin/arm64 darwin/amd64 linux/arm64; do \
+		echo "cross $$p" && export CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} && \
+		go build -o /dev/null ./cmd/linnet && go vet ./... || exit 1; done
+
+test: system build deps lint cross test-unit test-fuzz test-e2e ## everything; what CI runs
+
+test-unit: ## unit, golden, script and differential tests, with the race detector
+	@go test -race -shuffle=on $(UNIT)
+
+test-fuzz: ## each fuzz target for a few seconds
+	@deps/fuzz.sh 5s
+
+test-e2e: build deps ## the finished linnet on the real engine, natively (as root)
+	@go test -shuffle=on -count=1 -timeout 30m ./e2e/...
+
+demo: system build deps ## the main job on real input
+	@examples/demo/demo.sh
+
+bench: build deps ## linnet beside nerdctl, in one run
+	@go run ./e2e/bench
+
+update: ## generated code and golden files
+	@go run ./pkg/nerdctl/internal/gen
+	@UPDATE=1 go test $(UNIT)
+
+clean: ## what was built here; caches outside the repository stay
+	@rm -rf bin libexec _output

@@ -1,0 +1,243 @@
+// Package lab is the workbench of the real-engine suites: an engine in a home of its own,
+// the finished linnet as a user runs it, an image to run, and the evidence kept when a test
+// fails. It starts programs and asserts nothing.
+package lab
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Timeout bounds one command of a test; a test that waits for a state uses it too.
+const Timeout = 2 * time.Minute
+
+// Root is the folder of the repository.
+func Root() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Dir(filepath.Dir(filepath.Dir(filepath.Dir(file))))
+}
+
+// Main builds linnet and its components (nothing happens when they are there) and runs the
+// tests of a package.
+func Main(m *testing.M) int {
+	if os.Geteuid() != 0 {
+		fmt.Fprintln(os.Stderr, "the native real-engine suite needs root: sudo make test")
+		return 1
+	}
+	make := exec.Command("make", "-s", "build", "deps")
+	make.Dir = Root()
+	make.Stdout, make.Stderr = os.Stderr, os.Stderr
+	if err := make.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "make build deps:", err)
+		return 1
+	}
+	code := m.Run()
+	shared.close()
+	return code
+}
+
+// Engine is an engine in a home of its own.
+type Engine struct {
+	// Home is its LINNET_HOME, short enough for sockets, and empty at first. User is the
+	// HOME of the commands.
+	Home, User string
+	// Env is added to the environment of every command.
+	Env []string
+}
+
+// New makes a home. When the test ends, the engine is reset, and if the test failed, its
+// logs are kept under _output/e2e.
+func New(t testing.TB) *Engine {
+	t.Helper()
+	e, err := newEngine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the engine's logs are kept in %s", e.keep(t.Name()))
+		}
+		if err := e.remove(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+var shared sharedEngine
+
+type sharedEngine struct {
+	once   sync.Once
+	engine *Engine
+	err    error
+}
+
+func (s *sharedEngine) close() {
+	if s.engine != nil {
+		if err := s.engine.remove(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}
+}
+
+// Shared is one engine for all tests of a package that do not care what else runs in it.
+// The test's own containers are the test's to remove.
+func Shared(t testing.TB) *Engine {
+	t.Helper()
+	shared.once.Do(func() { shared.engine, shared.err = newEngine() })
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the engine's logs are kept in %s", shared.engine.keep(t.Name()))
+		}
+	})
+	return shared.engine
+}
+
+func newEngine() (*Engine, error) {
+	dir, err := os.MkdirTemp("/tmp", "ln-")
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{Home: filepath.Join(dir, "home"), User: filepath.Join(dir, "user")}
+	return e, os.MkdirAll(e.User, 0o700)
+}
+
+func (e *Engine) remove() error {
+	ctx, cancel := context.WithTimeout(context.Background(), Timeout)
+	defer cancel()
+	if out, err := e.Command(ctx, "engine", "reset", "--force").CombinedOutput(); err != nil {
+		return fmt.Errorf("resetting %s: %w\n%s", e.Home, err, out)
+	}
+	return os.RemoveAll(filepath.Dir(e.Home))
+}
+
+// keep copies the engine's logs to where they outlive the test.
+func (e *Engine) keep(test string) string {
+	to := filepath.Join(Root(), "_output", "e2e", strings.ReplaceAll(test, "/", "_"))
+	if os.RemoveAll(to) != nil || os.MkdirAll(to, 0o755) != nil {
+		return e.Home
+	}
+	logs, _ := filepath.Glob(filepath.Join(e.Home, "native", "log", "*"))
+	for _, log := range logs {
+		if text, err := os.ReadFile(log); err == nil {
+			_ = os.WriteFile(filepath.Join(to, filepath.Base(log)), text, 0o644)
+		}
+	}
+	return to
+}
+
+// Linnet is the finished client.
+func Linnet() string { return filepath.Join(Root(), "bin", "linnet") }
+
+// Environ is the environment of the engine's commands.
+func (e *Engine) Environ() []string {
+	env := []string{}
+	for _, pair := range os.Environ() {
+		if !strings.HasPrefix(pair, "LINNET_") && !strings.HasPrefix(pair, "HOME=") && !strings.HasPrefix(pair, "NERDCTL_TOML=") {
+			env = append(env, pair)
+		}
+	}
+	return append(append(env, "LINNET_HOME="+e.Home, "HOME="+e.User), e.Env...)
+}
+
+// Command prepares a linnet command line.
+func (e *Engine) Command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, Linnet(), args...)
+	cmd.Env = e.Environ()
+	cmd.WaitDelay = 10 * time.Second
+	return cmd
+}
+
+// Result is what a command did.
+type Result struct {
+	Out, Err string
+	Code     int
+}
+
+// Run runs a linnet command line to its end, whatever that is.
+func (e *Engine) Run(t testing.TB, args ...string) Result {
+	t.Helper()
+	return e.RunIn(t, nil, args...)
+}
+
+// RunIn is Run with something on standard input.
+func (e *Engine) RunIn(t testing.TB, stdin io.Reader, args ...string) Result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Timeout)
+	defer cancel()
+	cmd := e.Command(ctx, args...)
+	var out, errs bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &out, &errs
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatalf("linnet %q: %v", args, err)
+	}
+	if ctx.Err() != nil {
+		t.Fatalf("linnet %q did not end within %v\n%s%s", args, Timeout, &out, &errs)
+	}
+	return Result{Out: out.String(), Err: errs.String(), Code: cmd.ProcessState.ExitCode()}
+}
+
+// Must runs a command that has to succeed and returns its standard output without the last
+// newline.
+func (e *Engine) Must(t testing.TB, args ...string) string {
+	t.Helper()
+	r := e.Run(t, args...)
+	if r.Code != 0 {
+		t.Fatalf("linnet %q: exit code %d\n%s%s", args, r.Code, r.Out, r.Err)
+	}
+	return strings.TrimSuffix(r.Out, "\n")
+}
+
+// Busybox builds the test image (Debian's static busybox with all its applets in /bin) in
+// the engine and returns its name.
+func (e *Engine) Busybox(t testing.TB) string {
+	t.Helper()
+	const name = "linnet-test/busybox"
+	if r := e.Run(t, "image", "inspect", name); r.Code == 0 {
+		return name
+	}
+	dir := t.TempDir()
+	busybox, err := os.ReadFile("/bin/busybox")
+	if err != nil {
+		t.Fatalf("the static busybox is missing (apt install busybox-static): %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "busybox"), busybox, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const dockerfile = "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"--install\", \"-s\", \"/bin\"]\n" +
+		"RUN mkdir -p /tmp /etc /root && chmod 1777 /tmp && echo root:x:0:0:root:/root:/bin/sh > /etc/passwd\nCMD [\"sh\"]\n"
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	e.Must(t, "build", "-q", "-t", name, dir)
+	return name
+}
+
+// Eventually polls until ok, and fails the test with what was awaited when it takes longer
+// than Timeout.
+func Eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(Timeout)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %v for %s", Timeout, what)
+		}
+		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // a poll for a state, with a deadline
+	}
+}
