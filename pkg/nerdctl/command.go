@@ -108,7 +108,38 @@ func (c *Command) CompletesArg(index int) Completion {
 	if index > 0 && !c.Interspersed && (strings.Contains(c.Use, "COMMAND") || strings.Contains(c.Use, "ps OPTIONS")) {
 		return 0
 	}
+	// nerdctl leaves paths to the shell and says so nowhere but in the use line.
+	switch first := index == 0; {
+	case c.Name == "build" && strings.HasSuffix(c.Use, "PATH"):
+		return Directories
+	case c.Name == "cp" && strings.Contains(c.Use, "SRC_PATH"):
+		return Containers | Files
+	case c.Name == "import" && first:
+		return Files
+	}
 	return c.Complete
+}
+
+// CompletesFlag is what the value of a flag is a name of; path is that of the command which
+// defines it.
+func CompletesFlag(path []string, f *Flag) Completion {
+	if f.Complete != 0 {
+		return f.Complete
+	}
+	name := f.Name
+	if f.AliasOf != "" {
+		name = f.AliasOf
+	}
+	r, _ := kindOf(path, name)
+	switch r.kind {
+	case fileIn, filesIn, envFiles, fileOut, archiveIn, archiveOut, signingKey, decryptionKey, composeFile:
+		return Files
+	case dirIn, dirsIn, dirOut, buildOutput:
+		return Directories
+	case volume:
+		return Volumes | Files
+	}
+	return 0
 }
 
 func (c *Command) child(name string) *Command {

@@ -140,7 +140,7 @@ func typeWords(kind string) string {
 	case "int", "int64":
 		return "a whole number"
 	case "uint", "uint16", "uint64":
-		return "a whole number that is not negative, or is too large"
+		return "a whole number in range, 0 or more"
 	case "float64":
 		return "a number"
 	case "duration":

@@ -44,7 +44,6 @@ const (
 	engineSide    = "a path of the machine that the engine runs on"
 	containerSide = "a path in the container"
 	textOnly      = "text that names no file or variable"
-	elsewhere     = "the name of something at the engine, not of a file"
 )
 
 // rules is the whole policy. Parsing takes nothing from it: what is not here goes over as
@@ -118,13 +117,9 @@ var rules = [...]rule{
 	{"convert", "nydus-builder-path", plain, engineSide},
 	{"convert", "nydus-prefetch-patterns", plain, "paths in the image"},
 	{"convert", "nydus-work-dir", plain, engineSide},
-	{"ps,compose ps,images,ls,prune,search,volume ls,network ls,network prune", "filter", plain, textOnly},
-}
-
-// filelike are the words that make a flag look as if the host had a part in its value.
-var filelike = [...]string{
-	"path", "file", "dir", "directory", "dirs", "env", "environment", "secret", "ssh", "mount", "volume", "socket", "binary",
-	"output", "input", "tar", "archive", "record", "key", "keys", "device", "cert", "certificate", "filename", "homedir", "homedirs",
+	{"compose up", "scale", plain, textOnly},
+	{"commit", "change", plain, textOnly},
+	{"volume ls", "filter", plain, textOnly},
 }
 
 // commandKey names a command for the rules: its path, without the groups that only repeat

@@ -382,7 +382,7 @@ var root = Command{
 			MaxArgs:      -1,
 			Flags: []Flag{
 				{Name: "env-file", Type: "string", Usage: "Specify an alternate environment file", Persistent: true},
-				{Name: "f", Shorthand: "f", Type: "stringArray", Default: "[]", Usage: "Alias of --file"},
+				{Name: "f", Shorthand: "f", Type: "stringArray", Default: "[]", Usage: "Alias of --file", AliasOf: "file"},
 				{Name: "file", Type: "stringArray", Default: "[]", Usage: "Specify an alternate compose file", Persistent: true},
 				{Name: "help", Shorthand: "h", Type: "bool", NoOpt: "true", Default: "false", Usage: "help for compose", Builtin: true},
 				{Name: "ipfs-address", Type: "string", Usage: "multiaddr of IPFS API (default uses $IPFS_PATH env variable if defined or local directory ~/.ipfs)", Persistent: true},
@@ -471,7 +471,7 @@ var root = Command{
 						{Name: "help", Shorthand: "h", Type: "bool", NoOpt: "true", Default: "false", Usage: "help for exec", Builtin: true},
 						{Name: "index", Type: "int", Default: "1", Usage: "index of the container if the service has multiple instances."},
 						{Name: "interactive", Shorthand: "i", Type: "bool", NoOpt: "true", Default: "true", Usage: "Keep STDIN open even if not attached", Hidden: true},
-						{Name: "no-TTY", Shorthand: "T", Type: "bool", NoOpt: "true", Default: "true", Usage: "Disable pseudo-TTY allocation. By default nerdctl compose exec allocates a TTY."},
+						{Name: "no-TTY", Shorthand: "T", Type: "bool", NoOpt: "true", Usage: "Disable pseudo-TTY allocation. By default nerdctl compose exec allocates a TTY."},
 						{Name: "privileged", Type: "bool", NoOpt: "true", Default: "false", Usage: "Give extended privileges to the command"},
 						{Name: "tty", Shorthand: "t", Type: "bool", NoOpt: "true", Default: "true", Usage: "Allocate a pseudo-TTY", Hidden: true},
 						{Name: "user", Shorthand: "u", Type: "string", Usage: "Username or UID (format: <name|uid>[:<group|gid>])"},

@@ -61,9 +61,9 @@ func environments() [][]string {
 	}
 }
 
-// hostDefaults are flags whose default nerdctl takes from the kernel, which no environment
-// can vary: --cgroupns is private on cgroup v2 and host on v1.
-var hostDefaults = []string{"cgroupns"}
+// hostDefaults are flags whose default nerdctl takes from where no environment reaches:
+// --cgroupns from the kernel (private on cgroup v2, host on v1), --no-TTY from the terminal.
+var hostDefaults = []string{"cgroupns", "no-TTY"}
 
 // Generate returns the source of the tables.
 func Generate(ctx context.Context, o *oracle.Oracle) ([]byte, error) {

@@ -1,0 +1,114 @@
+package nerdctl
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+)
+
+// pathNames and pathWords are the words that make a flag look as if the host had a part in
+// its value, in the flag's name and in its description.
+const (
+	pathNames = "path file files dir dirs directory env secret ssh mount volume socket binary output input tar archive record key keys device cert certificate context"
+	pathWords = "path file files filename filepath dir dirs directory directories env environment secret ssh socket tar archive homedir cert certificate binary device volumes"
+)
+
+// TestEveryPathFlagIsClassified: a flag whose name, or whose words, look like a file, a
+// directory or a variable is in the rules, be it as plain with a reason. A new nerdctl cannot
+// slip one past them.
+func TestEveryPathFlagIsClassified(t *testing.T) {
+	var down func(path []string, c *Command)
+	down = func(path []string, c *Command) {
+		for _, f := range c.Flags {
+			if f.AliasOf != "" || !filelikeFlag(f) {
+				continue
+			}
+			if _, ok := kindOf(path, f.Name); !ok {
+				t.Errorf("{%q, %q, ...}: is it the host's? %s", commandKey(path), f.Name, f.Usage)
+			}
+		}
+		for _, sub := range c.Commands {
+			down(append(slices.Clone(path), sub.Name), sub)
+		}
+	}
+	down(nil, Root())
+}
+
+func filelikeFlag(f Flag) bool {
+	switch f.Type {
+	case "string", "stringArray", "stringSlice":
+	default:
+		return false
+	}
+	return looksLike(f.Name, pathNames) || looksLike(f.Usage, pathWords)
+}
+
+func looksLike(text, words string) bool {
+	found := strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return !unicode.IsLetter(r) })
+	return slices.ContainsFunc(found, func(w string) bool {
+		return slices.Contains(strings.Fields(words), w) || strings.HasSuffix(w, "file") && w != "profile" || strings.HasSuffix(w, "path") || strings.HasSuffix(w, "dir")
+	})
+}
+
+// TestEveryRuleIsOfUse: each rule is about a flag that there is, and a plain one says why.
+func TestEveryRuleIsOfUse(t *testing.T) {
+	have := map[string]bool{}
+	var down func(path []string, c *Command)
+	down = func(path []string, c *Command) {
+		for _, f := range c.Flags {
+			have[commandKey(path)+" --"+f.Name] = true
+		}
+		for _, sub := range c.Commands {
+			down(append(slices.Clone(path), sub.Name), sub)
+		}
+	}
+	down(nil, Root())
+	seen := map[string]bool{}
+	for _, r := range rules {
+		for command := range strings.SplitSeq(r.commands, ",") {
+			key := command + " --" + r.flag
+			if !have[key] {
+				t.Errorf("there is no %q", key)
+			}
+			if seen[key] {
+				t.Errorf("%q is there twice", key)
+			}
+			seen[key] = true
+		}
+		if (r.kind == plain) != (r.why != "") {
+			t.Errorf("%s --%s: the reason is %q", r.commands, r.flag, r.why)
+		}
+	}
+}
+
+// TestSteering holds the list to names that do and do not steer nerdctl.
+func TestSteering(t *testing.T) {
+	for _, name := range []string{
+		"PATH", "HOME", "TMPDIR", "CONTAINERD_ADDRESS", "CONTAINERD_NAMESPACE", "NERDCTL_TOML", "BUILDKIT_HOST", "CNI_PATH", "NETCONFPATH",
+		"DOCKER_CONFIG", "http_proxy", "HTTPS_PROXY", "no_proxy", "GODEBUG", "GOMAXPROCS", "LD_PRELOAD", "SSL_CERT_FILE", "XDG_RUNTIME_DIR",
+		"ROOTLESSKIT_STATE_DIR", "LISTEN_FDS", "NOTIFY_SOCKET", "LINNET_HOME", "SSH_AUTH_SOCK", "SOURCE_DATE_EPOCH",
+	} {
+		if !Steering(name) {
+			t.Errorf("%s steers", name)
+		}
+	}
+	for _, name := range []string{
+		"TOKEN", "AWS_SECRET_ACCESS_KEY", "DOCKER_PASSWORD", "GITHUB_TOKEN", "COSIGN_PASSWORD", "POSTGRES_PASSWORD", "GOPATH", "PATHS", "A", "path",
+	} {
+		if Steering(name) {
+			t.Errorf("%s does not steer", name)
+		}
+	}
+}
+
+// TestIsVolumeName holds the rule to nerdctl's: two characters or more of a name.
+func TestIsVolumeName(t *testing.T) {
+	for name, want := range map[string]bool{
+		"data": true, "a1": true, "a.b_c-d": true, "a": false, "": false, ".a": false, "a/b": false, "~": false, "ü1": false, "-a": false, "a b": false,
+	} {
+		if isVolumeName(name) != want {
+			t.Errorf("%q: want %v", name, want)
+		}
+	}
+}

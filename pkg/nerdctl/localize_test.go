@@ -1,0 +1,307 @@
+package nerdctl_test
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/linnet-dev/linnet/pkg/nerdctl"
+)
+
+var errHidden = errors.New("not visible here")
+
+// here is a host where everything is visible in its place, as for a native engine.
+func here() nerdctl.Host {
+	h := there()
+	h.Visible = func(path string) (string, bool, error) { return path, false, nil }
+	return h
+}
+
+// there is a host in front of a virtual machine: the home directory is visible, /shared is
+// somewhere else over there, /fixed is read-only, and nothing else is visible.
+func there() nerdctl.Host {
+	env := map[string]string{
+		"TOKEN": "s3cret\n #x ", "PATH": "/host/bin", "EMPTY": "", "http_proxy": "http://proxy", "SSH_AUTH_SOCK": "/tmp/agent.sock",
+	}
+	return nerdctl.Host{
+		Dir: "/home/me/app", Home: "/home/me",
+		LookupEnv: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
+		Visible: func(path string) (string, bool, error) {
+			if !filepath.IsAbs(path) || path != filepath.Clean(path) {
+				return "", false, fmt.Errorf("asked for %q, which is not a clean absolute path", path)
+			}
+			switch top, rest, _ := strings.Cut(path[1:], "/"); top {
+			case "home":
+				return path, false, nil
+			case "shared":
+				return filepath.Join("/mnt/shared", rest), false, nil
+			case "fixed":
+				return path, true, nil
+			}
+			return "", false, errHidden
+		},
+		IsDir:    func(path string) bool { return strings.HasSuffix(path, "dir") },
+		ReadFile: func(path string) ([]byte, error) { return []byte("# TOKEN2\nTOKEN\nA=B\nPATH\n"), nil },
+	}
+}
+
+func localize(t *testing.T, h nerdctl.Host, argv ...string) (*nerdctl.Plan, error) {
+	t.Helper()
+	inv, err := nerdctl.Parse(argv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := inv.Argv()
+	plan, err := nerdctl.Localize(inv, h)
+	if after := inv.Argv(); !slices.Equal(before, after) {
+		t.Errorf("Localize changed its argument from %q to %q", before, after)
+	}
+	return plan, err
+}
+
+func argvOf(p *nerdctl.Plan) string {
+	return strings.Join(p.Argv(func(name string) string { return "/stage/" + name }), " ")
+}
+
+// TestLocalize goes through every kind of flag, with an engine in a virtual machine.
+func TestLocalize(t *testing.T) {
+	type plan = nerdctl.Plan
+	for _, c := range []struct {
+		line string
+		argv string // "" means as it stands, in canonical form
+		want plan   // but for Invocation; Dir is always the host's
+	}{
+		{line: "ps"},
+		{"run -e TOKEN a", "run --env=TOKEN a", plan{Env: []string{"TOKEN=s3cret\n #x "}}},
+		{"run -e EMPTY a", "run --env=EMPTY a", plan{Env: []string{"EMPTY="}}},
+		{"run -e UNSET a", "run --env=UNSET a", plan{Unset: []string{"UNSET"}}},
+		{"run -e A=B=C a", "run --env=A a", plan{Env: []string{"A=B=C"}}},
+		{"run -e A= a", "run --env=A a", plan{Env: []string{"A="}}},
+		{"run -e A=1 -e B=2 -e A=3 a", "run --env=A --env=B --env=A a", plan{Env: []string{"A=3", "B=2"}}},
+		{"run -e UNSET=1 -e UNSET a", "run --env=UNSET --env=UNSET a", plan{Unset: []string{"UNSET"}}},
+		{"run -e UNSET -e UNSET=1 a", "run --env=UNSET --env=UNSET a", plan{Env: []string{"UNSET=1"}}},
+		{"run -e PATH a", "run --env=PATH=/host/bin a", plan{}},
+		{"run -e PATH=/x a", "run --env=PATH=/x a", plan{}},
+		{"run -e http_proxy a", "run --env=http_proxy=http://proxy a", plan{}},
+		{"run -e NERDCTL_TOML a", "run a", plan{}},
+		{"run -e =x a", "run --env==x a", plan{}},
+		{"create -e A=B a", "create --env=A a", plan{Env: []string{"A=B"}}},
+		{"container run -e A=B a", "container run --env=A a", plan{Env: []string{"A=B"}}},
+		{"exec -e A=B c sh", "exec --env=A c sh", plan{Env: []string{"A=B"}}},
+		{"compose run -e A=B s", "compose run --env=A s", plan{Env: []string{"A=B"}}},
+		{"compose exec -e A=B s sh", "compose exec --env=A s sh", plan{Env: []string{"A=B"}}},
+		{"run a -e A=B", "run a -e A=B", plan{}},
+
+		{"run -v ./src:/src a", "run --volume=./src:/src a", plan{}},
+		{"run -v ~/src:/src:ro a", "run --volume=/home/me/src:/src:ro a", plan{}},
+		{"run -v /shared/x:/src:ro a", "run --volume=/mnt/shared/x:/src:ro a", plan{}},
+		{"run -v data:/x a", "run --volume=data:/x a", plan{}},
+		{"run -v /x a", "run --volume=/x a", plan{}},
+		{"run -v d:/x a", "run --volume=d:/x a", plan{}},
+		{"run --mount type=bind,src=/shared/x,dst=/y a", "run --mount=type=bind,src=/mnt/shared/x,dst=/y a", plan{}},
+		{"run --mount type=bind,source=~/x,dst=/y a", "run --mount=type=bind,source=/home/me/x,dst=/y a", plan{}},
+		{"run --mount src=data,dst=/y a", "run --mount=src=data,dst=/y a", plan{}},
+		{"run --mount type=tmpfs,dst=/tmp a", "run --mount=type=tmpfs,dst=/tmp a", plan{}},
+
+		{"run --env-file .env a", "run --env-file=.env a", plan{Env: []string{"TOKEN=s3cret\n #x "}}},
+		{"run --env-file /etc/env a", "run --env-file=/stage/in0-env a", plan{
+			Env: []string{"TOKEN=s3cret\n #x "}, Stage: []nerdctl.StagedFile{{Name: "in0-env", Host: "/etc/env"}},
+		}},
+		{"run --env-file .env -e TOKEN=mine a", "run --env-file=.env --env=TOKEN a", plan{Env: []string{"TOKEN=mine"}}},
+		{"run -e TOKEN=mine --env-file .env a", "run --env=TOKEN --env-file=.env a", plan{Env: []string{"TOKEN=mine"}}},
+		{"run --label-file a,/etc/l b", "run --label-file=a,/stage/in0-l b", plan{Stage: []nerdctl.StagedFile{{Name: "in0-l", Host: "/etc/l"}}}},
+		{"run --label-file ~/l a", "run --label-file=/home/me/l a", plan{}},
+		{"run --cidfile /tmp/cid --pidfile pid a", "run --cidfile=/stage/out0-cid --pidfile=pid a", plan{
+			Back: []nerdctl.BackFile{{Name: "out0-cid", Host: "/tmp/cid", New: true}},
+		}},
+		{"run --pidfile /fixed/pid a", "run --pidfile=/stage/out0-pid a", plan{Back: []nerdctl.BackFile{{Name: "out0-pid", Host: "/fixed/pid"}}}},
+		{"run --security-opt seccomp=/etc/s.json a", "run --security-opt=seccomp=/stage/in0-s.json a", plan{
+			Stage: []nerdctl.StagedFile{{Name: "in0-s.json", Host: "/etc/s.json"}},
+		}},
+		{"run --security-opt seccomp=unconfined a", "run --security-opt=seccomp=unconfined a", plan{}},
+		{"run --rootfs /shared/r sh", "run --rootfs /mnt/shared/r sh", plan{}},
+		{"pull --cosign-key awskms://x a", "pull --cosign-key=awskms://x a", plan{}},
+		{"pull --cosign-key ~/k.pub a", "pull --cosign-key=/home/me/k.pub a", plan{}},
+		{"--hosts-dir /shared/a,/home/b pull a", "--hosts-dir=/mnt/shared/a,/home/b pull a", plan{}},
+
+		{"load -i x.tar", "load --input=x.tar", plan{}},
+		{"load -i /tmp/x.tar", "load", plan{Stdin: &nerdctl.HostFile{Path: "/tmp/x.tar"}}},
+		{"save -o /tmp/x.tar a", "save a", plan{Stdout: &nerdctl.HostFile{Path: "/tmp/x.tar"}}},
+		{"save -o /fixed/x.tar a", "save a", plan{Stdout: &nerdctl.HostFile{Path: "/fixed/x.tar"}}},
+		{"export -o ../x.tar c", "export --output=../x.tar c", plan{}},
+		{"export -o /tmp/x.tar c", "export c", plan{Stdout: &nerdctl.HostFile{Path: "/tmp/x.tar"}}},
+		{"import /tmp/x.tar a", "import - a", plan{Stdin: &nerdctl.HostFile{Path: "/tmp/x.tar"}}},
+		{"import https://x/y.tar a", "import https://x/y.tar a", plan{}},
+		{"import - a", "import - a", plan{}},
+		{"image import /shared/x.tar a", "image import /mnt/shared/x.tar a", plan{}},
+
+		{"cp x c:/y", "cp x c:/y", plan{}},
+		{"cp /shared/x/. c:/y", "cp /mnt/shared/x/. c:/y", plan{}},
+		{"cp c:/y /shared/x/", "cp c:/y /mnt/shared/x/", plan{}},
+		{"cp /tmp/x c:/y", "cp /stage/x c:/y", plan{Stage: []nerdctl.StagedFile{{Name: "x", Host: "/tmp/x", KeepMode: true}}}},
+		{"cp /tmp/dir c:/y", "cp - c:/y", plan{Stdin: &nerdctl.HostFile{Path: "/tmp/dir", Tar: true}}},
+		{"cp -L /tmp/a/. c:/y", "cp --follow-link - c:/y", plan{Stdin: &nerdctl.HostFile{Path: "/tmp/a/.", Tar: true, FollowLink: true}}},
+		{"cp c:/y /tmp/x", "cp c:/y -", plan{Stdout: &nerdctl.HostFile{Path: "/tmp/x", Tar: true}}},
+		{"cp - c:/y", "cp - c:/y", plan{}},
+		{"compose cp s:/y /shared/x", "compose cp s:/y /mnt/shared/x", plan{}},
+
+		{"build .", "build .", plan{}},
+		{"build -f /shared/D -t a /shared/ctx", "build --file=/mnt/shared/D --tag=a /mnt/shared/ctx", plan{}},
+		{"build --build-arg TOKEN --build-arg A=B --build-arg PATH .", "build --build-arg=TOKEN --build-arg=A=B --build-arg=PATH=/host/bin .", plan{
+			Env: []string{"TOKEN=s3cret\n #x "},
+		}},
+		{"build --secret id=npm,src=~/.npmrc .", "build --secret=id=npm,src=/home/me/.npmrc .", plan{}},
+		{"build --secret id=npm,src=/etc/npmrc .", "build --secret=id=npm,src=/stage/in0-npmrc .", plan{
+			Stage: []nerdctl.StagedFile{{Name: "in0-npmrc", Host: "/etc/npmrc"}},
+		}},
+		{"build --secret id=x,env=TOKEN .", "build --secret=id=x,env=TOKEN .", plan{Env: []string{"TOKEN=s3cret\n #x "}}},
+		{"build --secret id=TOKEN .", "build --secret=id=TOKEN .", plan{Env: []string{"TOKEN=s3cret\n #x "}}},
+		{"build --ssh default=/etc/key .", "build --ssh=default=/stage/in0-key .", plan{Stage: []nerdctl.StagedFile{{Name: "in0-key", Host: "/etc/key"}}}},
+		{"build --build-context a=/shared/a --build-context b=docker-image://b .", "build --build-context=a=/mnt/shared/a --build-context=b=docker-image://b .", plan{}},
+		{"build --build-context a=oci-layout:///shared/o@sha256:x .", "build --build-context=a=oci-layout:///mnt/shared/o@sha256:x .", plan{}},
+		{"build -o /shared/o .", "build --output=/mnt/shared/o .", plan{}},
+		{"build -o type=tar,dest=- .", "build --output=type=tar,dest=- .", plan{}},
+		{"build --cache-to type=local,dest=/shared/c --cache-from user/app .", "build --cache-from=user/app --cache-to=type=local,dest=/mnt/shared/c .", plan{}},
+		{"builder build --iidfile /tmp/iid .", "builder build --iidfile=/stage/out0-iid .", plan{Back: []nerdctl.BackFile{{Name: "out0-iid", Host: "/tmp/iid"}}}},
+		{"build https://example.com/x.git", "build https://example.com/x.git", plan{}},
+		{"image decrypt --key /etc/k:pass=x,~/l a b", "image decrypt --key=/stage/in0-k:pass=x,/home/me/l a b", plan{
+			Stage: []nerdctl.StagedFile{{Name: "in0-k", Host: "/etc/k"}},
+		}},
+		{"image encrypt --recipient jwe:~/k,pgp:me@x a b", "image encrypt --recipient=jwe:/home/me/k,pgp:me@x a b", plan{}},
+		{"compose -f /shared/c.yaml up", "compose --f=/mnt/shared/c.yaml up", plan{}},
+		{"compose -f - up", "compose --f=- up", plan{}},
+	} {
+		t.Run(c.line, func(t *testing.T) {
+			p, err := localize(t, there(), strings.Fields(c.line)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := c.argv
+			if want == "" {
+				want = c.line
+			}
+			// Localize keeps the order of the flags; the table need not know it.
+			if got := argvOf(p); !sameWords(got, want) {
+				t.Errorf("have %s\nwant %s", got, want)
+			}
+			p.Invocation, c.want.Dir = nil, "/home/me/app"
+			if !reflect.DeepEqual(*p, c.want) {
+				t.Errorf("have %+v\nwant %+v", *p, c.want)
+			}
+		})
+	}
+}
+
+func sameWords(a, b string) bool {
+	x, y := strings.Fields(a), strings.Fields(b)
+	slices.Sort(x)
+	slices.Sort(y)
+	return slices.Equal(x, y)
+}
+
+// TestLocalizeChangesNothingNatively: where every path is visible in its place, only the
+// values of variables leave the command line, and nothing has to be done around the command.
+func TestLocalizeChangesNothingNatively(t *testing.T) {
+	for _, line := range []string{
+		"run -v ./x:/x -v /y:/y --env-file e --cidfile c --mount type=bind,src=x,dst=/x -e TOKEN a sh -c x",
+		"cp x/. c:/y", "cp c:/y x/", "load -i x", "save -o x a", "build -f D --secret id=a,src=b --ssh default=k -o o c", "import x",
+		"compose -f x --project-directory y up -d", "build --build-context a=b --cache-to type=local,dest=x .",
+		"image encrypt --recipient jwe:k --gpg-homedir g a b", "-n ns --hosts-dir x,y pull a",
+	} {
+		p, err := localize(t, here(), strings.Fields(line)...)
+		if err != nil {
+			t.Errorf("%s: %v", line, err)
+			continue
+		}
+		inv, _ := nerdctl.Parse(strings.Fields(line))
+		if have, want := p.Argv(nil), inv.Argv(); !slices.Equal(have, want) {
+			t.Errorf("have %q\nwant %q", have, want)
+		}
+		if !p.Direct() || p.Dir != "/home/me/app" {
+			t.Errorf("%s: %+v is not direct", line, p)
+		}
+	}
+}
+
+// TestLocalizeRefuses: what cannot be carried is refused with the reason that Visible gave.
+func TestLocalizeRefuses(t *testing.T) {
+	for _, line := range []string{
+		"run -v /etc:/x a", "run --mount type=bind,src=/etc,dst=/x a", "compose -f /etc/c.yaml up", "compose cp /etc/x s:/x",
+		"build /etc", "build --build-context a=/etc .", "build -o /tmp/o .", "build --ssh default .", "run --rootfs /var/r",
+		"checkpoint create --checkpoint-dir /tmp/c a b", "--hosts-dir /etc/certs pull a", "compose --project-directory /etc up",
+	} {
+		if _, err := localize(t, there(), strings.Fields(line)...); !errors.Is(err, errHidden) {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+	if _, err := localize(t, there(), "cp", "c:/x", "/fixed/x"); err == nil || err.Error() != "/fixed/x is read-only for the engine" {
+		t.Errorf("cp to a read-only path: %v", err)
+	}
+	h := there()
+	h.Dir = "/tmp/else:where"
+	h.Visible = func(path string) (string, bool, error) { return "/mnt" + path, false, nil }
+	_, err := localize(t, h, "run", "-v", "x:/x", "-v", "./y:/y", "a")
+	if want := `mounting /mnt/tmp/else:where/x: a path with ":" in it cannot be mounted`; err == nil || err.Error() != want {
+		t.Errorf("have %v, want %s", err, want)
+	}
+}
+
+// TestLocalizeFromAnInvisibleDirectory: absolute paths still work, relative ones are made
+// absolute, and a compose file that would be looked for there is refused.
+func TestLocalizeFromAnInvisibleDirectory(t *testing.T) {
+	h := there()
+	h.Dir = "/tmp"
+	p, err := localize(t, h, strings.Fields("run --env-file x -v /home/me:/h a")...)
+	if err != nil || p.Dir != "" || argvOf(p) != "run --env-file=/stage/in0-x --volume=/home/me:/h a" {
+		t.Errorf("%v, %+v", err, p)
+	}
+	if _, err := localize(t, h, "compose", "up"); !errors.Is(err, errHidden) {
+		t.Errorf("compose up: %v", err)
+	}
+	h.Dir = "/shared/app"
+	p, err = localize(t, h, strings.Fields("run -v ./x:/x a")...)
+	if err != nil || p.Dir != "/mnt/shared/app" || argvOf(p) != "run --volume=/mnt/shared/app/x:/x a" {
+		t.Errorf("%v, %+v", err, p)
+	}
+}
+
+// TestComposeIsInterpolatedWithTheHostsEnvironment, but for what steers nerdctl.
+func TestComposeIsInterpolatedWithTheHostsEnvironment(t *testing.T) {
+	h := there()
+	h.Environ = func() []string { return []string{"TAG=1", "PATH=/x", "COMPOSE_PROFILES=p", "BAD", "=x"} }
+	p, err := localize(t, h, "compose", "up")
+	if err != nil || !slices.Equal(p.Env, []string{"TAG=1", "COMPOSE_PROFILES=p"}) {
+		t.Errorf("%v, %+v", err, p)
+	}
+	if p, err = localize(t, h, "ps"); err != nil || len(p.Env) > 0 {
+		t.Errorf("%v, %+v", err, p)
+	}
+}
+
+// TestNoTypedValueIsOnTheArgv, whichever form it is typed in.
+func TestNoTypedValueIsOnTheArgv(t *testing.T) {
+	const canary = "canary \n#x "
+	for _, argv := range [][]string{
+		{"run", "-eT=" + canary, "a"},
+		{"run", "-e=T=" + canary, "a"},
+		{"run", "--env", "T=" + canary, "a"},
+		{"run", "-ite", "T=" + canary, "a"},
+		{"container", "exec", "--env=T=" + canary, "c", "sh"},
+		{"compose", "run", "-e", "T=" + canary, "s"},
+	} {
+		p, err := localize(t, here(), argv...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if words := fmt.Sprint(p.Argv(nil)); strings.Contains(words, "canary") {
+			t.Errorf("%q leaves %q", argv, words)
+		}
+		if !slices.Equal(p.Env, []string{"T=" + canary}) {
+			t.Errorf("%q carries %q", argv, p.Env)
+		}
+	}
+}
