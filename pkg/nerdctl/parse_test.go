@@ -2,58 +2,15 @@ package nerdctl_test
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
+	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/linnet-dev/linnet/pkg/nerdctl"
 	"github.com/linnet-dev/linnet/pkg/nerdctl/internal/oracle"
-	"github.com/linnet-dev/linnet/pkg/nerdctl/internal/tables"
 )
-
-// TestTablesAreGenerated from the nerdctl that is pinned now.
-func TestTablesAreGenerated(t *testing.T) {
-	o, err := oracle.Build(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	want, err := tables.Generate(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	have, err := os.ReadFile("tables_gen.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(have) != string(want) {
-		t.Error("tables_gen.go is not what the pinned nerdctl says: run make update")
-	}
-}
-
-// TestOracleIsBuiltOnce: the second build finds the first by its content.
-func TestOracleIsBuiltOnce(t *testing.T) {
-	first, err := oracle.Build(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, err := os.Stat(first.Program)
-	if err != nil {
-		t.Fatal(err)
-	}
-	second, err := oracle.Build(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	after, err := os.Stat(second.Program)
-	if err != nil || !os.SameFile(before, after) {
-		t.Errorf("%v: %s was built again", err, second.Program)
-	}
-	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(first.Program), "oracle-build-*")); len(left) > 0 {
-		t.Logf("another build is running, or was killed: %v", left)
-	}
-}
 
 // TestParse reads what people type.
 func TestParse(t *testing.T) {
@@ -218,6 +175,42 @@ func walk(visit func(path []string, c *nerdctl.Command)) {
 		}
 	}
 	down(nil, nerdctl.Root())
+}
+
+// asAnswer puts an invocation into the oracle's words.
+func asAnswer(inv *nerdctl.Invocation) oracle.Answer {
+	a := oracle.Answer{Path: inv.Path, Args: inv.Args, Dash: inv.Dash, Help: inv.Help, Version: inv.Version}
+	for _, v := range inv.Flags {
+		if !v.Flag.Builtin {
+			a.Flags = append(a.Flags, oracle.Value{Name: v.Flag.Name, Value: v.Value})
+		}
+	}
+	return normal(a)
+}
+
+// normal makes no difference between an empty list and none.
+func normal(a oracle.Answer) oracle.Answer {
+	if len(a.Path) == 0 {
+		a.Path = nil
+	}
+	// The words behind a group whose help is printed mean nothing, and Parse drops them.
+	if nerdctl.Root().Find(a.Path...).Group {
+		a.Args, a.Dash = nil, -1
+	}
+	if len(a.Args) == 0 {
+		a.Args = nil
+	}
+	if len(a.Flags) == 0 {
+		a.Flags = nil
+	}
+	return a
+}
+
+func difference(a, b *nerdctl.Invocation) string {
+	if x, y := asAnswer(a), asAnswer(b); !reflect.DeepEqual(x, y) {
+		return fmt.Sprintf("%+v, %+v", x, y)
+	}
+	return ""
 }
 
 // FuzzParse: no command line makes Parse panic, and what it accepts is read again as it is

@@ -53,7 +53,12 @@ type Value struct{ Name, Value string }
 
 // Build returns the oracle of the nerdctl that deps/nerdctl pins, built at most once per
 // content: the result is kept in the dependency cache under a hash of all that enters it.
+//
+// The engine's side is always Linux, and nerdctl has other flags elsewhere: so is the oracle.
 func Build(ctx context.Context) (*Oracle, error) {
+	if runtime.GOOS != "linux" {
+		return nil, fmt.Errorf("building the nerdctl oracle: it speaks for nerdctl on Linux, and this is %s", runtime.GOOS)
+	}
 	repo, err := repository()
 	if err != nil {
 		return nil, err

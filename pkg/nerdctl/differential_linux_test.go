@@ -131,42 +131,6 @@ func ask(ctx context.Context, o *oracle.Oracle, argvs [][]string) ([]oracle.Answ
 	return answers, cmp.Or(errs...)
 }
 
-// asAnswer puts an invocation into the oracle's words.
-func asAnswer(inv *nerdctl.Invocation) oracle.Answer {
-	a := oracle.Answer{Path: inv.Path, Args: inv.Args, Dash: inv.Dash, Help: inv.Help, Version: inv.Version}
-	for _, v := range inv.Flags {
-		if !v.Flag.Builtin {
-			a.Flags = append(a.Flags, oracle.Value{Name: v.Flag.Name, Value: v.Value})
-		}
-	}
-	return normal(a)
-}
-
-// normal makes no difference between an empty list and none.
-func normal(a oracle.Answer) oracle.Answer {
-	if len(a.Path) == 0 {
-		a.Path = nil
-	}
-	// The words behind a group whose help is printed mean nothing, and Parse drops them.
-	if nerdctl.Root().Find(a.Path...).Group {
-		a.Args, a.Dash = nil, -1
-	}
-	if len(a.Args) == 0 {
-		a.Args = nil
-	}
-	if len(a.Flags) == 0 {
-		a.Flags = nil
-	}
-	return a
-}
-
-func difference(a, b *nerdctl.Invocation) string {
-	if x, y := asAnswer(a), asAnswer(b); !reflect.DeepEqual(x, y) {
-		return fmt.Sprintf("%+v, %+v", x, y)
-	}
-	return ""
-}
-
 // generator makes command lines from the tables: what is there to be used comes from them,
 // how it is used from chance.
 type generator struct {
