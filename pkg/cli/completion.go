@@ -1,9 +1,16 @@
 package cli
 
 import (
+	"bytes"
+	"context"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/linnet-dev/linnet/pkg/guest"
+	"github.com/linnet-dev/linnet/pkg/nerdctl"
 )
 
 func (a *app) newCompletion(root *cobra.Command) *cobra.Command {
@@ -32,9 +39,67 @@ tables; names of containers, images, networks and volumes from the engine, if it
 	}
 }
 
-// completeNerdctl completes what stands behind a forwarded command.
-func (a *app) completeNerdctl(string) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return nil, cobra.ShellCompDirectiveDefault
+// completeNerdctl completes what stands behind a forwarded command: flags and subcommands
+// from nerdctl's tables, names from the engine. It never starts the engine.
+func (a *app) completeNerdctl(name string) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, current string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		got := nerdctl.Complete(append([]string{name}, args...), current)
+		var words []cobra.Completion
+		for _, w := range got.Words {
+			if !strings.HasPrefix(w.Text, current) {
+				continue
+			}
+			words = append(words, cobra.CompletionWithDesc(w.Text, nerdctl.Rename(w.About, "linnet")))
+		}
+		for _, lister := range listers {
+			if got.Kinds&lister.kind != 0 {
+				words = append(words, a.names(lister.argv)...)
+			}
+		}
+		switch {
+		case got.Kinds&nerdctl.Files != 0:
+			return words, cobra.ShellCompDirectiveDefault
+		case got.Kinds&nerdctl.Directories != 0:
+			return nil, cobra.ShellCompDirectiveFilterDirs
+		}
+		return words, cobra.ShellCompDirectiveNoFileComp
 	}
+}
+
+// listers say how the engine lists the names of a kind, one a line.
+var listers = []struct {
+	kind nerdctl.Completion
+	argv []string
+}{
+	{nerdctl.Containers, []string{"ps", "--all", "--format", "{{.Names}}"}},
+	{nerdctl.Images, []string{"images", "--format", "{{.Repository}}:{{.Tag}}"}},
+	{nerdctl.Networks, []string{"network", "ls", "--format", "{{.Name}}"}},
+	{nerdctl.Volumes, []string{"volume", "ls", "--format", "{{.Name}}"}},
+	{nerdctl.Namespaces, []string{"namespace", "ls", "--quiet"}},
+}
+
+// names asks a running engine; from one that does not run there is nothing to learn.
+func (a *app) names(argv []string) []cobra.Completion {
+	g, err := a.Native()
+	if err != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(a.ctx, 3*time.Second)
+	defer cancel()
+	c, err := g.Running(ctx)
+	if err != nil {
+		return nil
+	}
+	c.Close()
+	var out bytes.Buffer
+	if err := g.Run(ctx, guest.Process{Argv: append([]string{"nerdctl"}, argv...), Stdout: &out}); err != nil {
+		return nil
+	}
+	var names []cobra.Completion
+	for line := range strings.Lines(out.String()) {
+		if name := strings.TrimSuffix(strings.TrimSpace(line), ":<none>"); name != "" && name != "<none>" {
+			names = append(names, name)
+		}
+	}
+	return names
 }

@@ -18,6 +18,9 @@ import (
 // not replaced.
 func (a *app) addNerdctl(root *cobra.Command) {
 	for _, c := range nerdctl.Root().Commands {
+		if c.Name == "help" || c.Name == "completion" {
+			continue // linnet's own speak of linnet
+		}
 		if found, _, err := root.Find([]string{c.Name}); err == nil && found != root {
 			continue
 		}
@@ -55,8 +58,13 @@ func (a *app) forward(words []string) error {
 		return err
 	}
 	a.log.Debugf("forwarding %q", inv.Path) // never values: they may be secret
+	dir, err := os.Getwd()
+	if err != nil {
+		return fmt.Errorf("finding the working directory: %w", err)
+	}
 	return forward.Run(a.ctx, forward.Options{
-		Guest: g, Invocation: inv, Streams: a.streams, Environ: os.Environ(), Done: a.closeReport,
+		Guest: g, Invocation: inv, Streams: a.streams,
+		Environ: os.Environ(), Dir: dir, Home: os.Getenv("HOME"), Done: a.closeReport,
 	})
 }
 

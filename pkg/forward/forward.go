@@ -8,28 +8,195 @@ package forward
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
 
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/nerdctl"
 	"github.com/linnet-dev/linnet/pkg/streams"
 )
 
-// Options are one command line and where it runs.
+// Options are one command line, and where it comes from and goes to.
 type Options struct {
 	Guest      guest.Guest
 	Invocation *nerdctl.Invocation
 	Streams    *streams.Streams
-	// Environ is the environment of this side, as os.Environ gives it.
-	Environ []string
+	// Environ is the environment of this side, as os.Environ gives it; Dir and Home are
+	// its working and home directories.
+	Environ   []string
+	Dir, Home string
 	// Done is called before the command takes the terminal.
 	Done func()
 }
 
-// Run makes the guest ready and runs the command line in it.
+// Run makes the guest ready and runs the command line in it. A command that ran and failed
+// is a *guest.ExitError.
 func Run(ctx context.Context, o Options) error {
 	if err := o.Guest.Ready(ctx); err != nil {
 		return err
 	}
+	plan, err := nerdctl.Localize(o.Invocation, near(o))
+	if err != nil {
+		return err
+	}
 	o.Done()
-	return Process(ctx, o.Guest, o.Streams, guest.Process{Argv: append([]string{"nerdctl"}, o.Invocation.Argv()...)})
+	if plan.Direct() {
+		return Process(ctx, o.Guest, o.Streams, process(o, plan, plan.Argv(nil)))
+	}
+	return around(ctx, o, plan)
+}
+
+// process is the command line as a process over there.
+func process(o Options, plan *nerdctl.Plan, argv []string) guest.Process {
+	p := guest.Process{
+		Argv: append([]string{"nerdctl"}, argv...),
+		Env:  append(append([]string(nil), plan.Unset...), plan.Env...),
+		Dir:  plan.Dir,
+	}
+	s := o.Streams
+	if s.InTerminal() && s.OutTerminal() && (s.ErrTerminal() || o.Invocation.Bool("tty")) {
+		p.TTY = &guest.TTY{Term: lookup(o.Environ, "TERM")}
+	}
+	return p
+}
+
+// near is this side, as Localize asks for it.
+func near(o Options) nerdctl.Host {
+	return nerdctl.Host{
+		LookupEnv: func(name string) (string, bool) { return lookupEnv(o.Environ, name) },
+		Dir:       o.Dir, Home: o.Home,
+		Visible: func(path string) (string, bool, error) {
+			v, err := o.Guest.Path(path)
+			return v.Path, v.ReadOnly, err
+		},
+		IsDir: func(path string) bool {
+			info, err := os.Stat(path)
+			return err == nil && info.IsDir()
+		},
+		ReadFile: os.ReadFile,
+		Environ:  func() []string { return o.Environ },
+	}
+}
+
+func lookupEnv(environ []string, name string) (value string, ok bool) {
+	for _, pair := range environ {
+		if len(pair) > len(name) && pair[len(name)] == '=' && pair[:len(name)] == name {
+			value, ok = pair[len(name)+1:], true
+		}
+	}
+	return value, ok
+}
+
+func lookup(environ []string, name string) string {
+	value, _ := lookupEnv(environ, name)
+	return value
+}
+
+// around runs a command that needs files carried there or back.
+func around(ctx context.Context, o Options, plan *nerdctl.Plan) (err error) {
+	for _, f := range plan.Back {
+		if _, err := os.Lstat(f.Host); f.New && err == nil {
+			return &guest.NotVisibleError{Host: f.Host, Reason: "the file exists already", Hint: "remove it, or name another file"}
+		}
+	}
+	var stage guest.Stage
+	if len(plan.Stage)+len(plan.Back) > 0 {
+		if stage, err = o.Guest.Stage(ctx); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, stage.Close()) }()
+		if err := putAll(ctx, stage, plan.Stage); err != nil {
+			return err
+		}
+	}
+	p := process(o, plan, plan.Argv(func(name string) string { return stage.Path(name) }))
+	if plan.Stdin != nil {
+		in, err := openIn(plan.Stdin)
+		if err != nil {
+			return err
+		}
+		defer in.Close()
+		p.Stdin, p.TTY = in, nil
+	}
+	var out *outFile
+	if plan.Stdout != nil {
+		if out, err = openOut(plan.Stdout); err != nil {
+			return err
+		}
+		defer out.discard()
+		p.Stdout, p.TTY = out, nil
+	}
+	ran := carry(ctx, o.Guest, o.Streams, p)
+	if out != nil && ran == nil {
+		ran = out.keep()
+	}
+	return errors.Join(ran, getAll(context.WithoutCancel(ctx), stage, plan.Back))
+}
+
+// putAll carries files into the stage.
+func putAll(ctx context.Context, stage guest.Stage, files []nerdctl.StagedFile) error {
+	for _, f := range files {
+		if err := put(ctx, stage, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func put(ctx context.Context, stage guest.Stage, f nerdctl.StagedFile) error {
+	in, err := os.Open(f.Host)
+	if err != nil {
+		return fmt.Errorf("reading %w", pathCause(err))
+	}
+	defer in.Close()
+	mode := os.FileMode(0o600)
+	if f.KeepMode {
+		info, err := in.Stat()
+		if err != nil {
+			return fmt.Errorf("reading %w", pathCause(err))
+		}
+		mode = info.Mode().Perm()
+	}
+	_, err = stage.Put(ctx, f.Name, mode, in)
+	return err
+}
+
+// getAll brings back what the command wrote; what it did not write stays away.
+func getAll(ctx context.Context, stage guest.Stage, files []nerdctl.BackFile) error {
+	var errs []error
+	for _, f := range files {
+		errs = append(errs, get(ctx, stage, f))
+	}
+	return errors.Join(errs...)
+}
+
+func get(ctx context.Context, stage guest.Stage, f nerdctl.BackFile) error {
+	in, err := stage.Get(ctx, f.Name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := openOut(&nerdctl.HostFile{Path: f.Host})
+	if err != nil {
+		return err
+	}
+	defer out.discard()
+	if _, err := io.Copy(out, in); err != nil {
+		return fmt.Errorf("writing %s: %w", f.Host, err)
+	}
+	return out.keep()
+}
+
+// pathCause drops the system call's name from a file error: "PATH: no such file".
+func pathCause(err error) error {
+	var path *os.PathError
+	if errors.As(err, &path) {
+		return fmt.Errorf("%s: %w", path.Path, path.Err)
+	}
+	return err
 }

@@ -53,8 +53,9 @@ type Process struct {
 	// Argv is the program and its arguments. A program without a slash is looked up
 	// over there; "nerdctl" is the pinned one, already pointed at the engine.
 	Argv []string
-	// Env is a list of NAME=value that is added to the guest's own environment. Values
-	// arrive byte for byte and never show on an argv or in a log.
+	// Env is a list of NAME=value that is added to the guest's own environment; a bare NAME
+	// takes that name out of it. Values arrive byte for byte and never show on an argv or
+	// in a log.
 	Env []string
 	// Dir is the working directory, a path over there; empty means the guest's own choice.
 	Dir string

@@ -138,16 +138,22 @@ func (n *Native) Replace(p guest.Process) error {
 
 // Path says that everything on this host is visible: the engine runs here.
 func (n *Native) Path(path string) (guest.Visible, error) {
-	real, err := filepath.EvalSymlinks(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		var parent string
-		parent, err = filepath.EvalSymlinks(filepath.Dir(path))
-		real = filepath.Join(parent, filepath.Base(path))
-	}
+	real, err := resolve(path)
 	if err != nil {
 		return guest.Visible{}, &guest.NotVisibleError{Host: path, Reason: reason(err), Hint: "check the spelling of the path"}
 	}
 	return guest.Visible{Path: real, ReadOnly: readOnly(real)}, nil
+}
+
+// resolve resolves the symbolic links of the part of a path that is there: what is not there
+// yet, the engine may be asked to make.
+func resolve(path string) (string, error) {
+	real, err := filepath.EvalSymlinks(path)
+	if errors.Is(err, fs.ErrNotExist) && path != "/" {
+		parent, err := resolve(filepath.Dir(path))
+		return filepath.Join(parent, filepath.Base(path)), err
+	}
+	return real, err
 }
 
 // Dial connects to a daemon of the engine.
@@ -206,7 +212,12 @@ func (n *Native) env(add []string) []string {
 		"BUILDKIT_HOST=unix://"+l.Socket("buildkitd"),
 		"PATH="+l.BinDir()+":"+path+":/usr/sbin:/sbin",
 	)
-	return append(env, add...)
+	for _, pair := range add {
+		if strings.Contains(pair, "=") {
+			env = append(env, pair)
+		}
+	}
+	return env
 }
 
 // eventSteps shows the agent's events as steps.

@@ -160,7 +160,7 @@ func suggestCommands(c *Command, name string) []string {
 			names = append(names, sub.Aliases...)
 		}
 	}
-	return near(name, names)
+	return Near(name, names)
 }
 
 func suggestFlags(chain []*Command, name string) []string {
@@ -170,15 +170,16 @@ func suggestFlags(chain []*Command, name string) []string {
 			names = append(names, f.Name)
 		}
 	}
-	names = near(name, names)
+	names = Near(name, names)
 	for i := range names {
 		names[i] = "--" + names[i]
 	}
 	return names
 }
 
-// near returns the names within two edits of word, or that begin with it, nearest first.
-func near(word string, names []string) []string {
+// Near returns the names within two edits of word, or that begin with it, nearest first; of
+// equally near ones those that share more letters in their order.
+func Near(word string, names []string) []string {
 	const most = 2
 	if len(word) > 64 { // nobody's typing error
 		return nil
@@ -199,9 +200,22 @@ func near(word string, names []string) []string {
 		if distance[a] != distance[b] {
 			return distance[a] - distance[b]
 		}
+		if d := sameLetters(b, word) - sameLetters(a, word); d != 0 {
+			return d
+		}
 		return strings.Compare(a, b)
 	})
 	return slices.Compact(found)
+}
+
+// sameLetters counts the letters of word that name has too.
+func sameLetters(name, word string) (n int) {
+	for _, r := range word {
+		if strings.ContainsRune(name, r) {
+			n++
+		}
+	}
+	return n
 }
 
 // edits is the Levenshtein distance with the swap of two neighbours as one edit.

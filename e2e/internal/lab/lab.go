@@ -75,6 +75,19 @@ func New(t testing.TB) *Engine {
 	return e
 }
 
+// Open makes a home outside of any test; done resets the engine and removes the home.
+func Open() (e *Engine, done func(), err error) {
+	e, err = newEngine()
+	if err != nil {
+		return nil, nil, err
+	}
+	return e, func() {
+		if err := e.remove(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}, nil
+}
+
 var shared sharedEngine
 
 type sharedEngine struct {
