@@ -146,7 +146,7 @@ func (inv *Invocation) Argv() []string {
 		}
 		for _, v := range inv.Flags {
 			if v.Level == level {
-				argv = append(argv, v.word(level == len(inv.Path)))
+				argv = append(argv, v.word())
 			}
 		}
 	}
@@ -175,10 +175,9 @@ func (inv *Invocation) needsDash() int {
 	return -1
 }
 
-// word is the flag's use as one word. Above the executed command a bare flag could be taken
-// for one that eats the next word, so the value is always spelled out there.
-func (v FlagValue) word(executed bool) string {
-	if executed && v.Flag.NoOpt != "" && v.Value == v.Flag.NoOpt {
+// word is the flag's use as one word.
+func (v FlagValue) word() string {
+	if v.Flag.NoOpt != "" && v.Value == v.Flag.NoOpt {
 		return "--" + v.Flag.Name
 	}
 	return "--" + v.Flag.Name + "=" + v.Value

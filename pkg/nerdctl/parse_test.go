@@ -23,7 +23,7 @@ func TestParse(t *testing.T) {
 		{[]string{"run", "-p80:80", "-p", "1:1", "-e=A=B", "a"}, "run", []string{"run", "--publish=80:80", "--publish=1:1", "--env=A=B", "a"}},
 		{[]string{"run", "--rm=false", "a"}, "run", []string{"run", "--rm=false", "a"}},
 		{[]string{"-n", "k8s.io", "ps", "-aq"}, "ps", []string{"--n=k8s.io", "ps", "--all", "--quiet"}},
-		{[]string{"--debug", "ps"}, "ps", []string{"--debug=true", "ps"}},
+		{[]string{"--debug", "ps"}, "ps", []string{"--debug", "ps"}},
 		{[]string{"ps", "--debug"}, "ps", []string{"ps", "--debug"}},
 		{[]string{"container", "list", "--namespace", "x"}, "container ls", []string{"container", "ls", "--namespace=x"}},
 		{[]string{"rm", "a", "-f", "b"}, "rm", []string{"rm", "--force", "a", "b"}},
