@@ -1,0 +1,173 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/linnet-dev/linnet/deps"
+	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/streams"
+)
+
+// The test binary is linnet, and it is the nerdctl that linnet runs: a real process that
+// tells what it was given.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"linnet":  func() { os.Exit(Main(context.Background(), os.Args[1:], streams.System())) },
+		"nerdctl": func() { os.Exit(fakeNerdctl()) },
+	})
+}
+
+// fakeNerdctl prints its arguments, its working directory, the variables named in FAKE_SHOW
+// and, when FAKE_STDIN is set, its standard input. FAKE_EXIT is its exit code.
+func fakeNerdctl() int {
+	for _, arg := range os.Args[1:] {
+		fmt.Printf("arg %s\n", strconv.Quote(arg))
+	}
+	dir, _ := os.Getwd()
+	fmt.Printf("dir %s\n", dir)
+	for _, name := range strings.Fields(os.Getenv("FAKE_SHOW")) {
+		if value, ok := os.LookupEnv(name); ok {
+			fmt.Printf("env %s=%s\n", name, strconv.Quote(value))
+		} else {
+			fmt.Printf("env %s is not set\n", name)
+		}
+	}
+	if os.Getenv("FAKE_STDIN") != "" {
+		lines := bufio.NewScanner(os.Stdin)
+		for lines.Scan() {
+			fmt.Printf("in %s\n", lines.Text())
+		}
+	}
+	fmt.Fprintln(os.Stderr, "fake nerdctl was here")
+	code, _ := strconv.Atoi(os.Getenv("FAKE_EXIT"))
+	return code
+}
+
+// TestScripts runs testdata/script: the finished command line as a user types it. `engine`
+// in a script makes sockets that answer, as those of a running engine do.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true,
+		UpdateScripts: os.Getenv("UPDATE") != "",
+		Setup:         setupScript,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"engine": startFakeEngine,
+			"shout":  func(ts *testscript.TestScript, _ bool, _ []string) { ts.Logf("%s", ts.Getenv("LINNET_HOME")) },
+		},
+	})
+}
+
+func setupScript(env *testscript.Env) error {
+	// Sockets need a short path, and a script's own folder is deep.
+	short, err := os.MkdirTemp("/tmp", "lns-")
+	if err != nil {
+		return err
+	}
+	env.Defer(func() { _ = os.RemoveAll(short) })
+	libexec := filepath.Join(env.WorkDir, "libexec")
+	if err := os.MkdirAll(filepath.Join(libexec, "bin"), 0o755); err != nil {
+		return err
+	}
+	for _, dir := range filepath.SplitList(env.Getenv("PATH")) {
+		program := filepath.Join(dir, "nerdctl")
+		if _, err := os.Stat(program); err == nil {
+			if err := copyFile(program, filepath.Join(libexec, "bin", "nerdctl")); err != nil {
+				return err
+			}
+			break
+		}
+	}
+	env.Setenv("HOME", filepath.Join(env.WorkDir, "user"))
+	env.Setenv("LINNET_HOME", filepath.Join(short, "home"))
+	env.Setenv("LINNET_LIBEXEC", libexec)
+	env.Setenv("GOARCH", runtime.GOARCH)
+	return os.MkdirAll(filepath.Join(env.WorkDir, "user"), 0o755)
+}
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	_, err = io.Copy(out, in)
+	return err
+}
+
+func startFakeEngine(ts *testscript.TestScript, _ bool, _ []string) {
+	l := host.Layout{Home: ts.Getenv("LINNET_HOME")}
+	ts.Check(os.MkdirAll(l.Run(), 0o700))
+	for _, daemon := range []string{"agent", "containerd", "buildkitd"} {
+		listener, err := net.Listen("unix", l.Socket(daemon))
+		ts.Check(err)
+		ts.Defer(func() { listener.Close() })
+		go func() {
+			for {
+				c, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				c.Close()
+			}
+		}()
+	}
+}
+
+// Every command has a short text, a place in the help, and refuses what it does not know.
+func TestTreeIsComplete(t *testing.T) {
+	s, _, _, _ := streams.Test()
+	a := &app{ctx: t.Context(), streams: s, log: newLog(io.Discard)}
+	root := a.newRoot()
+	seen := map[string]bool{}
+	for _, c := range root.Commands() {
+		if c.Short == "" {
+			t.Errorf("%s has no short text", c.CommandPath())
+		}
+		if c.GroupID == "" && c.Name() != "help" {
+			t.Errorf("%s is in no group of the help", c.CommandPath())
+		}
+		if seen[c.Name()] {
+			t.Errorf("%s stands twice", c.CommandPath())
+		}
+		seen[c.Name()] = true
+		for _, alias := range c.Aliases {
+			if seen[alias] {
+				t.Errorf("%s: the alias %s is taken", c.CommandPath(), alias)
+			}
+		}
+	}
+	for _, own := range []string{"version", "info", "engine", "config", "nerdctl", "completion", "run", "build", "compose"} {
+		if !seen[own] {
+			t.Errorf("there is no %s", own)
+		}
+	}
+}
+
+// The client knows the components it is pinned to without any file beside it.
+func TestComponentsAreEmbedded(t *testing.T) {
+	all, err := deps.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(all, func(c deps.Component) bool { return c.Name == "nerdctl" }) {
+		t.Error("nerdctl is not among the components")
+	}
+}

@@ -1,0 +1,149 @@
+// Package linnet_test holds the structure of the code base: who may import whom. The lint
+// rules say the same while one types; this test says it of the whole graph.
+package linnet_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/linnet-dev/linnet/"
+
+// allowed lists what each package of ours may import of ours. A package that is not in it
+// fails the test: a new one has to find its place here first.
+var allowed = map[string][]string{
+	"cmd/linnet":       {"pkg/cli", "pkg/streams"},
+	"cmd/linnet-agent": {"pkg/engine"},
+	"pkg/cli":          {"deps", "pkg/agent", "pkg/forward", "pkg/guest", "pkg/host", "pkg/native", "pkg/nerdctl", "pkg/report", "pkg/settings", "pkg/streams"},
+	"pkg/forward":      {"pkg/guest", "pkg/nerdctl", "pkg/streams"},
+	"pkg/native":       {"pkg/agent", "pkg/agent/agentpb", "pkg/guest", "pkg/host", "pkg/report"},
+	"pkg/engine":       {"config", "pkg/agent", "pkg/agent/agentpb", "pkg/host"},
+	"pkg/agent":        {"pkg/agent/agentpb", "pkg/host"},
+
+	"config":            {},
+	"deps":              {},
+	"pkg/agent/agentpb": {},
+	"pkg/guest":         {},
+	"pkg/host":          {},
+	"pkg/nerdctl":       {},
+	"pkg/report":        {},
+	"pkg/settings":      {},
+	"pkg/streams":       {},
+
+	// Tests' own and tools.
+	"pkg/guest/guesttest": {"pkg/guest", "pkg/host"},
+}
+
+type listed struct {
+	ImportPath   string
+	Imports      []string
+	Deps         []string
+}
+
+func list(t *testing.T, args ...string) []listed {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Imports,Deps"}, args...)...)
+	cmd.Env = append(os.Environ(), "GOOS=linux", "CGO_ENABLED=0")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []listed
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p listed
+		err := d.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+func ours(imports []string) (own []string) {
+	for _, i := range imports {
+		if name, ok := strings.CutPrefix(i, module); ok {
+			own = append(own, name)
+		}
+	}
+	return own
+}
+
+func TestImportsAmongOurPackages(t *testing.T) {
+	for _, p := range list(t, "./cmd/...", "./pkg/...", "./config", "./deps") {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		if strings.Contains(name, "/internal/") || strings.HasPrefix(name, "deps/") {
+			continue // seen by nobody but their parent
+		}
+		may, known := allowed[name]
+		if !known {
+			t.Errorf("%s has no place in the structure: say in structure_test.go what it may import", name)
+			continue
+		}
+		for _, i := range ours(p.Imports) {
+			if !slices.Contains(may, i) && !strings.HasPrefix(i, name+"/internal/") {
+				t.Errorf("%s must not import %s", name, i)
+			}
+		}
+	}
+}
+
+func TestImportsOfOthers(t *testing.T) {
+	only := map[string][]string{
+		"github.com/spf13/cobra":              {"pkg/cli"},
+		"os/exec":                             {"pkg/host"},
+		"github.com/containerd/containerd/v2": {"pkg/engine"},
+		"github.com/containerd/nerdctl":       {},
+		"github.com/lima-vm":                  {},
+	}
+	for _, p := range list(t, "./cmd/...", "./pkg/...") {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		if strings.Contains(name, "/internal/") {
+			continue
+		}
+		for _, i := range p.Imports {
+			for prefix, who := range only {
+				if (i == prefix || strings.HasPrefix(i, prefix+"/")) && !slices.Contains(who, name) {
+					t.Errorf("%s must not import %s: only %v may", name, i, who)
+				}
+			}
+		}
+	}
+}
+
+// The client stays thin: what only the agent needs is not linked into it.
+func TestClientStaysThin(t *testing.T) {
+	for _, d := range list(t, "./cmd/linnet")[0].Deps {
+		for _, heavy := range []string{"github.com/containerd/containerd", "github.com/vishvananda/netlink", "github.com/fsnotify/fsnotify", "net/http/pprof"} {
+			if strings.HasPrefix(d, heavy) {
+				t.Errorf("the client links %s", d)
+			}
+		}
+	}
+	// The budget of docs/architecture.md: at most 15 direct dependencies of the client.
+	direct := map[string]bool{}
+	for _, p := range list(t, "-deps", "./cmd/linnet") {
+		if !strings.HasPrefix(p.ImportPath, strings.TrimSuffix(module, "/")) {
+			continue
+		}
+		for _, i := range p.Imports {
+			if host, _, _ := strings.Cut(i, "/"); strings.Contains(host, ".") && !strings.HasPrefix(i, module) {
+				parts := strings.SplitN(i, "/", 4)
+				direct[strings.Join(parts[:min(3, len(parts))], "/")] = true
+			}
+		}
+	}
+	if len(direct) > 15 {
+		t.Errorf("the client has %d direct dependencies, more than 15: %v", len(direct), direct)
+	}
+}
