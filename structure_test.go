@@ -42,9 +42,9 @@ var allowed = map[string][]string{
 }
 
 type listed struct {
-	ImportPath   string
-	Imports      []string
-	Deps         []string
+	ImportPath string
+	Imports    []string
+	Deps       []string
 }
 
 func list(t *testing.T, args ...string) []listed {
