@@ -64,14 +64,14 @@ func useLine(c *Command, path []string, program string) string {
 }
 
 func writeCommands(b *strings.Builder, title string, c *Command, management bool, program string) {
-	width, any := 0, false
+	width, some := 0, false
 	listed := func(sub *Command) bool { return !sub.Hidden && sub.Management == management }
 	for _, sub := range c.Commands {
 		if listed(sub) {
-			width, any = max(width, len(sub.Name)), true
+			width, some = max(width, len(sub.Name)), true
 		}
 	}
-	if !any {
+	if !some {
 		return
 	}
 	fmt.Fprintf(b, "%s:\n", title)

@@ -87,12 +87,12 @@ func (l *localizer) envFile(typed string) string {
 // eachItem localizes the items of a flag that takes a comma-separated list, or the one
 // value of another flag. A list of which nothing changes stays as it was typed.
 func eachItem(v FlagValue, localize func(string) (string, error)) (string, error) {
-	if v.Flag.Type != "stringSlice" {
+	if v.Flag.Type != "stringSlice" || v.Value == "" {
 		return localize(v.Value)
 	}
 	items, err := csv.NewReader(strings.NewReader(v.Value)).Read()
-	if err != nil { // the empty list
-		return v.Value, nil
+	if err != nil {
+		return "", err
 	}
 	were := slices.Clone(items)
 	for i := range items {

@@ -76,7 +76,7 @@ func TestErrors(t *testing.T) {
 		{"xyzzy", `unknown command "xyzzy"`, ""},
 		{"container lss", `container: unknown command "lss"`, `did you mean "container ls"?`},
 		{"compose upp", `compose: unknown command "upp"`, `did you mean "compose up"?`},
-		{"run --nmae x a", "run: --nmae is no flag of this command", `did you mean "--name"?`},
+		{"run --naem x a", "run: --naem is no flag of this command", `did you mean "--name"?`},
 		{"run --frobnicate a", "run: --frobnicate is no flag of this command", ""},
 		{"ps -x", "ps: -x is no flag of this command", ""},
 		{"ps -ax", "ps: -x is no flag of this command", ""},

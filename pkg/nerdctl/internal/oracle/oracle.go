@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 )
 
 const module = "github.com/containerd/nerdctl/v2"
@@ -139,7 +140,10 @@ func build(ctx context.Context, deps, program string) (err error) {
 	if err := os.MkdirAll(filepath.Dir(program), 0o755); err != nil {
 		return err
 	}
-	tmp, err := os.MkdirTemp(filepath.Dir(program), "oracle-build-")
+	if err := sweep(filepath.Dir(program)); err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(program), building)
 	if err != nil {
 		return err
 	}
@@ -170,6 +174,27 @@ func build(ctx context.Context, deps, program string) (err error) {
 		}
 	}
 	return os.Rename(filepath.Join(tmp, "oracle"), program)
+}
+
+// building begins the names of directories in which an oracle is being built.
+const building = "oracle-build-"
+
+// sweep removes what builds that were killed left behind; none takes an hour.
+func sweep(cache string) error {
+	entries, err := os.ReadDir(cache)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || !strings.HasPrefix(e.Name(), building) || time.Since(info.ModTime()) < time.Hour {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(cache, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // moduleDir has the go command fetch the pinned module, if need be, and say where it is.
