@@ -55,8 +55,7 @@ func process(o Options, plan *nerdctl.Plan, argv []string) guest.Process {
 		Env:  append(append([]string(nil), plan.Unset...), plan.Env...),
 		Dir:  plan.Dir,
 	}
-	s := o.Streams
-	if s.InTerminal() && s.OutTerminal() && (s.ErrTerminal() || o.Invocation.Bool("tty")) {
+	if o.Invocation.Terminal() && o.Streams.InTerminal() && o.Streams.OutTerminal() {
 		p.TTY = &guest.TTY{Term: lookup(o.Environ, "TERM")}
 	}
 	return p

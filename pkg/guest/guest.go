@@ -43,8 +43,9 @@ type Guest interface {
 // Replacer is the one optional interface of a Guest: where its far side is this very
 // process, a command after which nothing remains to be done can take the process over.
 type Replacer interface {
-	// Replace becomes p, as execve(2) does; it returns only when it could not. It
-	// ignores the streams and the terminal of p: those are the caller's own.
+	// Replace becomes p, as execve(2) does; it returns only when it could not. The streams
+	// and the terminal are the caller's own, whatever p says; a TTY in p says that the
+	// process may make it raw.
 	Replace(p Process) error
 }
 

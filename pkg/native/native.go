@@ -118,7 +118,9 @@ func (n *Native) Run(ctx context.Context, p guest.Process) error {
 	return nil
 }
 
-// Replace becomes p: terminal, job control, signals and exit code are then p's own.
+// Replace becomes p: terminal, job control, signals and exit code are then p's own. A process
+// that makes the terminal raw is attended instead, so that the terminal is put right even
+// when it is killed; to everybody else that looks the same.
 func (n *Native) Replace(p guest.Process) error {
 	if p.Dir != "" {
 		if err := os.Chdir(p.Dir); err != nil {
@@ -130,10 +132,12 @@ func (n *Native) Replace(p guest.Process) error {
 	if err != nil {
 		return err
 	}
-	if err := syscall.Exec(program, argv, env); err != nil {
-		return &os.PathError{Op: "running", Path: program, Err: err}
+	if p.TTY != nil {
+		err = host.Attend(program, argv, env)
+	} else {
+		err = syscall.Exec(program, argv, env)
 	}
-	return nil
+	return &os.PathError{Op: "running", Path: program, Err: err}
 }
 
 // Path says that everything on this host is visible: the engine runs here.

@@ -35,10 +35,10 @@ func Main(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "the native real-engine suite needs root: sudo make test")
 		return 1
 	}
-	make := exec.Command("make", "-s", "build", "deps")
-	make.Dir = Root()
-	make.Stdout, make.Stderr = os.Stderr, os.Stderr
-	if err := make.Run(); err != nil {
+	build := exec.Command("make", "-s", "build", "deps")
+	build.Dir = Root()
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "make build deps:", err)
 		return 1
 	}
@@ -171,6 +171,19 @@ func (e *Engine) Environ() []string {
 func (e *Engine) Command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, Linnet(), args...)
 	cmd.Env = e.Environ()
+	cmd.WaitDelay = 10 * time.Second
+	return cmd
+}
+
+// Nerdctl prepares a command line of the pinned nerdctl alone, pointed at this engine: what
+// linnet is measured against.
+func (e *Engine) Nerdctl(ctx context.Context, args ...string) *exec.Cmd {
+	bin := filepath.Join(Root(), "libexec", "linnet", "bin")
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "nerdctl"), args...)
+	cmd.Env = append(e.Environ(),
+		"NERDCTL_TOML="+filepath.Join(e.Home, "native", "etc", "nerdctl.toml"),
+		"BUILDKIT_HOST=unix://"+filepath.Join(e.Home, "native", "run", "buildkitd.sock"),
+		"PATH="+bin+":"+os.Getenv("PATH"))
 	cmd.WaitDelay = 10 * time.Second
 	return cmd
 }
