@@ -14,6 +14,10 @@ import (
 // first mistake and knows nothing of lines, and this one has to tell all of them.
 func (r *reader) decode(shown, text string) {
 	d := &decoder{reader: r, shown: shown, lines: strings.Count(text, "\n") + 1}
+	if line, bad := bearable(text); bad != nil {
+		d.reader.add(Source{From: FromFile, Name: shown, Line: line}, "", bad)
+		return
+	}
 	file, err := parse(text)
 	if err != nil {
 		d.syntax(err)
@@ -35,6 +39,31 @@ func (r *reader) decode(shown, text string) {
 			return
 		}
 	}
+}
+
+// Bounds on what the parser is given. Its memory grows with the square of how deep lists and
+// sections nest: 64 KiB of "[" would take gigabytes. No real file comes near them.
+const (
+	longestLine  = 4096 // bytes
+	mostBrackets = 500  // opening ones, in the whole file
+)
+
+// bearable returns the line that goes beyond the bounds, and in what.
+func bearable(text string) (line int, bad *fault) {
+	brackets := 0
+	for l := range strings.Lines(text) {
+		line++
+		if len(l) > longestLine {
+			return line, &fault{text: fmt.Sprintf("the line has %d bytes, and %d is the most that is read", len(l), longestLine)}
+		}
+		if strings.HasPrefix(strings.TrimSpace(l), "#") {
+			continue
+		}
+		if brackets += strings.Count(l, "[") + strings.Count(l, "{"); brackets > mostBrackets {
+			return line, &fault{text: fmt.Sprintf("more than %d opening brackets are not settings", mostBrackets)}
+		}
+	}
+	return 0, nil
 }
 
 // parse is the YAML parser, which must not take linnet down whatever a file holds.

@@ -1,17 +1,19 @@
 package settings
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"github.com/linnet-dev/linnet/config"
 )
 
 // Whatever a file holds: no panic, problems on lines that exist and that fit on one line each,
-// and settings only without problems.
+// and settings only without problems. It must also come to an end.
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(config.LinnetYAML()))
 	for _, seed := range []string{
@@ -26,6 +28,8 @@ func FuzzRead(f *testing.F) {
 		if len(data) > 4096 {
 			return // the parser takes quadratic time; the limit on files bounds it
 		}
+		watchdog := time.AfterFunc(20*time.Second, func() { panic(fmt.Sprintf("no end with %q", data)) })
+		defer watchdog.Stop()
 		path := filepath.Join(dir, "linnet.yaml")
 		if err := os.WriteFile(path, data, 0o644); err != nil {
 			t.Fatal(err)

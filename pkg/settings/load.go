@@ -13,8 +13,8 @@ import (
 	"unicode/utf8"
 )
 
-// largest is the size in bytes of a file that is still read: forty times the reference.
-const largest = 128 << 10
+// largest is the size in bytes of a file that is still read: fifteen times the reference.
+const largest = 64 << 10
 
 // Input is what settings are made of, weakest first.
 type Input struct {

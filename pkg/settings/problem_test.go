@@ -191,7 +191,7 @@ func TestAFileThatCannotBeReadIsOneClearLine(t *testing.T) {
 		},
 		"huge": {
 			func(p string) error { return os.WriteFile(p, make([]byte, largest+1), 0o644) },
-			"it has 131073 bytes, and 128KiB is the most that is read",
+			"it has 65537 bytes, and 64KiB is the most that is read",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -275,8 +275,22 @@ func TestOnlyPathsUnderTheHomeAreShortened(t *testing.T) {
 }
 
 func TestALongValueIsCutInTheMiddle(t *testing.T) {
-	_, err := Read(write(t, "backend: a"+strings.Repeat("x", 5000)+"\n"))
+	_, err := Read(write(t, "backend: a"+strings.Repeat("x", 3000)+"\n"))
 	if n := len(err.Error()); n > 300 || !strings.HasSuffix(err.Error(), "is not one of auto, native, lima") {
 		t.Errorf("%d characters: %v", n, err)
+	}
+}
+
+// Without the bounds these take the parser gigabytes, or a minute.
+func TestAFileThatIsMadeToHurtIsRefusedAtOnce(t *testing.T) {
+	for _, c := range []struct{ file, want string }{
+		{strings.Repeat("[", 4000), "1: more than 500 opening brackets are not settings"},
+		{strings.Repeat("{a:\n", 4000), "501: more than 500 opening brackets are not settings"},
+		{"# x\n" + strings.Repeat("- ", 4000), "2: the line has 8000 bytes, and 4096 is the most that is read"},
+	} {
+		_, err := Read(write(t, c.file))
+		if got := told(err); got != "reading ~/linnet.yaml:"+c.want {
+			t.Errorf("got %s\nwant %s", got, c.want)
+		}
 	}
 }

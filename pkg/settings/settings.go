@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Settings are all settings, complete: what nobody set has its default.
@@ -163,6 +164,7 @@ func (s *Settings) fields() []field {
 // by LINNET_ENGINE_STOP_TIMEOUT.
 func EnvName(key string) string {
 	var name strings.Builder
+	name.Grow(len("LINNET_") + 2*len(key))
 	name.WriteString("LINNET_")
 	for _, r := range key {
 		switch {
@@ -172,7 +174,7 @@ func EnvName(key string) string {
 		case r >= 'A' && r <= 'Z':
 			name.WriteByte('_')
 		}
-		name.WriteString(strings.ToUpper(string(r)))
+		name.WriteRune(unicode.ToUpper(r))
 	}
 	return name.String()
 }

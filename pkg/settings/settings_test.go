@@ -130,7 +130,7 @@ func TestWithoutAFileThereAreTheDefaultsAndNoWork(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(s, Defaults(root)) {
 		t.Errorf("got %+v, %v", s, err)
 	}
-	if n := testing.AllocsPerRun(20, func() { _, _ = Read(in) }); n > 200 {
+	if n := testing.AllocsPerRun(20, func() { _, _ = Read(in) }); n > 80 {
 		t.Errorf("%v allocations without a file", n)
 	}
 }
