@@ -60,7 +60,7 @@ type running struct {
 func (s *suite) start(t *testing.T, p guest.Process) *running {
 	t.Helper()
 	if s.wrap != nil {
-		p = s.wrap(p)
+		p = s.wrap(t, p)
 	}
 	ctx, cancel := context.WithCancel(s.context(t))
 	x := &running{

@@ -54,7 +54,7 @@ type suite struct {
 	Target
 	guest guest.Guest
 	// wrap, when set, turns a process into one inside a container.
-	wrap func(p guest.Process) guest.Process
+	wrap func(t *testing.T, p guest.Process) guest.Process
 }
 
 // Suite tests that the guest of target keeps the contract: one subtest for each clause.
