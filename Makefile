@@ -17,7 +17,7 @@ deps: ## every third-party component this host needs, into libexec/linnet
 	@go run ./deps/build
 
 system: ## the Debian packages that building, testing and the demo need (as root)
-	@deps/system.sh
+	@deps/system.sh $(PURPOSES)
 
 $(LINT): deps/tools/go.mod deps/tools/go.sum
 	@go run ./deps/build -tools golangci-lint
@@ -41,6 +41,7 @@ test-fuzz: ## each fuzz target for a few seconds
 test-e2e: build deps ## the finished linnet on the real engine, natively (as root)
 	@go test -shuffle=on -count=1 -timeout 30m ./e2e/...
 
+demo: PURPOSES = build run demo
 demo: system build deps ## the main job on real input
 	@examples/demo/demo.sh
 

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Runs every fuzz target of the repository for a while, one after another:
+#
+#   deps/fuzz.sh DURATION [PACKAGE...]     (5s; all packages)
+#
+# go test fuzzes one target at a time, so they have to be found first.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+duration=${1:?usage: deps/fuzz.sh DURATION [PACKAGE...]}
+shift
+packages=("${@:-./...}")
+
+# Only packages with a target are compiled: -list builds each test binary that it is given.
+mapfile -t folders < <(go list -f '{{$dir := .Dir}}{{range .TestGoFiles}}{{$dir}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$dir}}/{{.}}{{"\n"}}{{end}}' "${packages[@]}" |
+	sed '/^$/d' | xargs -r grep -lE '^func Fuzz[A-Z]' | xargs -rn1 dirname | sort -u)
+
+failed=() count=0
+for folder in "${folders[@]}"; do
+	listed=$(go test -list '^Fuzz' "$folder")
+	for target in $(grep '^Fuzz' <<<"$listed" || true); do
+		count=$((count + 1))
+		echo "fuzz ${folder#"$PWD"/} $target"
+		# -run none: the unit tests, and the corpus with them, have run elsewhere.
+		if ! out=$(go test -run '^$' -fuzz "^$target\$" -fuzztime "$duration" "$folder" 2>&1); then
+			printf '%s\n' "$out"
+			failed+=("${folder#"$PWD"/} $target")
+		fi
+	done
+done
+if ((${#failed[@]})); then
+	printf 'fuzz: failed: %s\n' "${failed[@]}" >&2
+	exit 1
+fi
+if ((count == 0)); then
+	echo 'fuzz: there is no fuzz target' >&2
+	exit 1
+fi
+echo "fuzz: $count targets, $duration each"
