@@ -29,11 +29,36 @@ func TryLock(path string) (*os.File, error) {
 		}
 		return nil, fmt.Errorf("locking %s: %w", path, err)
 	}
+	if !current(f, path) {
+		f.Close()
+		return nil, ErrLocked // its holder is just removing it
+	}
 	return f, nil
 }
 
-// Lock waits for the lock that TryLock takes, or for the end of ctx.
+// Lock waits for the lock that TryLock takes, or for the end of ctx. A lock whose file was
+// removed meanwhile is worth nothing to whoever comes next: it is then taken anew.
 func Lock(ctx context.Context, path string) (*os.File, error) {
+	for {
+		f, err := lock(ctx, path)
+		if err != nil || current(f, path) {
+			return f, err
+		}
+		f.Close()
+	}
+}
+
+// current says whether f is still the file at path.
+func current(f *os.File, path string) bool {
+	ours, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	theirs, err := os.Stat(path)
+	return err == nil && os.SameFile(ours, theirs)
+}
+
+func lock(ctx context.Context, path string) (*os.File, error) {
 	f, err := openLock(path)
 	if err != nil {
 		return nil, err
