@@ -7,17 +7,21 @@ import (
 	"io"
 	"net"
 	"os"
-	"strings"
 	"syscall"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
+	"github.com/linnet-dev/linnet/pkg/host"
 )
 
-// ErrNotRunning says that no agent answers on the socket.
-var ErrNotRunning = errors.New("no agent is running")
+// ErrNotRunning says that no agent answers on the socket, ErrStopping that it is about to
+// end: whoever needs an engine waits for that and starts another.
+var (
+	ErrNotRunning = errors.New("no agent is running")
+	ErrStopping   = errors.New("the engine is being stopped")
+)
 
 // Client speaks to an agent.
 type Client struct {
@@ -29,8 +33,16 @@ type Client struct {
 func Dial(ctx context.Context, socket string) (*Client, error) {
 	var dialer net.Dialer
 	first, err := dialer.DialContext(ctx, "unix", socket)
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+	// A file in the place of the socket, or of one of its folders, is nobody who listens;
+	// the start says what is wrong there.
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, ErrNotRunning
+	}
+	if errors.Is(err, os.ErrPermission) {
+		return nil, &host.HintError{
+			Err: fmt.Errorf("connecting to the agent: %s belongs to another user", socket),
+			Fix: "run it as that user, or set LINNET_HOME to a folder of your own",
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the agent: %w", err)
@@ -81,12 +93,4 @@ func events(stream grpc.ServerStreamingClient[agentpb.Event], tell func(*agentpb
 		}
 		tell(event)
 	}
-}
-
-// cutLast is strings.Cut at the last separator.
-func cutLast(s, sep string) (before, after string, found bool) {
-	if i := strings.LastIndex(s, sep); i >= 0 {
-		return s[:i], s[i+len(sep):], true
-	}
-	return s, "", false
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -17,6 +18,9 @@ func ToStatus(err error) error {
 	if err == nil {
 		return nil
 	}
+	if errors.Is(err, ErrStopping) {
+		return status.Error(codes.Unavailable, ErrStopping.Error())
+	}
 	text := err.Error()
 	var hint *host.HintError
 	if errors.As(err, &hint) {
@@ -31,9 +35,21 @@ func FromStatus(err error) error {
 	if err == nil || !ok {
 		return err
 	}
+	// An agent that ends while it is asked ends the connection, with the same code.
+	if s.Code() == codes.Unavailable {
+		return ErrStopping
+	}
 	text, hint, _ := cutLast(s.Message(), hintMark)
 	if hint != "" {
 		return &host.HintError{Err: errors.New(text), Fix: hint}
 	}
 	return errors.New(text)
+}
+
+// cutLast is strings.Cut at the last separator.
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
 }

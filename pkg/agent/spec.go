@@ -29,7 +29,7 @@ type Spec struct {
 	// StopTimeout is how long a container may take to end before it is killed.
 	StopTimeout time.Duration `json:"stopTimeout"`
 	// LogSize is the size in bytes at which a daemon's log is rotated; LogFiles is how many
-	// rotated ones are kept.
+	// files of each log are kept, the current one included.
 	LogSize  int64 `json:"logSize"`
 	LogFiles int   `json:"logFiles"`
 	// LogLevel is debug, info, warn or error.

@@ -40,15 +40,34 @@ func clean(spec agent.Spec, log logrus.FieldLogger) error {
 	for _, name := range (networks{layout: l, log: log}).interfaces() {
 		errs = append(errs, removeInterface(name))
 	}
+	// What is still mounted may be somebody's data: nothing is removed through a mount.
+	if err := nothingMounted(l); err != nil {
+		return errors.Join(append(errs, err)...)
+	}
 	for _, dir := range []string{l.Volatile(), l.Engine()} {
 		if err := os.RemoveAll(dir); err != nil {
 			errs = append(errs, fmt.Errorf("removing %s: %w", dir, err))
 		}
 	}
 	removeCgroups(l)
+	_ = os.Remove(filepath.Dir(l.Volatile())) // another home may have a folder there
 	// The home itself goes only when nothing of the user's is in it.
 	_ = os.Remove(l.Home)
 	return errors.Join(errs...)
+}
+
+// nothingMounted makes sure that nothing is mounted below what is going to be removed.
+func nothingMounted(l host.Layout) error {
+	text, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return fmt.Errorf("listing mounts: %w", err)
+	}
+	for _, dir := range []string{l.Volatile(), l.Engine()} {
+		if points := mountsBelow(string(text), dir); len(points) > 0 {
+			return fmt.Errorf("removing %s: %s is mounted there: unmount it first", dir, points[0])
+		}
+	}
+	return nil
 }
 
 // bundlePIDs lists the first processes of the containers whose bundles lie in our state

@@ -6,13 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -35,6 +35,13 @@ const (
 	steadyAfter = 30 * time.Second
 )
 
+// A daemon that ended so often in a row before it answered does not stay up, and one that
+// runs for so long without an answer hangs: whoever waits for it is told.
+const (
+	maxFails    = 3
+	answerLimit = 90 * time.Second
+)
+
 // daemon supervises one of the engine's processes: it starts it, or adopts the one that an
 // earlier agent started; starts it again when it ends; and knows whether it answers.
 type daemon struct {
@@ -50,6 +57,7 @@ type daemon struct {
 	pid      int
 	started  time.Time
 	restarts int
+	fails    int // ends in a row without having answered
 	adopted  bool
 	lastErr  error
 	changed  chan struct{} // closed and replaced at every change of state
@@ -74,25 +82,31 @@ func (d *daemon) set(change func()) {
 
 // run keeps the daemon running until ctx ends; the process itself is left as it is then.
 func (d *daemon) run(ctx context.Context) {
-	pause := firstPause
+	var pause time.Duration
 	for ctx.Err() == nil {
 		begun := time.Now()
 		err := d.once(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		if time.Since(begun) > steadyAfter {
-			pause = firstPause
-		}
+		pause = nextPause(pause, time.Since(begun))
 		d.log.WithError(err).WithField("pause", pause).Warn("ended by itself; starting it again")
-		d.set(func() { d.state, d.pid, d.lastErr = "waiting", 0, err; d.restarts++; d.adopted = false })
+		d.set(func() { d.state, d.pid, d.lastErr = "waiting", 0, err; d.restarts++; d.fails++; d.adopted = false })
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(pause):
 		}
-		pause = min(2*pause, lastPause)
 	}
+}
+
+// nextPause is the pause before a daemon that lived for so long is started again, after the
+// one before the last start (0: there was none).
+func nextPause(last, lived time.Duration) time.Duration {
+	if last == 0 || lived > steadyAfter {
+		return firstPause
+	}
+	return min(2*last, lastPause)
 }
 
 // once starts or adopts the process and returns when it has ended.
@@ -148,7 +162,7 @@ func (d *daemon) watch(ctx context.Context, pid int, adopted bool, ended chan er
 		select {
 		case <-answers:
 			d.log.WithField("pid", pid).Info("answers")
-			d.set(func() { d.state = "running" })
+			d.set(func() { d.state, d.fails = "running", 0 })
 			answers = nil
 		case err := <-ended:
 			if err == nil {
@@ -165,16 +179,16 @@ func (d *daemon) watch(ctx context.Context, pid int, adopted bool, ended chan er
 func (d *daemon) ready(ctx context.Context) error {
 	for {
 		d.mu.Lock()
-		state, changed, restarts, lastErr := d.state, d.changed, d.restarts, d.lastErr
+		state, changed, fails, lastErr, started := d.state, d.changed, d.fails, d.lastErr, d.started
 		d.mu.Unlock()
 		if state == "running" && connects(d.socket) {
 			return nil
 		}
-		if restarts >= 3 && state == "waiting" {
-			return &host.HintError{
-				Err: fmt.Errorf("%s does not stay up: %w", d.name, lastErr),
-				Fix: "its last words: " + lastLine(d.logs) + " (" + d.logs + ")",
-			}
+		if fails >= maxFails && state == "waiting" {
+			return d.unwell("does not stay up: " + lastErr.Error())
+		}
+		if state == "starting" && time.Since(started) > answerLimit {
+			return d.unwell("runs, and does not answer")
 		}
 		select {
 		case <-changed:
@@ -182,6 +196,14 @@ func (d *daemon) ready(ctx context.Context) error {
 			return fmt.Errorf("waiting for %s: %w", d.name, ctx.Err())
 		case <-time.After(50 * time.Millisecond): // a daemon killed a moment ago still counts as running
 		}
+	}
+}
+
+// unwell says what is wrong with the daemon, and what it said itself.
+func (d *daemon) unwell(what string) error {
+	return &host.HintError{
+		Err: fmt.Errorf("starting the engine: %s %s", d.name, what),
+		Fix: "its last words: " + lastLine(d.logs) + " (" + d.logs + ")",
 	}
 }
 
@@ -243,21 +265,32 @@ func pidfdWait(fd int, wait time.Duration) bool {
 // kept, so none can be stale or name somebody else's process.
 func findProcess(argv []string) (pid int, ok bool) {
 	want := strings.Join(argv, "\x00") + "\x00"
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return 0, false
-	}
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		text, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
-		if err == nil && string(text) == want {
-			return pid, true
+	for candidate, cmdline := range commandLines() {
+		// A process that is just starting a child is there twice for a moment: the parent
+		// is the one that was started first.
+		if cmdline == want && (!ok || startTime(candidate).Before(startTime(pid))) {
+			pid, ok = candidate, true
 		}
 	}
-	return 0, false
+	return pid, ok
+}
+
+// commandLines goes through this host's processes: process id and arguments, each with a
+// NUL behind (proc(5)). One that has ended and only waits for its parent has none.
+func commandLines() iter.Seq2[int, string] {
+	return func(yield func(int, string) bool) {
+		entries, _ := os.ReadDir("/proc")
+		for _, e := range entries {
+			pid, err := strconv.Atoi(e.Name())
+			if err != nil {
+				continue
+			}
+			text, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+			if err == nil && len(text) > 0 && !yield(pid, string(text)) {
+				return
+			}
+		}
+	}
 }
 
 // startTime is when a process started, from the age of its /proc entry.
@@ -303,26 +336,34 @@ func lastLine(path string) string {
 }
 
 // rotate keeps a log that a daemon appends to below size: its contents move to .1, .1 to
-// .2, and so on up to keep. The daemon keeps its open file, so the file is emptied rather
-// than renamed.
-func rotate(path string, size int64, keep int) error {
+// .2, and so on, files in all with the log itself. The daemon keeps its open file, so the
+// file is emptied rather than renamed. Nothing is moved when there is no room for the copy.
+func rotate(path string, size int64, files int) error {
 	info, err := os.Stat(path)
 	if err != nil || info.Size() < size {
 		return nil //nolint:nilerr // no log yet: nothing to rotate
 	}
-	for i := keep - 1; i >= 1; i-- {
-		err := os.Rename(fmt.Sprintf("%s.%d", path, i), fmt.Sprintf("%s.%d", path, i+1))
-		if err != nil && !errors.Is(err, syscall.ENOENT) {
-			return fmt.Errorf("rotating %s: %w", path, err)
-		}
-	}
-	if keep >= 1 {
+	rotated := func(i int) string { return fmt.Sprintf("%s.%d", path, i) }
+	next := path + ".next"
+	if files > 1 {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			return fmt.Errorf("rotating %s: %w", path, err)
 		}
-		if err := host.WriteFile(path+".1", text, 0o600); err != nil {
+		if err := host.WriteFile(next, text, 0o600); err != nil {
 			return err
+		}
+	}
+	for i := max(files, 1); os.Remove(rotated(i)) == nil; i++ { // what a larger setting kept
+	}
+	for i := files - 2; i >= 1; i-- {
+		if err := os.Rename(rotated(i), rotated(i+1)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("rotating %s: %w", path, err)
+		}
+	}
+	if files > 1 {
+		if err := os.Rename(next, rotated(1)); err != nil {
+			return fmt.Errorf("rotating %s: %w", path, err)
 		}
 	}
 	return os.Truncate(path, 0)

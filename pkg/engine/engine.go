@@ -32,10 +32,12 @@ type Engine struct {
 	bridge  bridge
 	daemons []*daemon
 
-	cancel  context.CancelFunc // ends the supervision
-	wg      sync.WaitGroup
-	stopped chan struct{} // closed when Stop has ended everything
-	once    sync.Once
+	cancel   context.CancelFunc // ends the supervision
+	wg       sync.WaitGroup
+	stopping context.Context //nolint:containedctx // ends when Stop begins: nobody may wait for the daemons any more
+	begin    context.CancelFunc
+	stopped  chan struct{} // closed when Stop has ended everything
+	once     sync.Once
 }
 
 // New prepares the engine's folders and files and adopts or starts its daemons, without
@@ -56,8 +58,15 @@ func New(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldLog
 	if e.bridge, err = e.nets.ensureDefault(spec.Subnet); err != nil {
 		return nil, err
 	}
+	e.stopping, e.begin = context.WithCancel(context.WithoutCancel(ctx))
 	ctx, e.cancel = context.WithCancel(ctx)
+	if err := e.endDraining(); err != nil {
+		return nil, err
+	}
 	if err := e.nets.watch(ctx); err != nil {
+		return nil, err
+	}
+	if err := e.nets.setAsideTorn(); err != nil {
 		return nil, err
 	}
 	if err := e.nets.adopt(); err != nil {
@@ -74,13 +83,31 @@ func New(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldLog
 			e.daemons[1].run(ctx)
 		}
 	})
-	e.wg.Go(func() { e.keepHouse(ctx) })
+	e.wg.Go(func() { e.keepHouse(ctx, houseInterval) })
 	return e, nil
 }
 
-// keepHouse rotates logs and sweeps what dead clients left, until ctx ends.
-func (e *Engine) keepHouse(ctx context.Context) {
-	tick := time.NewTicker(30 * time.Second)
+// endDraining ends the containerd of a stop that was cut short: it has the database that
+// the next one waits for.
+func (e *Engine) endDraining() error {
+	l := e.spec.Layout
+	pid, ok := findProcess([]string{l.Bin(containerd), "--config", l.Config("containerd-drain.toml")})
+	if !ok {
+		return nil
+	}
+	if err := endProcess(pid, 10*time.Second); err != nil {
+		return fmt.Errorf("ending the containerd of an interrupted stop: %w", err)
+	}
+	return nil
+}
+
+// houseInterval is how often logs are looked at.
+const houseInterval = 30 * time.Second
+
+// keepHouse rotates logs and sweeps what dead clients left, now and at every interval,
+// until ctx ends.
+func (e *Engine) keepHouse(ctx context.Context, interval time.Duration) {
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
 		for _, name := range []string{containerd, buildkitd, "agent"} {
@@ -134,14 +161,23 @@ func (e *Engine) Info(context.Context, *agentpb.InfoRequest) (*agentpb.InfoReply
 
 // Ready tells of each daemon that it waits for.
 func (e *Engine) Ready(_ *agentpb.ReadyRequest, stream agentpb.Engine_ReadyServer) error {
+	ctx, cancel := context.WithCancel(stream.Context())
+	defer cancel()
+	defer context.AfterFunc(e.stopping, cancel)()
 	for _, d := range e.daemons {
+		if e.stopping.Err() != nil {
+			return agent.ToStatus(agent.ErrStopping)
+		}
 		if connects(d.socket) {
 			continue
 		}
 		if err := stream.Send(&agentpb.Event{Kind: agentpb.Event_KIND_STEP, Text: "starting " + d.name}); err != nil {
 			return err
 		}
-		if err := d.ready(stream.Context()); err != nil {
+		if err := d.ready(ctx); err != nil {
+			if e.stopping.Err() != nil {
+				err = agent.ErrStopping
+			}
 			return agent.ToStatus(err)
 		}
 		if err := stream.Send(&agentpb.Event{Kind: agentpb.Event_KIND_DONE, Text: "starting " + d.name}); err != nil {
@@ -158,6 +194,7 @@ func (e *Engine) Stop(req *agentpb.StopRequest, stream agentpb.Engine_StopServer
 	ran := false
 	e.once.Do(func() {
 		ran = true
+		e.begin()
 		timeout := time.Duration(req.GetTimeoutNano())
 		if timeout <= 0 {
 			timeout = e.spec.StopTimeout

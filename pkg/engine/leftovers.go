@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -15,6 +14,11 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/host"
 )
+
+// mounted are the folders below which the daemons and shims mount things.
+func mounted(l host.Layout) []string {
+	return []string{l.Volatile(), l.ContainerdRoot(), l.BuildkitRoot(), l.NerdctlRoot()}
+}
 
 // endLeftovers ends the shims that outlived their containers and unmounts what they had
 // mounted, so that nothing of a stopped engine runs or is busy.
@@ -25,7 +29,7 @@ func endLeftovers(l host.Layout) error {
 			errs = append(errs, err)
 		}
 	}
-	for _, root := range []string{l.ContainerdState(), l.ContainerdRoot(), l.BuildkitRoot()} {
+	for _, root := range mounted(l) {
 		if err := unmountBelow(root); err != nil {
 			errs = append(errs, err)
 		}
@@ -36,18 +40,9 @@ func endLeftovers(l host.Layout) error {
 // shims lists the processes whose command line names our containerd's socket as theirs.
 func shims(l host.Layout) []int {
 	want := "\x00-address\x00" + l.Socket(containerd) + "\x00"
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return nil
-	}
 	var pids []int
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		text, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
-		if err == nil && strings.Contains(string(text), "containerd-shim") && strings.Contains(string(text), want) {
+	for pid, cmdline := range commandLines() {
+		if strings.Contains(cmdline, "containerd-shim") && strings.Contains(cmdline, want) {
 			pids = append(pids, pid)
 		}
 	}

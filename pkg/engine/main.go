@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
@@ -116,7 +117,11 @@ func serve(ctx context.Context, specFile string, listening func()) error {
 		return err
 	}
 	log := newLogger(spec.LogLevel)
-	lock, err := host.TryLock(spec.Layout.AgentLock())
+	lock, err := lockAgent(ctx, spec.Layout)
+	if errors.Is(err, errServed) {
+		listening()
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("starting the agent: %w", err)
 	}
@@ -152,6 +157,31 @@ func serve(ctx context.Context, specFile string, listening func()) error {
 	case err := <-served:
 		e.Detach()
 		return fmt.Errorf("serving: %w", err)
+	}
+}
+
+var errServed = errors.New("another agent serves already")
+
+// lockAgent takes the lock of the one agent. Whoever has it is either ending, and soon gone,
+// or was started by a client that was interrupted, and soon listens: errServed.
+func lockAgent(ctx context.Context, l host.Layout) (*os.File, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		lock, err := host.TryLock(l.AgentLock())
+		if !errors.Is(err, host.ErrLocked) {
+			return lock, err
+		}
+		if connects(l.Socket("agent")) {
+			return nil, errServed
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.New("another agent neither answers nor ends")
+		case <-tick.C:
+		}
 	}
 }
 

@@ -43,7 +43,12 @@ func (n networks) ensureDefault(pool string) (bridge, error) {
 	if err != nil {
 		return bridge{}, err
 	}
-	subnet, ok := freeSubnet(prefix, homeNumber(n.layout), used)
+	// A bridge that is still there has containers, or an address that a new one would
+	// contradict.
+	subnet, ok := bridgeSubnet(bridgeName(n.layout))
+	if !ok {
+		subnet, ok = freeSubnet(prefix, homeNumber(n.layout), used)
+	}
 	if !ok {
 		return bridge{}, &host.HintError{
 			Err: fmt.Errorf("engine.subnet: every /24 of %s is in use on this host", pool),
@@ -77,6 +82,37 @@ func (n networks) readDefault(path string) (bridge, bool) {
 	return b, true
 }
 
+// setAsideTorn renames the files of networks that cannot be read: nerdctl would refuse every
+// command about networks because of one. Only at the start: later, somebody may just be
+// writing one.
+func (n networks) setAsideTorn() error {
+	for _, file := range n.files() {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // removed meanwhile
+		}
+		var conf conflist
+		if json.Unmarshal(text, &conf) == nil && len(conf.Plugins) > 0 {
+			continue
+		}
+		n.log.WithField("file", file).Warn("a network's file is torn: it is set aside as .torn; make the network anew")
+		if err := os.Rename(file, file+".torn"); err != nil {
+			return fmt.Errorf("setting a torn network aside: %w", err)
+		}
+	}
+	return nil
+}
+
+// files lists the configurations of all networks, those of a namespace included.
+func (n networks) files() []string {
+	var files []string
+	for _, pattern := range []string{"*.conflist", "*/*.conflist"} {
+		found, _ := filepath.Glob(filepath.Join(n.layout.NetConf(), pattern)) // the patterns are fine
+		files = append(files, found...)
+	}
+	return files
+}
+
 // adopt gives every network that nerdctl made an interface and leases of our own. It must
 // come before the network's first container, which the conflist's lock and the order of
 // nerdctl's own steps (network first, container hooks later) allow for.
@@ -86,15 +122,7 @@ func (n networks) adopt() error {
 		return err
 	}
 	defer lock.Close()
-	files, err := filepath.Glob(filepath.Join(n.layout.NetConf(), "*.conflist"))
-	if err != nil {
-		return err
-	}
-	nested, err := filepath.Glob(filepath.Join(n.layout.NetConf(), "*", "*.conflist"))
-	if err != nil {
-		return err
-	}
-	for _, file := range append(files, nested...) {
+	for _, file := range n.files() {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			continue // removed meanwhile
@@ -158,23 +186,29 @@ func (n networks) watch(ctx context.Context) error {
 	return nil
 }
 
-// interfaces names the bridges of all our networks.
+// interfaces names the bridges that are ours to remove: those that we named. A network may
+// also use a bridge that somebody else made.
 func (n networks) interfaces() []string {
-	var names []string
-	for _, pattern := range []string{"*.conflist", "*/*.conflist"} {
-		files, _ := filepath.Glob(filepath.Join(n.layout.NetConf(), pattern))
-		for _, file := range files {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				continue
-			}
-			var conf conflist
-			if json.Unmarshal(text, &conf) == nil && conf.bridge() != "" {
-				names = append(names, conf.bridge())
-			}
-		}
+	names := []string{bridgeName(n.layout)}
+	for _, file := range append(n.files(), n.torn()...) {
+		name := strings.TrimPrefix(filepath.Base(file), "nerdctl-")
+		name, _, _ = strings.Cut(name, ".conflist")
+		names = append(names, userBridge(n.layout, name))
 	}
 	return names
+}
+
+func (n networks) torn() []string {
+	found, _ := filepath.Glob(filepath.Join(n.layout.NetConf(), "*", "*.conflist.torn"))
+	return found
+}
+
+// bridgeName is the interface of the default network, userBridge that of another one.
+func bridgeName(l host.Layout) string { return "linnet-" + l.ID() }
+
+func userBridge(l host.Layout, network string) string {
+	sum := sha256.Sum256([]byte(l.Home + "\x00" + network))
+	return "ln-" + hex.EncodeToString(sum[:6])
 }
 
 // ownNetwork rewrites the configuration of a bridge network: interface ln-<hash of home and
@@ -193,8 +227,7 @@ func ownNetwork(text []byte, l host.Layout) (out []byte, changed bool, err error
 			continue
 		}
 		if iface, _ := plugin["bridge"].(string); plugin["type"] == "bridge" && strings.HasPrefix(iface, "br-") {
-			sum := sha256.Sum256([]byte(l.Home + "\x00" + name))
-			plugin["bridge"] = "ln-" + hex.EncodeToString(sum[:6])
+			plugin["bridge"] = userBridge(l, name)
 			changed = true
 		}
 		if ipam, _ := plugin["ipam"].(map[string]any); ipam != nil && ipam["type"] == "host-local" && ipam["dataDir"] == nil {
@@ -292,4 +325,22 @@ func usedSubnets() ([]netip.Prefix, error) {
 func homeNumber(l host.Layout) int {
 	sum := sha256.Sum256([]byte(l.Home))
 	return int(sum[0])
+}
+
+// bridgeSubnet is the IPv4 subnet of a bridge that is there and has one.
+func bridgeSubnet(name string) (netip.Prefix, bool) {
+	iface, err := net.InterfaceByName(name)
+	if err != nil {
+		return netip.Prefix{}, false
+	}
+	addrs, err := iface.Addrs()
+	if err != nil {
+		return netip.Prefix{}, false
+	}
+	for _, a := range addrs {
+		if prefix, err := netip.ParsePrefix(a.String()); err == nil && prefix.Addr().Is4() {
+			return prefix.Masked(), true
+		}
+	}
+	return netip.Prefix{}, false
 }

@@ -54,7 +54,7 @@ func newBridge(l host.Layout, subnet netip.Prefix) bridge {
 	id := sha256.Sum256([]byte("bridge"))
 	return bridge{
 		NetworkID: hex.EncodeToString(id[:]),
-		Bridge:    "linnet-" + l.ID(),
+		Bridge:    bridgeName(l),
 		Leases:    l.Leases(),
 		Subnet:    subnet.String(),
 		Gateway:   subnet.Addr().Next().String(),
