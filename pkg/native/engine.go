@@ -25,6 +25,18 @@ func (n *Native) Start(ctx context.Context) error { return n.Ready(ctx) }
 
 // Stop stops containers and daemons; ran is false when no engine ran.
 func (n *Native) Stop(ctx context.Context, timeout time.Duration) (ran bool, err error) {
+	for tries := 1; ; tries++ {
+		stopped, err := n.stop(ctx, timeout)
+		ran = ran || stopped
+		if !errors.Is(err, agent.ErrStopping) || tries == mostTries {
+			return ran, err
+		}
+		// Somebody else is stopping it, or its agent died meanwhile: see what is left.
+		ran = true
+	}
+}
+
+func (n *Native) stop(ctx context.Context, timeout time.Duration) (ran bool, err error) {
 	c, err := n.Running(ctx)
 	if errors.Is(err, agent.ErrNotRunning) {
 		if !n.strays() {
@@ -40,20 +52,19 @@ func (n *Native) Stop(ctx context.Context, timeout time.Duration) (ran bool, err
 	steps := eventSteps{report: n.o.Report}
 	err = c.Stop(ctx, &agentpb.StopRequest{TimeoutNano: int64(timeout)}, steps.tell)
 	steps.end(err)
-	if err != nil {
-		return true, err
+	if ctx.Err() != nil {
+		return true, ctx.Err()
 	}
-	// The agent gives its lock back when it is gone for good.
-	lock, err := host.Lock(ctx, n.o.Layout.AgentLock())
-	if err != nil {
-		return true, err
-	}
-	return true, lock.Close()
+	// However it went, the agent ends.
+	return true, errors.Join(err, n.ended(ctx))
 }
 
-// strays says whether daemons run without an agent.
+// strays says whether daemons or containers run without an agent. A container that runs has
+// a bundle, and a stopped engine has none.
 func (n *Native) strays() bool {
-	return accepts(n.o.Layout.Socket("containerd")) || accepts(n.o.Layout.Socket("buildkitd"))
+	l := n.o.Layout
+	bundles, _ := filepath.Glob(filepath.Join(l.ContainerdState(), "io.containerd.runtime.v2.task", "*", "*")) // the pattern is fine
+	return len(bundles) > 0 || accepts(l.Socket("containerd")) || accepts(l.Socket("buildkitd"))
 }
 
 // Status says what runs; it starts nothing.
@@ -72,6 +83,9 @@ func (n *Native) Status(ctx context.Context) (guest.Status, error) {
 	}
 	defer c.Close()
 	info, err := c.Info(ctx)
+	if errors.Is(err, agent.ErrStopping) {
+		return s, nil // it ended while it was asked
+	}
 	if err != nil {
 		return s, err
 	}
@@ -108,12 +122,11 @@ func (n *Native) Logs() []guest.Log {
 // Reset stops the engine and removes what it keeps. The settings file stays.
 func (n *Native) Reset(ctx context.Context) error {
 	l := n.o.Layout
-	if _, err := n.Stop(ctx, 0); err != nil {
-		n.o.Report.Step("stopping the engine").Fail(err) // a broken engine is what reset is for
-	}
-	if err := n.makeRun(); err != nil {
+	lock, err := n.lockStopped(ctx)
+	if err != nil {
 		return err
 	}
+	defer lock.Close()
 	spec, err := n.o.Spec()
 	if err != nil {
 		return err
@@ -136,6 +149,28 @@ func (n *Native) Reset(ctx context.Context) error {
 	}
 	step.Done()
 	return nil
+}
+
+// lockStopped stops the engine and takes the lock without which none is started.
+func (n *Native) lockStopped(ctx context.Context) (*os.File, error) {
+	for {
+		if _, err := n.Stop(ctx, 0); err != nil {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			n.o.Report.Step("stopping the engine").Fail(err) // a broken engine is what reset is for
+		}
+		lock, err := n.lockStart(ctx)
+		if err != nil {
+			return nil, err
+		}
+		c, err := n.Running(ctx)
+		if err != nil {
+			return lock, nil //nolint:nilerr // none runs: that is what was wanted
+		}
+		c.Close() // started by somebody else in between
+		lock.Close()
+	}
 }
 
 // diskUse adds up what the engine keeps, in bytes. Folders that are not there are empty.

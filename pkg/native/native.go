@@ -53,6 +53,23 @@ func (n *Native) Ready(ctx context.Context) error {
 	if accepts(l.Socket("agent")) && accepts(l.Socket("containerd")) && accepts(l.Socket("buildkitd")) {
 		return nil
 	}
+	for tries := 1; ; tries++ {
+		err := n.await(ctx)
+		if !errors.Is(err, agent.ErrStopping) || tries == mostTries {
+			return err
+		}
+		// Whoever stops it means what runs now; this command wants an engine all the same.
+		if err := n.ended(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// mostTries bounds how often an agent may end under our hands before that is the answer.
+const mostTries = 5
+
+// await waits until the engine answers, started first if it does not run.
+func (n *Native) await(ctx context.Context) error {
 	c, err := n.Connect(ctx)
 	if err != nil {
 		return err
@@ -64,6 +81,18 @@ func (n *Native) Ready(ctx context.Context) error {
 	return err
 }
 
+// ended waits until no agent lives: it gives its lock back when it is gone for good.
+func (n *Native) ended(ctx context.Context) error {
+	lock, err := host.Lock(ctx, n.o.Layout.AgentLock())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // all of it was removed
+	}
+	if err != nil {
+		return err
+	}
+	return lock.Close()
+}
+
 // Connect returns a client of the agent, started first if there is none. The engine behind
 // it may not answer yet.
 func (n *Native) Connect(ctx context.Context) (*agent.Client, error) {
@@ -72,10 +101,10 @@ func (n *Native) Connect(ctx context.Context) (*agent.Client, error) {
 	if !errors.Is(err, agent.ErrNotRunning) {
 		return c, err
 	}
-	if err := n.makeRun(); err != nil {
-		return nil, err
+	if problems := missing(observe(l, n.o.Program)); len(problems) > 0 {
+		return nil, problems
 	}
-	lock, err := host.Lock(ctx, l.StartLock())
+	lock, err := n.lockStart(ctx)
 	if err != nil {
 		return nil, err
 	}

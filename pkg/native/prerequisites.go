@@ -12,15 +12,14 @@ import (
 
 // facts are what the engine needs to know of this host before it is started.
 type facts struct {
-	os            string
-	uid           int
-	iptables      bool
-	overlay       bool
-	cgroups       bool
-	libseccomp    bool
-	components    []string // pinned programs that are absent
-	libexec       string
-	agent, libDir string
+	os         string
+	uid        int
+	iptables   bool
+	overlay    bool
+	cgroups    bool
+	libseccomp bool
+	components []string // pinned programs that are absent
+	libexec    string
 }
 
 // programs are what the engine cannot do without.
@@ -29,7 +28,7 @@ var programs = []string{
 	"cni/bridge", "cni/host-local", "cni/portmap", "cni/firewall", "cni/tuning", "cni/loopback",
 }
 
-func observe(l host.Layout) facts {
+func observe(l host.Layout, program string) facts {
 	f := facts{os: runtime.GOOS, uid: os.Geteuid(), libexec: l.Libexec}
 	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin") {
 		if info, err := os.Stat(filepath.Join(dir, "iptables")); err == nil && info.Mode()&0o111 != 0 {
@@ -56,6 +55,9 @@ func observe(l host.Layout) facts {
 		if _, err := os.Stat(filepath.Join(l.Libexec, p)); err != nil {
 			f.components = append(f.components, p)
 		}
+	}
+	if _, err := os.Stat(l.Agent(program)); err != nil {
+		f.components = append(f.components, "bin/linnet-agent")
 	}
 	return f
 }

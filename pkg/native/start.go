@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,6 +23,24 @@ func (n *Native) makeRun() error {
 		}
 	}
 	return nil
+}
+
+// lockStart makes those folders and takes the lock of the one client that starts or removes
+// an engine. A reset may remove the folders between the two.
+func (n *Native) lockStart(ctx context.Context) (*os.File, error) {
+	for {
+		if err := n.makeRun(); err != nil {
+			return nil, err
+		}
+		lock, err := host.Lock(ctx, n.o.Layout.StartLock())
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil && ctx.Err() == nil {
+			return nil, homeError(n.o.Layout.Home, err)
+		}
+		return lock, err
+	}
 }
 
 // homeError says what is wrong with LINNET_HOME and what to do.
@@ -42,9 +61,6 @@ func homeError(home string, err error) error {
 // holds the start lock.
 func (n *Native) start(ctx context.Context) (err error) {
 	l := n.o.Layout
-	if problems := missing(observe(l)); len(problems) > 0 {
-		return problems
-	}
 	spec, err := n.o.Spec()
 	if err != nil {
 		return err
@@ -73,7 +89,7 @@ func (n *Native) start(ctx context.Context) (err error) {
 	started, err := daemon.Start()
 	tell.Close()
 	if err != nil {
-		return err
+		return &host.HintError{Err: err, Fix: startHint(err, l)}
 	}
 	if err := started.Wait(); err != nil {
 		return &host.HintError{Err: fmt.Errorf("starting the agent: %w", err), Fix: "its log says more: " + l.Log("agent")}
@@ -99,15 +115,19 @@ func startAnswer(text string, l host.Layout) error {
 	if message == "" {
 		message, hint = "starting the agent: it ended before it said anything", "its log says more: "+l.Log("agent")
 	}
+	err := errors.New(message)
 	if hint == "" {
-		switch {
-		case strings.Contains(message, syscall.ENOSPC.Error()):
-			hint = "free some space, or set LINNET_HOME to a folder on another disk"
-		default:
-			hint = "its log says more: " + l.Log("agent")
-		}
+		hint = startHint(err, l)
 	}
-	return &host.HintError{Err: errors.New(message), Fix: hint}
+	return &host.HintError{Err: err, Fix: hint}
+}
+
+// startHint is what to do about an agent that could not be started.
+func startHint(err error, l host.Layout) string {
+	if strings.Contains(err.Error(), syscall.ENOSPC.Error()) {
+		return "free some space, or set LINNET_HOME to a folder on another disk"
+	}
+	return "its log says more: " + l.Log("agent")
 }
 
 // agentEnv is what the agent inherits of the user's environment: nothing that could be a
