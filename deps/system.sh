@@ -10,7 +10,7 @@ set -eu
 # What each purpose needs, and what for.
 build='gcc libc6-dev pkg-config libseccomp-dev git make ca-certificates' # runc has C in it, and so has the race detector
 run='iptables libseccomp2 kmod'                                          # the engine's own prerequisites
-demo='curl xz-utils'                                                     # fetches pages; unpacks Debian packages
+demo='curl'                                                              # fetches pages
 test='busybox-static curl iproute2 util-linux procps'                    # the test image, and looking at the machine
 # A docker to stand beside: see docker below.
 

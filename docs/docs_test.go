@@ -1,0 +1,189 @@
+// Package docs_test holds what is written for people to what is there: links, files, make
+// targets and commands that a document names have to exist.
+package docs_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/linnet-dev/linnet/pkg/cli"
+	"github.com/linnet-dev/linnet/pkg/streams"
+)
+
+const root = ".."
+
+// documents are the Markdown files of the repository, by their paths from its root.
+func documents(t *testing.T) []string {
+	t.Helper()
+	var docs []string
+	for _, pattern := range []string{"*.md", "*/*.md", "*/*/*.md"} {
+		found, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range found {
+			name, err := filepath.Rel(root, f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			docs = append(docs, name)
+		}
+	}
+	for _, must := range []string{"README.md", "docs/architecture.md", "docs/troubleshooting.md"} {
+		if !slices.Contains(docs, must) {
+			t.Errorf("%s was not looked at", must)
+		}
+	}
+	return docs
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(filepath.Join(root, name))
+	return err == nil
+}
+
+var (
+	link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	span = regexp.MustCompile("`([^`\n]+)`")
+	// block is a line of a code block; a list's second line is not indented so far.
+	block = regexp.MustCompile(`(?m)^(?:    |\t)(.+)$`)
+)
+
+// code is what stands in backticks or in a block of a document.
+func code(text string) (pieces []string) {
+	for _, m := range span.FindAllStringSubmatch(text, -1) {
+		pieces = append(pieces, m[1])
+	}
+	for _, m := range block.FindAllStringSubmatch(text, -1) {
+		command, _, _ := strings.Cut(m[1], " #")
+		pieces = append(pieces, command)
+	}
+	return pieces
+}
+
+func TestLinksLeadSomewhere(t *testing.T) {
+	for _, doc := range documents(t) {
+		for _, m := range link.FindAllStringSubmatch(read(t, doc), -1) {
+			target, _, _ := strings.Cut(m[1], "#")
+			if target == "" || strings.Contains(target, "://") {
+				continue
+			}
+			if !exists(filepath.Join(filepath.Dir(doc), target)) {
+				t.Errorf("%s links to %s, which is not there", doc, m[1])
+			}
+		}
+	}
+}
+
+// A path of the repository, in backticks, is written from its root.
+var ours = regexp.MustCompile(`^(?:(?:cmd|pkg|config|deps|e2e|installer|examples|docs|\.ci)/[\w./-]*|Makefile|LICENSE|go\.(?:mod|sum)|\.golangci\.yml|\w+\.(?:go|md))$`)
+
+// planned are paths that documents may name before they are there. Whoever adds one of them
+// takes it out here, and has a look at what the documents say of it.
+var planned = []string{"pkg/build", "pkg/compose", "pkg/emulate", "pkg/lima", "pkg/vm"}
+
+func TestFilesThatAreNamedExist(t *testing.T) {
+	named := 0
+	for _, doc := range documents(t) {
+		for _, m := range span.FindAllStringSubmatch(read(t, doc), -1) {
+			if !ours.MatchString(m[1]) {
+				continue
+			}
+			named++
+			if !exists(m[1]) && !slices.Contains(planned, m[1]) {
+				t.Errorf("%s names %s, which is not there", doc, m[1])
+			}
+		}
+	}
+	if named < 50 {
+		t.Errorf("only %d files are named: they are no longer recognized", named)
+	}
+	for _, p := range planned {
+		if exists(p) {
+			t.Errorf("%s is there: it is no longer planned", p)
+		}
+	}
+}
+
+var (
+	made   = regexp.MustCompile(`(?:^|\s)make((?: [a-z][a-z0-9-]*)+)`)
+	target = regexp.MustCompile(`(?m)^([a-z][a-z0-9-]*):`)
+)
+
+func TestMakeTargetsThatAreNamedExist(t *testing.T) {
+	var targets []string
+	for _, m := range target.FindAllStringSubmatch(read(t, "Makefile"), -1) {
+		targets = append(targets, m[1])
+	}
+	for _, doc := range documents(t) {
+		for _, piece := range code(read(t, doc)) {
+			for _, m := range made.FindAllStringSubmatch(piece, -1) {
+				for _, name := range strings.Fields(m[1]) {
+					if !slices.Contains(targets, name) {
+						t.Errorf("%s says `make %s`, and there is no such target", doc, name)
+					}
+				}
+			}
+		}
+	}
+}
+
+var command = regexp.MustCompile(`(?:^|[\s(])linnet((?: [a-z][a-z-]*)+)`)
+
+func TestCommandsThatAreNamedExist(t *testing.T) {
+	named := 0
+	for _, doc := range documents(t) {
+		for _, piece := range code(read(t, doc)) {
+			for _, m := range command.FindAllStringSubmatch(piece, -1) {
+				named++
+				if problem := unknown(t, strings.Fields(m[1])); problem != "" {
+					t.Errorf("%s says `%s`: %s", doc, piece, problem)
+				}
+			}
+		}
+	}
+	if named < 30 {
+		t.Errorf("only %d commands are named: they are no longer recognized", named)
+	}
+}
+
+// unknown follows words down the tree of commands, by what linnet's own help says, until one
+// that is no group: what comes then are arguments.
+func unknown(t *testing.T, words []string) string {
+	for n := 1; n <= len(words); n++ {
+		path := strings.Join(words[:n], " ")
+		help := help(t, words[:n])
+		if !regexp.MustCompile(`Usage:\s+linnet ` + path + `\b`).MatchString(help) {
+			return "there is no command " + path
+		}
+		if !strings.Contains(help, "Commands:\n") {
+			break
+		}
+	}
+	return ""
+}
+
+func help(t *testing.T, words []string) string {
+	if words[0] == "nerdctl" {
+		return "Usage: linnet nerdctl ARGS..." // hands --help on, too
+	}
+	s, _, out, errs := streams.Test()
+	if code := cli.Main(context.Background(), append(slices.Clone(words), "--help"), s); code != 0 {
+		t.Logf("linnet %q --help: exit code %d: %s", words, code, errs)
+	}
+	return out.String()
+}
