@@ -6,6 +6,11 @@ import (
 	"testing"
 
 	"github.com/linnet-dev/linnet/e2e/internal/lab"
+	"github.com/linnet-dev/linnet/pkg/guest"
+	"github.com/linnet-dev/linnet/pkg/guest/guesttest"
 )
 
-func TestMain(m *testing.M) { os.Exit(lab.Main(m)) }
+func TestMain(m *testing.M) {
+	guesttest.ReplaceMain(func() (guest.Guest, error) { return nativeOf(os.TempDir()), nil })
+	os.Exit(lab.Main(m))
+}

@@ -36,7 +36,7 @@ func clean(spec agent.Spec, log logrus.FieldLogger) error {
 			errs = append(errs, endProcess(pid, 10*time.Second))
 		}
 	}
-	errs = append(errs, endLeftovers(l))
+	errs = append(errs, endLeftovers(l), dropVolatile(l))
 	for _, name := range (networks{layout: l, log: log}).interfaces() {
 		errs = append(errs, removeInterface(name))
 	}

@@ -44,6 +44,9 @@ type Engine struct {
 // waiting until they answer. env is the daemons' whole environment.
 func New(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldLogger) (*Engine, error) {
 	l := spec.Layout
+	if err := ensureVolatile(l); err != nil {
+		return nil, err
+	}
 	for _, dir := range []string{l.ContainerdRoot(), l.ContainerdState(), l.ShimSockets(), l.BuildkitRoot(), l.NerdctlRoot(), l.NetConf(), l.Leases(), l.Stages()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("making the engine's folders: %w", err)
@@ -233,7 +236,7 @@ func (e *Engine) stop(ctx context.Context, timeout time.Duration, tell func(agen
 		})
 	})
 	step("stopping containerd", func() error { return containerdDaemon.stop(20 * time.Second) })
-	step("ending what is left", func() error { return endLeftovers(e.spec.Layout) })
+	step("ending what is left", func() error { return errors.Join(endLeftovers(e.spec.Layout), dropVolatile(e.spec.Layout)) })
 	return errors.Join(errs...)
 }
 

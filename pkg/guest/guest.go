@@ -28,8 +28,8 @@ type Guest interface {
 	Run(ctx context.Context, p Process) error
 
 	// Path says where an absolute host path is seen over there, with symbolic links
-	// resolved, or fails with a *NotVisibleError. The path itself need not exist yet,
-	// its parent must.
+	// resolved, or fails with a *NotVisibleError. A path that does not exist yet is where
+	// its nearest parent that does exist says.
 	Path(host string) (Visible, error)
 
 	// Stage makes a private directory in memory over there. It is gone when it is

@@ -171,22 +171,25 @@ func (n *Native) Replace(p guest.Process) error {
 
 // Path says that everything on this host is visible: the engine runs here.
 func (n *Native) Path(path string) (guest.Visible, error) {
-	real, err := resolve(path)
+	if !filepath.IsAbs(path) {
+		return guest.Visible{}, &guest.NotVisibleError{Host: path, Reason: "the path is not absolute"}
+	}
+	resolved, there, err := resolve(path)
 	if err != nil {
 		return guest.Visible{}, &guest.NotVisibleError{Host: path, Reason: reason(err), Hint: "check the spelling of the path"}
 	}
-	return guest.Visible{Path: real, ReadOnly: readOnly(real)}, nil
+	return guest.Visible{Path: resolved, ReadOnly: readOnly(there)}, nil
 }
 
-// resolve resolves the symbolic links of the part of a path that is there: what is not there
-// yet, the engine may be asked to make.
-func resolve(path string) (string, error) {
-	real, err := filepath.EvalSymlinks(path)
+// resolve resolves the symbolic links of the part of a path that is there, and returns that
+// part too: what is not there yet, the engine may be asked to make.
+func resolve(path string) (resolved, there string, err error) {
+	resolved, err = filepath.EvalSymlinks(path)
 	if errors.Is(err, fs.ErrNotExist) && path != "/" {
-		parent, err := resolve(filepath.Dir(path))
-		return filepath.Join(parent, filepath.Base(path)), err
+		resolved, there, err = resolve(filepath.Dir(path))
+		return filepath.Join(resolved, filepath.Base(path)), there, err
 	}
-	return real, err
+	return resolved, resolved, err
 }
 
 // Dial connects to a daemon of the engine.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/host"
@@ -29,13 +30,21 @@ func (n *Native) Stage(context.Context) (guest.Stage, error) {
 	return &stage{dir}, nil
 }
 
-func (s *stage) Put(_ context.Context, name string, mode fs.FileMode, r io.Reader) (string, error) {
+func (s *stage) Put(_ context.Context, name string, mode fs.FileMode, r io.Reader) (_ string, err error) {
+	if err := checkName(name); err != nil {
+		return "", err
+	}
 	path := s.Path(name)
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return "", fmt.Errorf("staging %s: %w", name, err)
 	}
-	defer f.Close()
+	defer func() {
+		if err != nil { // half a file is nobody's
+			f.Close()
+			_ = os.Remove(path)
+		}
+	}()
 	if _, err := io.Copy(f, r); err != nil {
 		return "", fmt.Errorf("staging %s: %w", name, err)
 	}
@@ -45,9 +54,20 @@ func (s *stage) Put(_ context.Context, name string, mode fs.FileMode, r io.Reade
 	return path, f.Close()
 }
 
-func (s *stage) Path(name string) string { return filepath.Join(s.dir, filepath.Base(name)) }
+// checkName refuses a name that would lead out of the stage.
+func checkName(name string) error {
+	if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
+		return fmt.Errorf("staging %q: it is not the name of a file", name)
+	}
+	return nil
+}
+
+func (s *stage) Path(name string) string { return filepath.Join(s.dir, name) }
 
 func (s *stage) Get(_ context.Context, name string) (io.ReadCloser, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
 	f, err := os.Open(s.Path(name))
 	if err != nil {
 		return nil, fmt.Errorf("reading the staged %s: %w", name, err)

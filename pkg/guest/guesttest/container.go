@@ -25,9 +25,9 @@ func (s *suite) containers(t *testing.T) {
 		{"EnvironmentNames", environmentNames},
 		{"StreamsApart", streamsApart},
 		{"StreamsAreNoTerminal", streamsAreNoTerminal},
-		{"EightBitClean", eightBitClean},
+		{"EightBitClean", containerEightBitClean},
 		{"Dialogue", dialogue},
-		{"InputEnds", inputEnds},
+		{"InputEnds", containerInputEnds},
 	})
 	s.runAll(t, containerCases)
 }
@@ -155,6 +155,29 @@ func containerExitCodes(t *testing.T, s *suite) {
 	}
 }
 
+// An end of input is told to the shim beside the input itself, and overtakes up to 160 KiB
+// of it, with nerdctl alone as well. So the containers here know how much to read.
+func containerEightBitClean(t *testing.T, s *suite) {
+	s.clean(t, fmt.Sprintf("head -c %d", len(noise())), func(data string) io.Reader { return unended(t, data) })
+}
+
+func containerInputEnds(t *testing.T, s *suite) {
+	r, w := io.Pipe()
+	p := s.sh(`read -r l; echo "got $l"; cat; echo ended`)
+	p.Stdin = r
+	x := s.start(t, p)
+	if _, err := io.WriteString(w, "line\n"); err != nil {
+		t.Errorf("writing the input: %v", err)
+	}
+	x.expect("got line\n")
+	if err := w.Close(); err != nil {
+		t.Errorf("ending the input: %v", err)
+	}
+	if code := x.code(); code != 0 || x.out.String() != "got line\nended\n" {
+		t.Errorf("exit code %d, stdout %q, stderr %q", code, x.out, x.err)
+	}
+}
+
 func containerKilled(t *testing.T, s *suite) {
 	name := s.name(t)
 	x := s.start(t, s.foreground(name, "echo ready; exec sleep 600"))
@@ -179,11 +202,11 @@ func containerNoSuchCommand(t *testing.T, s *suite) {
 func containerExec(t *testing.T, s *suite) {
 	name := s.detached(t, "trap 'exit 0' TERM; sleep 600 & wait", "--network", "none")
 	p := guest.Process{
-		Argv: []string{"nerdctl", "exec", "-i", "-e", "GT_VALUE", name, "/bin/sh", "-c", `cat; printf %s "$GT_VALUE" >&2; exit 127`},
+		Argv: []string{"nerdctl", "exec", "-i", "-e", "GT_VALUE", name, "/bin/sh", "-c", `head -c 1048576; printf %s "$GT_VALUE" >&2; exit 127`},
 		Env:  []string{"GT_VALUE=two\nlines # "},
 	}
 	data := string(noise()[:1<<20])
-	p.Stdin = strings.NewReader(data)
+	p.Stdin = unended(t, data)
 	code, out, stderr := s.run(t, p)
 	// nerdctl says an exec's exit code in words, and ends with 1.
 	if code != 1 || out != data || !strings.HasPrefix(stderr, "two\nlines # ") || !strings.Contains(stderr, "exit code 127") {

@@ -93,7 +93,7 @@ func bindMountReadOnly(t *testing.T, s *suite) {
 // freePort is one that nobody listens on now.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func publishedPort(t *testing.T, s *suite) {
 	box := s.detached(t, "mkdir /www && echo hello >/www/index.html && exec httpd -f -p 8080 -h /www",
 		"-p", fmt.Sprintf("127.0.0.1:%d:8080", port))
 	s.must(t, "exec", box, "/bin/sh", "-c", "until grep -q ':1F90 .* 0A ' /proc/net/tcp /proc/net/tcp6; do :; done")
-	conn, err := net.DialTimeout("tcp4", fmt.Sprintf("127.0.0.1:%d", port), s.deadline())
+	conn, err := new(net.Dialer).DialContext(s.context(t), "tcp4", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		t.Fatalf("connecting to the published port: %v", err)
 	}
@@ -134,7 +134,7 @@ func publishedPort(t *testing.T, s *suite) {
 }
 
 func takenPort(t *testing.T, s *suite) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

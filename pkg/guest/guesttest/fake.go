@@ -78,16 +78,16 @@ func (f *Fake) prepare() error {
 		}
 	}
 	for i, share := range f.Shares {
-		real, err := filepath.EvalSymlinks(share.Host)
+		target, err := filepath.EvalSymlinks(share.Host)
 		if err != nil {
 			return fmt.Errorf("sharing %s: %w", share.Host, err)
 		}
 		at := filepath.Join(root, "mnt", strconv.Itoa(i))
 		// Another process with the same Root may have been here first.
-		if err := os.Symlink(real, at); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := os.Symlink(target, at); err != nil && !errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("sharing %s: %w", share.Host, err)
 		}
-		f.mounts = append(f.mounts, mount{host: real, guest: at, readOnly: share.ReadOnly})
+		f.mounts = append(f.mounts, mount{host: target, guest: at, readOnly: share.ReadOnly})
 	}
 	return nil
 }
@@ -137,22 +137,27 @@ func (f *Fake) Path(name string) (guest.Visible, error) {
 	if !filepath.IsAbs(name) {
 		return hidden("the path is not absolute")
 	}
-	real, err := filepath.EvalSymlinks(filepath.Clean(name))
-	if errors.Is(err, fs.ErrNotExist) {
-		if real, err = filepath.EvalSymlinks(filepath.Dir(filepath.Clean(name))); err == nil {
-			real = filepath.Join(real, filepath.Base(name))
-		}
-	}
+	target, err := resolve(filepath.Clean(name))
 	if err != nil {
 		return hidden(err.Error())
 	}
 	for _, m := range f.mounts {
-		rel, err := filepath.Rel(m.host, real)
+		rel, err := filepath.Rel(m.host, target)
 		if err == nil && rel != ".." && !strings.HasPrefix(rel, "../") {
 			return guest.Visible{Path: filepath.Join(m.guest, rel), ReadOnly: m.readOnly}, nil
 		}
 	}
 	return hidden("no share holds it")
+}
+
+// resolve resolves the links of the part of a path that is there.
+func resolve(name string) (string, error) {
+	target, err := filepath.EvalSymlinks(name)
+	if errors.Is(err, fs.ErrNotExist) && name != "/" {
+		target, err = resolve(filepath.Dir(name))
+		target = filepath.Join(target, filepath.Base(name))
+	}
+	return target, err
 }
 
 // Dial connects to one of Sockets.

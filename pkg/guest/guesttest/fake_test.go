@@ -42,7 +42,7 @@ func fakeTarget(t *testing.T, bend func(*guesttest.Fake) guest.Guest) guesttest.
 // serveHTTP2 stands for a gRPC server.
 func serveHTTP2(t *testing.T, socket string) string {
 	t.Helper()
-	l, err := net.Listen("unix", socket)
+	l, err := new(net.ListenConfig).Listen(t.Context(), "unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,6 +131,7 @@ func (replacer) Replace(p guest.Process) error {
 	if !filepath.IsAbs(p.Argv[0]) {
 		return fmt.Errorf("starting %s: %w", p.Argv[0], os.ErrNotExist)
 	}
+	//nolint:forbidigo // it stands for a guest that hands this to pkg/host
 	return syscall.Exec(p.Argv[0], p.Argv, slices.Concat(os.Environ(), p.Env))
 }
 

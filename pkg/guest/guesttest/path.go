@@ -105,8 +105,10 @@ func pathNotYetThere(t *testing.T, s *suite) {
 	if got, err := os.ReadFile(filepath.Join(dir, "new")); err != nil || string(got) != "made" {
 		t.Errorf("over here it holds %q, %v", got, err)
 	}
-	if v, err := s.guest.Path(filepath.Join(dir, "no", "parent")); err == nil {
-		t.Errorf("a path without a parent is seen as %v", v)
+	deep := s.visible(t, filepath.Join(dir, "no", "parent"))
+	s.output(t, `mkdir -p "$(dirname "$1")" && printf made >"$1"`, deep.Path)
+	if got, err := os.ReadFile(filepath.Join(dir, "no", "parent")); err != nil || string(got) != "made" {
+		t.Errorf("without a parent, over here it holds %q, %v", got, err)
 	}
 }
 

@@ -32,17 +32,17 @@ type order struct {
 // ReplaceMain makes ReplaceSuite possible: a package with a guest.Replacer calls it first
 // thing in its TestMain. In the tests' own process it returns at once; in one that
 // ReplaceSuite has started it makes the guest, lets it replace the process, and never returns.
-func ReplaceMain(make func() (guest.Guest, error)) {
+func ReplaceMain(newGuest func() (guest.Guest, error)) {
 	file := os.Getenv(replaceFile)
 	if file == "" {
 		return
 	}
-	err := replace(file, make)
+	err := replace(file, newGuest)
 	fmt.Fprintln(os.Stderr, err)
-	os.Exit(notReplaced)
+	os.Exit(notReplaced) //nolint:forbidigo // this is the main of a process that was to become another
 }
 
-func replace(file string, make func() (guest.Guest, error)) error {
+func replace(file string, newGuest func() (guest.Guest, error)) error {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return err
@@ -54,7 +54,7 @@ func replace(file string, make func() (guest.Guest, error)) error {
 	if err := os.Unsetenv(replaceFile); err != nil {
 		return err
 	}
-	g, err := make()
+	g, err := newGuest()
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package guesttest
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -22,8 +21,8 @@ var streamCases = []testCase{
 }
 
 func streamsApart(t *testing.T, s *suite) {
-	p := s.sh(`i=0; while [ $i -lt 500 ]; do echo "out $i"; echo "err $i" >&2; i=$((i+1)); done; cat; printf end >&2`)
-	p.Stdin = strings.NewReader("from stdin")
+	p := s.sh(`i=0; while [ $i -lt 500 ]; do echo "out $i"; echo "err $i" >&2; i=$((i+1)); done; head -c 10; printf end >&2`)
+	p.Stdin = unended(t, "from stdin")
 	var out, stderr strings.Builder
 	for i := range 500 {
 		fmt.Fprintf(&out, "out %d\n", i)
@@ -47,28 +46,41 @@ func streamsAreNoTerminal(t *testing.T, s *suite) {
 // noise is 4 MiB that begin with every byte value, the same in every run.
 func noise() []byte {
 	b := make([]byte, 4<<20)
-	rand.NewChaCha8([32]byte{1}).Read(b)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(b) // never fails
 	for i := range 256 {
 		b[i] = byte(i)
 	}
 	return b
 }
 
+// unended is an input that has this text and then neither more nor an end.
+func unended(t *testing.T, text string) io.Reader {
+	t.Helper()
+	idle, _ := typist(t)
+	return io.MultiReader(strings.NewReader(text), idle)
+}
+
 func eightBitClean(t *testing.T, s *suite) {
-	data := noise()
-	p := s.sh("cat")
-	p.Stdin = bytes.NewReader(data)
-	if code, out, _ := s.run(t, p); code != 0 || out != string(data) {
-		t.Errorf("there and back: exit code %d, %d of %d bytes, different at %d", code, len(out), len(data), diff(out, string(data)))
+	s.clean(t, "cat", func(data string) io.Reader { return strings.NewReader(data) })
+}
+
+// clean sends noise through all three streams; all reads it over there.
+func (s *suite) clean(t *testing.T, all string, input func(data string) io.Reader) {
+	t.Helper()
+	data := string(noise())
+	p := s.sh(all)
+	p.Stdin = input(data)
+	if code, out, _ := s.run(t, p); code != 0 || out != data {
+		t.Errorf("there and back: exit code %d, %d of %d bytes, different at %d", code, len(out), len(data), diff(out, data))
 	}
-	p = s.sh("cat >&2")
-	p.Stdin = bytes.NewReader(data)
-	if code, _, out := s.run(t, p); code != 0 || out != string(data) {
-		t.Errorf("back on stderr: exit code %d, %d of %d bytes, different at %d", code, len(out), len(data), diff(out, string(data)))
+	p = s.sh(all + " >&2")
+	p.Stdin = input(data)
+	if code, _, out := s.run(t, p); code != 0 || out != data {
+		t.Errorf("back on stderr: exit code %d, %d of %d bytes, different at %d", code, len(out), len(data), diff(out, data))
 	}
-	p = s.sh("sha256sum")
-	p.Stdin = bytes.NewReader(data)
-	if _, out, _ := s.run(t, p); !strings.HasPrefix(out, fmt.Sprintf("%x", sha256.Sum256(data))) {
+	p = s.sh(all + " | sha256sum")
+	p.Stdin = input(data)
+	if _, out, _ := s.run(t, p); !strings.HasPrefix(out, fmt.Sprintf("%x", sha256.Sum256([]byte(data)))) {
 		t.Errorf("over there, the checksum is %q", out)
 	}
 }

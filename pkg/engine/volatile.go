@@ -1,0 +1,50 @@
+//go:build linux
+
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/linnet-dev/linnet/pkg/host"
+)
+
+// ensureVolatile makes the engine's folder in memory. Where /run is a disk (there are such
+// machines), it gets a memory file system of its own: runtime bundles and staged files hold
+// what must not be on a disk.
+func ensureVolatile(l host.Layout) error {
+	dir := l.Volatile()
+	if err := os.MkdirAll(dir, 0o711); err != nil {
+		return fmt.Errorf("making the engine's folders: %w", err)
+	}
+	if inMemory(dir) {
+		return nil
+	}
+	if err := unix.Mount("linnet", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0711"); err != nil {
+		return fmt.Errorf("mounting a memory file system on %s: %w", dir, err)
+	}
+	return nil
+}
+
+func inMemory(dir string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(dir, &st) == nil && (st.Type == unix.TMPFS_MAGIC || st.Type == unix.RAMFS_MAGIC)
+}
+
+// dropVolatile takes the folder away with all that is in it.
+func dropVolatile(l host.Layout) error {
+	if err := unmountBelow(l.Volatile()); err != nil {
+		return err
+	}
+	// EINVAL: it is no mount point; /run was memory already.
+	if err := unix.Unmount(l.Volatile(), unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("unmounting %s: %w", l.Volatile(), err)
+	}
+	if err := os.RemoveAll(l.Volatile()); err != nil {
+		return fmt.Errorf("removing %s: %w", l.Volatile(), err)
+	}
+	return nil
+}
