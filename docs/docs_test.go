@@ -3,7 +3,6 @@
 package docs_test
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -178,11 +177,12 @@ func unknown(t *testing.T, words []string) string {
 }
 
 func help(t *testing.T, words []string) string {
+	t.Helper()
 	if words[0] == "nerdctl" {
 		return "Usage: linnet nerdctl ARGS..." // hands --help on, too
 	}
 	s, _, out, errs := streams.Test()
-	if code := cli.Main(context.Background(), append(slices.Clone(words), "--help"), s); code != 0 {
+	if code := cli.Main(t.Context(), append(slices.Clone(words), "--help"), s); code != 0 {
 		t.Logf("linnet %q --help: exit code %d: %s", words, code, errs)
 	}
 	return out.String()
