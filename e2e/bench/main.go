@@ -1,5 +1,5 @@
 // bench measures linnet beside what it stands on, in one run: the commands of each group
-// take turns, so that a machine that drifts drifts for all of them. It prints medians, and
+// take turns, so that a machine whose speed changes changes it for all of them. It prints medians, and
 // beside each the budget that docs/architecture.md sets.
 package main
 
@@ -66,7 +66,7 @@ func (b *bench) run() (err error) {
 	if b.dir, err = os.MkdirTemp("", "linnet-bench-"); err != nil {
 		return err
 	}
-	defer os.RemoveAll(b.dir)
+	defer func() { _ = os.RemoveAll(b.dir) }()
 	hello, err := b.hello()
 	if err != nil {
 		return err

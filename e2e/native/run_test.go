@@ -1,10 +1,15 @@
 package native_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/linnet-dev/linnet/e2e/internal/lab"
+	"github.com/linnet-dev/linnet/pkg/guest"
 )
 
 // The first command on an empty home starts the engine and answers.
@@ -30,6 +35,42 @@ func TestExitCodes(t *testing.T) {
 		r := e.Run(t, "run", "--rm", "--network=none", image, "sh", "-c", "exit "+code)
 		if got := r.Code; code != itoa(got) {
 			t.Errorf("exit %s: got %d (%s)", code, got, r.Err)
+		}
+	}
+}
+
+// What the first command happens to have open does not stay open for as long as the engine
+// lives: a lock or a pipe of the user's would.
+func TestEngineKeepsNoForeignFiles(t *testing.T) {
+	e := lab.New(t)
+	foreign, err := os.Create(filepath.Join(t.TempDir(), "foreign"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer foreign.Close()
+	cmd := e.Command(t.Context(), "ps")
+	for range 6 {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, foreign)
+	}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("ps: %v\n%s", err, out)
+	}
+	var status guest.Status
+	if err := json.Unmarshal([]byte(e.Must(t, "engine", "status", "--format", "json")), &status); err != nil {
+		t.Fatal(err)
+	}
+	if len(status.Daemons) != 3 {
+		t.Fatalf("daemons: %+v", status.Daemons)
+	}
+	for _, d := range status.Daemons {
+		links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", d.PID))
+		if len(links) == 0 {
+			t.Fatalf("%s (%d) has nothing open", d.Name, d.PID)
+		}
+		for _, l := range links {
+			if to, _ := os.Readlink(l); to == foreign.Name() {
+				t.Errorf("%s has %s open", d.Name, to)
+			}
 		}
 	}
 }

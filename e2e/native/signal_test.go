@@ -297,7 +297,7 @@ func (w *watched) ended() bool {
 func (w *watched) wait(t *testing.T) int {
 	t.Helper()
 	lab.Eventually(t, "the client to end", w.ended)
-	status := w.cmd.ProcessState.Sys().(syscall.WaitStatus) //nolint:errcheck,forcetypeassert // always so on Unix
+	status := w.cmd.ProcessState.Sys().(syscall.WaitStatus)
 	if status.Signaled() {
 		return 128 + int(status.Signal())
 	}

@@ -126,7 +126,7 @@ func printStatus(w io.Writer, s guest.Status, terminal bool) error {
 	if s.Network.Bridge != "" {
 		fmt.Fprintf(w, "network: %s %s\n", s.Network.Bridge, s.Network.Subnet)
 	}
-	fmt.Fprintf(w, "disk:    %s images, %s build cache, %s volumes and logs; %s free\n",
+	fmt.Fprintf(w, "disk:    %s images and layers, %s build cache, %s volumes and logs; %s free\n",
 		bytesText(s.Disk["images"]), bytesText(s.Disk["buildCache"]), bytesText(s.Disk["volumes"]), bytesText(s.Disk["free"]))
 	if len(s.Daemons) == 0 {
 		return nil

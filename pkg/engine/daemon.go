@@ -49,6 +49,7 @@ type daemon struct {
 	argv   []string
 	env    []string
 	socket string
+	others []string // further sockets that it makes
 	logs   string
 	log    logrus.FieldLogger
 
@@ -66,7 +67,7 @@ type daemon struct {
 func newDaemon(name string, argv, env []string, l host.Layout, log logrus.FieldLogger) *daemon {
 	return &daemon{
 		name: name, argv: argv, env: env,
-		socket: l.Socket(name), logs: l.Log(name),
+		socket: l.Socket(name), others: []string{l.Socket(name) + ".ttrpc", l.Socket(name + "-otel")}, logs: l.Log(name),
 		log:   log.WithField("daemon", name),
 		state: "stopped", changed: make(chan struct{}),
 	}
@@ -115,10 +116,8 @@ func (d *daemon) once(ctx context.Context) error {
 		return d.watch(ctx, pid, true, nil)
 	}
 	// Nobody of ours listens there: what lies there is stale.
-	for _, stale := range []string{d.socket, d.socket + ".ttrpc"} {
-		if err := os.Remove(stale); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("removing a stale socket: %w", err)
-		}
+	if err := d.removeSockets(); err != nil {
+		return err
 	}
 	p, err := host.Daemon{Argv: d.argv, Env: d.env, Dir: "/", Log: d.logs}.Start()
 	if err != nil {
@@ -215,10 +214,16 @@ func (d *daemon) stop(grace time.Duration) error {
 			return fmt.Errorf("stopping %s: %w", d.name, err)
 		}
 	}
-	for _, socket := range []string{d.socket, d.socket + ".ttrpc"} {
-		_ = os.Remove(socket)
-	}
 	d.set(func() { d.state, d.pid = "stopped", 0 })
+	return d.removeSockets()
+}
+
+func (d *daemon) removeSockets() error {
+	for _, socket := range append([]string{d.socket}, d.others...) {
+		if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("removing a stale socket: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -317,7 +322,7 @@ func waitSocket(ctx context.Context, path string) error {
 }
 
 func connects(path string) bool {
-	c, err := net.DialTimeout("unix", path, time.Second)
+	c, err := net.DialTimeout("unix", path, time.Second) //nolint:noctx // a local socket answers or refuses at once
 	if err != nil {
 		return false
 	}

@@ -72,7 +72,7 @@ func New(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldLog
 	if err := e.nets.setAsideTorn(); err != nil {
 		return nil, err
 	}
-	if err := e.nets.adopt(); err != nil {
+	if err := e.nets.adopt(ctx); err != nil {
 		return nil, err
 	}
 	e.daemons = []*daemon{

@@ -8,9 +8,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -62,6 +64,9 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func startMain(specFile string, stderr io.Writer) int {
 	program, err := os.Executable()
 	if err == nil {
+		err = keepDescriptorsBack()
+	}
+	if err == nil {
 		var spec agent.Spec
 		if spec, err = agent.ReadSpec(specFile); err == nil {
 			_, err = host.Daemon{
@@ -77,6 +82,15 @@ func startMain(specFile string, stderr io.Writer) int {
 	return 0
 }
 
+// keepDescriptorsBack lets nothing pass to the engine that the first command happened to
+// have open: a lock or a pipe of the user's would stay taken for as long as the engine lives.
+func keepDescriptorsBack() error {
+	if err := unix.CloseRange(ReadyFD+1, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return fmt.Errorf("keeping open files back: %w", err)
+	}
+	return nil
+}
+
 func cleanMain(specFile string, stderr io.Writer) int {
 	spec, err := agent.ReadSpec(specFile)
 	if err == nil {
@@ -90,6 +104,7 @@ func cleanMain(specFile string, stderr io.Writer) int {
 }
 
 func serveMain(ctx context.Context, specFile string, stderr io.Writer) int {
+	unix.CloseOnExec(ReadyFD) // a daemon that had it would keep the client waiting
 	ready := os.NewFile(ReadyFD, "ready")
 	if err := serve(ctx, specFile, func() { answer(ready, "ok") }); err != nil {
 		text := err.Error()
@@ -125,12 +140,14 @@ func serve(ctx context.Context, specFile string, listening func()) error {
 	if err != nil {
 		return fmt.Errorf("starting the agent: %w", err)
 	}
-	defer lock.Close()
+	// Whoever gets the lock next may rely on this process being gone: nothing but its end
+	// gives it back.
+	defer runtime.KeepAlive(lock)
 	log.WithField("version", agent.Version).WithField("pid", os.Getpid()).Info("agent starts")
 	leaveSession(spec.Layout, log)
 	raiseFileLimit(log)
 
-	listener, err := listen(spec.Layout.Socket("agent"))
+	listener, err := listen(ctx, spec.Layout.Socket("agent"))
 	if err != nil {
 		return err
 	}
@@ -187,13 +204,13 @@ func lockAgent(ctx context.Context, l host.Layout) (*os.File, error) {
 
 // listen makes the agent's socket, readable by its owner alone. The lock is held: what lies
 // there is stale.
-func listen(path string) (net.Listener, error) {
+func listen(ctx context.Context, path string) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("removing a stale socket: %w", err)
 	}
 	old := unix.Umask(0o177)
 	defer unix.Umask(old)
-	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "unix", path)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("listening on %s: %w", path, err)
 	}
@@ -211,7 +228,9 @@ func newLogger(level string) *logrus.Logger {
 
 // daemonEnv is the environment of the daemons: what they need and nothing of the user's
 // own, whose values are nobody else's business. Our programs come first on PATH; the
-// folders of iptables and modprobe are always on it.
+// folders of iptables and modprobe are always on it. containerd's shims write the process of
+// an exec, environment included, to a file for runc, which is on disk in /tmp unless
+// XDG_RUNTIME_DIR says where memory is.
 func daemonEnv(environ []string, l host.Layout) []string {
 	path := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	var env []string
@@ -224,17 +243,13 @@ func daemonEnv(environ []string, l host.Layout) []string {
 			env = append(env, pair)
 		}
 	}
-	return append(env, "PATH="+l.BinDir()+":"+path)
+	return append(env, "PATH="+l.BinDir()+":"+path, "XDG_RUNTIME_DIR="+l.Volatile())
 }
 
 // leaveSession moves this process, and so everything it starts, out of the control group of
 // the login session that it was started from: logind may kill what is left in there.
 func leaveSession(l host.Layout, log logrus.FieldLogger) {
-	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd"} {
-		if _, err := os.Stat(filepath.Join(root, "cgroup.procs")); err != nil {
-			continue
-		}
-		group := filepath.Join(root, "linnet-"+l.ID())
+	for _, group := range cgroups(l) {
 		err := os.Mkdir(group, 0o755)
 		if err == nil || errors.Is(err, os.ErrExist) {
 			err = os.WriteFile(filepath.Join(group, "cgroup.procs"), []byte("0"), 0o644)

@@ -116,8 +116,8 @@ func (n networks) files() []string {
 // adopt gives every network that nerdctl made an interface and leases of our own. It must
 // come before the network's first container, which the conflist's lock and the order of
 // nerdctl's own steps (network first, container hooks later) allow for.
-func (n networks) adopt() error {
-	lock, err := host.Lock(context.Background(), filepath.Join(n.layout.NetConf(), ".nerdctl.lock"))
+func (n networks) adopt(ctx context.Context) error {
+	lock, err := host.Lock(ctx, filepath.Join(n.layout.NetConf(), ".nerdctl.lock"))
 	if err != nil {
 		return err
 	}
@@ -171,7 +171,7 @@ func (n networks) watch(ctx context.Context) error {
 					_ = w.Add(event.Name) // a namespace's folder; a file is refused or harmless
 				}
 				if strings.HasSuffix(event.Name, ".conflist") || event.Has(fsnotify.Create) {
-					if err := n.adopt(); err != nil {
+					if err := n.adopt(ctx); err != nil {
 						n.log.WithError(err).Warn("adopting networks")
 					}
 				}

@@ -17,11 +17,11 @@ import (
 func packPath(name string, follow bool) (io.ReadCloser, error) {
 	clean := filepath.Clean(name)
 	if follow {
-		real, err := filepath.EvalSymlinks(clean)
+		target, err := filepath.EvalSymlinks(clean)
 		if err != nil {
 			return nil, fmt.Errorf("reading %w", pathCause(err))
 		}
-		clean = real
+		clean = target
 	}
 	if _, err := os.Lstat(clean); err != nil {
 		return nil, fmt.Errorf("reading %w", pathCause(err))

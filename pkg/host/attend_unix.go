@@ -55,17 +55,20 @@ func Attend(program string, argv, env []string) error {
 	}
 }
 
+// Become replaces this process by a program (execve(2)); it returns only when it could not.
+func Become(program string, argv, env []string) error { return syscall.Exec(program, argv, env) }
+
 // exitAs ends this process as another one ended.
 func exitAs(state *os.ProcessState, err error) {
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
-		os.Exit(1)
+		os.Exit(1) //nolint:forbidigo // this process stands for the one that ended
 	}
 	status, ok := state.Sys().(syscall.WaitStatus)
 	if ok && status.Signaled() {
 		signal.Reset()
 		_ = syscall.Kill(os.Getpid(), status.Signal())
-		os.Exit(128 + int(status.Signal())) // a signal that does not end us
+		os.Exit(128 + int(status.Signal())) //nolint:forbidigo // a signal that does not end us
 	}
-	os.Exit(state.ExitCode())
+	os.Exit(state.ExitCode()) //nolint:forbidigo // as above
 }

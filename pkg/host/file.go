@@ -17,7 +17,7 @@ func WriteFile(path string, text []byte, mode fs.FileMode) (err error) {
 	defer func() {
 		if err != nil {
 			f.Close()
-			os.Remove(f.Name())
+			_ = os.Remove(f.Name())
 		}
 	}()
 	if err := f.Chmod(mode); err != nil {

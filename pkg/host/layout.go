@@ -65,8 +65,8 @@ func NewLayout(lookup func(string) (string, bool), program string) (Layout, erro
 		l.Libexec = libexec
 		return l, nil
 	}
-	if real, err := filepath.EvalSymlinks(program); err == nil {
-		program = real
+	if target, err := filepath.EvalSymlinks(program); err == nil {
+		program = target
 	}
 	l.Libexec = filepath.Join(filepath.Dir(filepath.Dir(program)), "libexec", "linnet")
 	return l, nil
@@ -153,8 +153,8 @@ func (l Layout) CNI() string { return filepath.Join(l.Libexec, "cni") }
 
 // Agent is linnet-agent: beside the program, or among the components.
 func (l Layout) Agent(program string) string {
-	if real, err := filepath.EvalSymlinks(program); err == nil {
-		program = real
+	if target, err := filepath.EvalSymlinks(program); err == nil {
+		program = target
 	}
 	beside := filepath.Join(filepath.Dir(program), "linnet-agent")
 	if _, err := os.Stat(beside); err == nil {

@@ -14,7 +14,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/linnet-dev/linnet/pkg/agent"
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
@@ -164,7 +163,7 @@ func (n *Native) Replace(p guest.Process) error {
 	if p.TTY != nil {
 		err = host.Attend(program, argv, env)
 	} else {
-		err = syscall.Exec(program, argv, env)
+		err = host.Become(program, argv, env)
 	}
 	return &os.PathError{Op: "running", Path: program, Err: err}
 }
@@ -286,7 +285,7 @@ func (s *eventSteps) end(err error) {
 
 // accepts says whether somebody listens on a socket.
 func accepts(socket string) bool {
-	c, err := net.Dial("unix", socket)
+	c, err := net.Dial("unix", socket) //nolint:noctx // a local socket answers or refuses at once
 	if err != nil {
 		return false
 	}

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -42,7 +43,11 @@ func FuzzRead(f *testing.F) {
 			return
 		}
 		lines := strings.Count(string(data), "\n") + 1
-		for _, p := range err.(Problems) {
+		var problems Problems
+		if !errors.As(err, &problems) {
+			t.Fatalf("%v is not Problems", err)
+		}
+		for _, p := range problems {
 			if p.Line < 0 || p.Line > lines {
 				t.Errorf("line %d of %d: %v", p.Line, lines, p)
 			}

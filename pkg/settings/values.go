@@ -22,6 +22,7 @@ func (b *Backend) kind() string { return "text" }
 
 // String is the text as it stands in the file.
 func (b Backend) String() string { return string(b) }
+
 func (b *Backend) set(text string) *fault {
 	return oneOf(b, text, Auto, Native, Lima)
 }
@@ -41,6 +42,7 @@ func (s *Snapshotter) kind() string { return "text" }
 
 // String is the text as it stands in the file.
 func (s Snapshotter) String() string { return string(s) }
+
 func (s *Snapshotter) set(text string) *fault {
 	return oneOf(s, text, Overlayfs, NativeCopy, FuseOverlayfs, Stargz)
 }
@@ -60,6 +62,7 @@ func (l *Level) kind() string { return "text" }
 
 // String is the text as it stands in the file.
 func (l Level) String() string { return string(l) }
+
 func (l *Level) set(text string) *fault {
 	return oneOf(l, text, LevelDebug, LevelInfo, LevelWarn, LevelError)
 }
@@ -88,6 +91,7 @@ func (c *Count) kind() string { return "a number" }
 
 // String is the number in decimal.
 func (c Count) String() string { return strconv.Itoa(int(c)) }
+
 func (c *Count) set(text string) *fault {
 	n, err := strconv.Atoi(text)
 	if err != nil {
