@@ -142,7 +142,7 @@ component 2 ("one"): programs: to: "bin/../d" is not a file in one of bin/, cni/
 }
 
 func TestParseIsStrict(t *testing.T) {
-	for _, text := range []string{"", "components: []", "components:\n  - nmae: one\n", "more: 1\n"} {
+	for _, text := range []string{"", "components: []", "components:\n  - called: one\n", "more: 1\n"} {
 		if all, err := Parse([]byte(text)); err == nil {
 			t.Errorf("%q parsed to %+v, want an error", text, all)
 		}
@@ -159,8 +159,10 @@ func TestFileNamesTheMachine(t *testing.T) {
 }
 
 func TestCompare(t *testing.T) {
-	c := Component{Name: "one", Version: "v1.0.0", Module: "example.com/one",
-		Programs: []Program{{Package: "cmd/a", To: "bin/a"}, {Package: "cmd/b", To: "bin/b"}}}
+	c := Component{
+		Name: "one", Version: "v1.0.0", Module: "example.com/one",
+		Programs: []Program{{Package: "cmd/a", To: "bin/a"}, {Package: "cmd/b", To: "bin/b"}},
+	}
 	built := func(version string) *debug.BuildInfo {
 		return &debug.BuildInfo{Main: debug.Module{Path: c.Module, Version: version}}
 	}

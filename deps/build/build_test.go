@@ -49,10 +49,14 @@ func newHouse(t *testing.T) *house {
 		modules: filepath.Join(root, "deps"), prefix: filepath.Join(root, "prefix"), cache: filepath.Join(root, "cache"),
 		goos: "linux", goarch: runtime.GOARCH, goCommand: self, log: h.log,
 	}
-	h.one = deps.Component{Name: "one", Version: "v1.0.0", Module: "example.com/one", Stamp: "example.com/one.Version",
-		Programs: []deps.Program{{Package: "cmd/a", To: "bin/a"}, {Package: "cmd/b", To: "bin/b"}}}
-	h.two = deps.Component{Name: "two", Version: "v2.0.0", Module: "example.com/two",
-		Programs: []deps.Program{{Package: ".", To: "cni/c"}}}
+	h.one = deps.Component{
+		Name: "one", Version: "v1.0.0", Module: "example.com/one", Stamp: "example.com/one.Version",
+		Programs: []deps.Program{{Package: "cmd/a", To: "bin/a"}, {Package: "cmd/b", To: "bin/b"}},
+	}
+	h.two = deps.Component{
+		Name: "two", Version: "v2.0.0", Module: "example.com/two",
+		Programs: []deps.Program{{Package: ".", To: "cni/c"}},
+	}
 	h.write("deps/one/go.mod", "module one")
 	h.write("deps/two/go.mod", "module two")
 	return h
@@ -370,7 +374,7 @@ func TestWaitingForTheCacheCanBeInterrupted(t *testing.T) {
 	}
 	defer unlock()
 	ctx, cancel := context.WithCancel(t.Context())
-	if _, err := lockCache(ctx, h.b.cache, cancel); err != context.Canceled {
+	if _, err := lockCache(ctx, h.b.cache, cancel); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want %v", err, context.Canceled)
 	}
 }
@@ -391,8 +395,8 @@ func TestMissingNeedNamesThePackage(t *testing.T) {
 	h := newHouse(t)
 	h.one.Needs = []deps.Need{{Command: "linnet-no-such-command", Debian: "some-package"}}
 	err := h.b.install(t.Context(), []deps.Component{h.one})
-	hint, ok := err.(*hintError)
-	if !ok {
+	hint := new(hintError)
+	if !errors.As(err, &hint) {
 		t.Fatalf("got %v, want an error with a hint", err)
 	}
 	if got, want := hint.Error(), "one needs linnet-no-such-command, which is not installed"; got != want {
@@ -412,7 +416,7 @@ func TestEveryInputIsInTheKey(t *testing.T) {
 			Toolchain: map[string]string{"GOVERSION": "go1.0", "library libseccomp": "2.5.4"},
 		}
 	}
-	if fresh().key() != fresh().key() {
+	if a, b := fresh(), fresh(); a.key() != b.key() {
 		t.Fatal("the key of equal inputs differs")
 	}
 	seen := map[string]string{fresh().key(): "nothing"}
@@ -435,13 +439,23 @@ func TestEveryInputIsInTheKey(t *testing.T) {
 }
 
 func TestCommands(t *testing.T) {
-	c := deps.Component{Name: "one", Version: "v1.0.0", Module: "example.com/one", Stamp: "example.com/one/v.V", Cgo: true, Tags: []string{"x"},
-		Programs: []deps.Program{{Package: ".", To: "bin/a"}, {Package: "cmd/b", To: "share/b-{machine}", Tags: []string{"y"}, OS: "linux"}}}
+	c := deps.Component{
+		Name: "one", Version: "v1.0.0", Module: "example.com/one", Stamp: "example.com/one/v.V", Cgo: true, Tags: []string{"x"},
+		Programs: []deps.Program{{Package: ".", To: "bin/a"}, {Package: "cmd/b", To: "share/b-{machine}", Tags: []string{"y"}, OS: "linux"}},
+	}
 	want := []command{
-		{"bin/a", []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -X example.com/one/v.V=v1.0.0", "-tags=x"},
-			[]string{"GOOS=darwin", "GOARCH=arm64", "CGO_ENABLED=1"}, "example.com/one"},
-		{"share/b-aarch64", []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -X example.com/one/v.V=v1.0.0", "-tags=x,y"},
-			[]string{"GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=1"}, "example.com/one/cmd/b"},
+		{
+			"bin/a",
+			[]string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -X example.com/one/v.V=v1.0.0", "-tags=x"},
+			[]string{"GOOS=darwin", "GOARCH=arm64", "CGO_ENABLED=1"},
+			"example.com/one",
+		},
+		{
+			"share/b-aarch64",
+			[]string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -X example.com/one/v.V=v1.0.0", "-tags=x,y"},
+			[]string{"GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=1"},
+			"example.com/one/cmd/b",
+		},
 	}
 	if got := commands(c, "darwin", "arm64"); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)

@@ -82,8 +82,10 @@ func (b *builder) install(ctx context.Context, wanted []deps.Component) error {
 func (b *builder) check(ctx context.Context, wanted []deps.Component) error {
 	for _, c := range wanted {
 		if c.Cgo && b.goarch != runtime.GOARCH {
-			return &hintError{fmt.Errorf("%s: needs cgo and cannot be built for %s on %s", c.Name, b.goarch, runtime.GOARCH),
-				"run this on a machine with " + b.goarch + ", or name the other components"}
+			return &hintError{
+				fmt.Errorf("%s: needs cgo and cannot be built for %s on %s", c.Name, b.goarch, runtime.GOARCH),
+				"run this on a machine with " + b.goarch + ", or name the other components",
+			}
 		}
 	}
 	return lacksError(missing(ctx, wanted))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -54,7 +55,7 @@ func fakeGo(state string, args []string) int {
 	}
 	content := strings.Join(append(args[:len(args)-3:len(args)-3], from), " ") // without -o, a temporary path
 	if socket, err := os.ReadFile(filepath.Join(state, "hang")); err == nil {
-		conn, err := net.Dial("unix", string(socket))
+		conn, err := new(net.Dialer).DialContext(context.Background(), "unix", string(socket))
 		if err != nil {
 			return answer(err)
 		}

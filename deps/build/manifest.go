@@ -47,7 +47,7 @@ func readManifest(dir string) (manifest, error) {
 	}
 	var m manifest
 	if json.Unmarshal(text, &m) != nil {
-		return manifest{}, nil
+		return manifest{}, nil //nolint:nilerr // a torn manifest means: install anew
 	}
 	return m, nil
 }
