@@ -95,8 +95,20 @@ func inContainerOf(pid int, id string) bool {
 	return err == nil && strings.Contains(string(text), id)
 }
 
-func removeCgroups(l host.Layout) {
+// cgroups are the control groups of the engine's processes, in the hierarchies that a login
+// session has one of its own in.
+func cgroups(l host.Layout) []string {
+	var groups []string
 	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd"} {
-		_ = os.Remove(filepath.Join(root, "linnet-"+l.ID())) // absent, or not empty yet
+		if _, err := os.Stat(filepath.Join(root, "cgroup.procs")); err == nil {
+			groups = append(groups, filepath.Join(root, "linnet-"+l.ID()))
+		}
+	}
+	return groups
+}
+
+func removeCgroups(l host.Layout) {
+	for _, group := range cgroups(l) {
+		_ = os.Remove(group) // absent, or not empty yet
 	}
 }

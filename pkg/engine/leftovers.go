@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,7 +26,7 @@ func mounted(l host.Layout) []string {
 // mounted, so that nothing of a stopped engine runs or is busy.
 func endLeftovers(l host.Layout) error {
 	var errs []error
-	for _, pid := range append(bundlePIDs(l), shims(l)...) {
+	for _, pid := range slices.Concat(bundlePIDs(l), shims(l), helpers(l)) {
 		if err := endProcess(pid, 2*time.Second); err != nil {
 			errs = append(errs, err)
 		}
@@ -44,6 +46,24 @@ func shims(l host.Layout) []int {
 	for pid, cmdline := range commandLines() {
 		if strings.Contains(cmdline, "containerd-shim") && strings.Contains(cmdline, want) {
 			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// helpers lists what else lives in our control group: what parked a published port, or wrote
+// a container's log, and whose container was killed without a word to it.
+func helpers(l host.Layout) []int {
+	var pids []int
+	for _, group := range cgroups(l) {
+		text, err := os.ReadFile(filepath.Join(group, "cgroup.procs"))
+		if err != nil {
+			continue
+		}
+		for _, field := range strings.Fields(string(text)) {
+			if pid, err := strconv.Atoi(field); err == nil && pid != os.Getpid() && pid > 1 && !slices.Contains(pids, pid) {
+				pids = append(pids, pid)
+			}
 		}
 	}
 	return pids
