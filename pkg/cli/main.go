@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 
 	"github.com/sirupsen/logrus"
@@ -140,11 +141,8 @@ func (a *app) Native() (*native.Native, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.Backend == settings.Lima {
-		return nil, &host.HintError{
-			Err: errors.New(`choosing the backend: "lima" is not available in this build`),
-			Fix: "set backend: native, or leave it out",
-		}
+	if err := chooseBackend(s.Backend, runtime.GOOS); err != nil {
+		return nil, err
 	}
 	program, err := os.Executable()
 	if err != nil {
@@ -155,6 +153,24 @@ func (a *app) Native() (*native.Native, error) {
 		Spec: func() (agent.Spec, error) { return engineSpec(l, s), nil },
 	})
 	return a.native, nil
+}
+
+// chooseBackend says whether the wanted backend is there on an operating system: today only
+// the native one on Linux is.
+func chooseBackend(wanted settings.Backend, goos string) error {
+	switch {
+	case wanted == settings.Lima || wanted == settings.Auto && goos != "linux":
+		return &host.HintError{
+			Err: errors.New(`choosing the backend: "lima" is not available in this build`),
+			Fix: "run linnet on Linux, with backend: auto or native",
+		}
+	case goos != "linux":
+		return &host.HintError{
+			Err: fmt.Errorf(`choosing the backend: "native" runs on Linux, and this is %s`, goos),
+			Fix: "set backend: auto",
+		}
+	}
+	return nil
 }
 
 // finish turns an error into text on stderr and an exit code.

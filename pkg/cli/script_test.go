@@ -18,6 +18,7 @@ import (
 
 	"github.com/linnet-dev/linnet/deps"
 	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/settings"
 	"github.com/linnet-dev/linnet/pkg/streams"
 )
 
@@ -157,6 +158,26 @@ func TestTreeIsComplete(t *testing.T) {
 	for _, own := range []string{"version", "info", "engine", "config", "nerdctl", "completion", "run", "build", "compose"} {
 		if !seen[own] {
 			t.Errorf("there is no %s", own)
+		}
+	}
+}
+
+func TestChooseBackend(t *testing.T) {
+	for _, c := range []struct {
+		wanted settings.Backend
+		goos   string
+		ok     bool
+	}{
+		{settings.Auto, "linux", true},
+		{settings.Native, "linux", true},
+		{settings.Lima, "linux", false},
+		{settings.Auto, "darwin", false},
+		{settings.Native, "darwin", false},
+	} {
+		if err := chooseBackend(c.wanted, c.goos); (err == nil) != c.ok {
+			t.Errorf("%s on %s: %v", c.wanted, c.goos, err)
+		} else if err != nil && hintOf(err) == "" {
+			t.Errorf("%s on %s: no hint", c.wanted, c.goos)
 		}
 	}
 }
