@@ -160,7 +160,7 @@ func lookUp(c Command) (string, error) {
 			path = v
 		}
 	}
-	err := error(fs.ErrNotExist)
+	err := fs.ErrNotExist
 	for _, dir := range filepath.SplitList(path) {
 		file := filepath.Join(dir, name)
 		if st, statErr := os.Stat(file); !filepath.IsAbs(dir) || statErr != nil || st.IsDir() {

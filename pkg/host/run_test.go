@@ -103,7 +103,7 @@ func TestRunKeepsOrderForOneWriter(t *testing.T) {
 
 func TestRunDoesNotWaitForAnIdleReaderOrABackgroundProcess(t *testing.T) {
 	idle, typist := io.Pipe()
-	defer typist.Close()
+	defer func() { _ = typist.Close() }()
 	c := sh("head -c 60000 /dev/zero; sleep 60 & echo $!")
 	c.Stdin = idle
 	begin := time.Now()
@@ -112,7 +112,7 @@ func TestRunDoesNotWaitForAnIdleReaderOrABackgroundProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer syscall.Kill(pid, syscall.SIGKILL)
+	defer func() { _ = syscall.Kill(pid, syscall.SIGKILL) }()
 	if n := strings.Count(out, "\x00"); n != 60000 {
 		t.Errorf("got %d of 60000 bytes", n)
 	}
@@ -138,7 +138,7 @@ func TestRunDeliversEverythingToASlowWriter(t *testing.T) {
 	c := sh("head -c 300000 /dev/zero")
 	c.Stdout = write
 	run(t, c)
-	write.Close()
+	_ = write.Close()
 	if n := <-got; n != 300000 {
 		t.Errorf("got %d of 300000 bytes", n)
 	}

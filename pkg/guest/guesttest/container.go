@@ -3,6 +3,7 @@ package guesttest
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"slices"
@@ -155,10 +156,21 @@ func containerExitCodes(t *testing.T, s *suite) {
 	}
 }
 
-// An end of input is told to the shim beside the input itself, and overtakes up to 160 KiB
-// of it, with nerdctl alone as well. So the containers here know how much to read.
 func containerEightBitClean(t *testing.T, s *suite) {
-	s.clean(t, fmt.Sprintf("head -c %d", len(noise())), func(data string) io.Reader { return unended(t, data) })
+	data := string(noise())
+	for name, redirect := range map[string]string{"stdout": "", "stderr": " >&2"} {
+		p := s.sh(fmt.Sprintf("head -c %d%s; read -r ack; exit 7", len(data), redirect))
+		p.Stdin = strings.NewReader(data)
+		code, out, stderr := s.acknowledged(t, p, func(out, stderr string) bool { return len(out)+len(stderr) >= len(data) })
+		if code != 7 || out+stderr != data || (out == "") != (name == "stderr") {
+			t.Errorf("%s: exit code %d, %d bytes on stdout, %d on stderr, different at %d", name, code, len(out), len(stderr), diff(out+stderr, data))
+		}
+	}
+	p := s.sh(fmt.Sprintf("head -c %d | sha256sum", len(data)))
+	p.Stdin = unended(t, data)
+	if _, out, _ := s.run(t, p); !strings.HasPrefix(out, fmt.Sprintf("%x", sha256.Sum256([]byte(data)))) {
+		t.Errorf("over there, the checksum is %q", out)
+	}
 }
 
 func containerInputEnds(t *testing.T, s *suite) {

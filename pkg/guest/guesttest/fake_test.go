@@ -131,7 +131,6 @@ func (replacer) Replace(p guest.Process) error {
 	if !filepath.IsAbs(p.Argv[0]) {
 		return fmt.Errorf("starting %s: %w", p.Argv[0], os.ErrNotExist)
 	}
-	//nolint:forbidigo // it stands for a guest that hands this to pkg/host
 	return syscall.Exec(p.Argv[0], p.Argv, slices.Concat(os.Environ(), p.Env))
 }
 

@@ -109,11 +109,11 @@ func environment(t *testing.T, s *suite) {
 		want[fmt.Sprintf("GT_%d", i)] = text
 	}
 	names := slices.Sorted(maps.Keys(want))
-	p := s.sh(show, names...)
+	p := s.sh(show+"; read -r ack", names...)
 	for _, n := range names {
 		p.Env = append(p.Env, n+"="+want[n])
 	}
-	code, out, stderr := s.run(t, p)
+	code, out, stderr := s.acknowledged(t, p, func(out, _ string) bool { return strings.Count(out, "\x00") >= len(names) })
 	got := strings.Split(out, "\x00")
 	if code != 0 || len(got) != len(names)+1 {
 		t.Fatalf("exit code %d, %d values for %d, stderr %q", code, len(got)-1, len(names), stderr)

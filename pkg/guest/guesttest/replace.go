@@ -39,7 +39,7 @@ func ReplaceMain(newGuest func() (guest.Guest, error)) {
 	}
 	err := replace(file, newGuest)
 	fmt.Fprintln(os.Stderr, err)
-	os.Exit(notReplaced) //nolint:forbidigo // this is the main of a process that was to become another
+	os.Exit(notReplaced)
 }
 
 func replace(file string, newGuest func() (guest.Guest, error)) error {

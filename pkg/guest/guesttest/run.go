@@ -46,6 +46,34 @@ func (s *suite) output(t *testing.T, script string, args ...string) string {
 	return out
 }
 
+// acknowledged runs a script that has written all it has to say before it reads one more
+// line: that comes when complete says so. The nerdctl that is pinned drops what it has not
+// read of a container's output when that container ends; no guest can help that.
+func (s *suite) acknowledged(t *testing.T, p guest.Process, complete func(stdout, stderr string) bool) (code int, stdout, stderr string) {
+	t.Helper()
+	ack, acknowledge := typist(t)
+	if p.Stdin == nil {
+		p.Stdin = ack
+	} else {
+		p.Stdin = io.MultiReader(p.Stdin, ack)
+	}
+	x := s.start(t, p)
+	s.until(t, "everything is written", func() bool {
+		select {
+		case <-x.done:
+			return true
+		default:
+			return complete(x.out.String(), x.err.String())
+		}
+	})
+	select {
+	case <-x.done: // nobody reads the line
+	default:
+		go acknowledge("ack\n")
+	}
+	return x.code(), x.out.String(), x.err.String()
+}
+
 // running is a process that has been started.
 type running struct {
 	t        *testing.T
