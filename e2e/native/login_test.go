@@ -29,7 +29,9 @@ func TestLoginWritesTheUsersConfig(t *testing.T) {
 	if r.Code != 0 {
 		t.Fatalf("login: %s%s", r.Out, r.Err)
 	}
-	var file struct{ Auths map[string]struct{ Auth string } }
+	var file struct {
+		Auths map[string]struct{ Auth string }
+	}
 	if err := json.Unmarshal([]byte(read(t, config)), &file); err != nil {
 		t.Fatal(err)
 	}

@@ -31,29 +31,29 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// fakeNerdctl prints its arguments, its working directory, the variables named in FAKE_SHOW
-// and, when FAKE_STDIN is set, its standard input. FAKE_EXIT is its exit code.
+// fakeNerdctl prints its arguments, its working directory, the variables named in NERDCTL_FAKE_SHOW
+// and, when NERDCTL_FAKE_STDIN is set, its standard input. NERDCTL_FAKE_EXIT is its exit code.
 func fakeNerdctl() int {
 	for _, arg := range os.Args[1:] {
 		fmt.Printf("arg %s\n", strconv.Quote(arg))
 	}
 	dir, _ := os.Getwd()
 	fmt.Printf("dir %s\n", dir)
-	for _, name := range strings.Fields(os.Getenv("FAKE_SHOW")) {
+	for _, name := range strings.Fields(os.Getenv("NERDCTL_FAKE_SHOW")) {
 		if value, ok := os.LookupEnv(name); ok {
 			fmt.Printf("env %s=%s\n", name, strconv.Quote(value))
 		} else {
 			fmt.Printf("env %s is not set\n", name)
 		}
 	}
-	if os.Getenv("FAKE_STDIN") != "" {
+	if os.Getenv("NERDCTL_FAKE_STDIN") != "" {
 		lines := bufio.NewScanner(os.Stdin)
 		for lines.Scan() {
 			fmt.Printf("in %s\n", lines.Text())
 		}
 	}
 	fmt.Fprintln(os.Stderr, "fake nerdctl was here")
-	code, _ := strconv.Atoi(os.Getenv("FAKE_EXIT"))
+	code, _ := strconv.Atoi(os.Getenv("NERDCTL_FAKE_EXIT"))
 	return code
 }
 

@@ -203,7 +203,8 @@ func (e *Engine) Run(t testing.TB, args ...string) Result {
 // RunIn is Run with something on standard input.
 func (e *Engine) RunIn(t testing.TB, stdin io.Reader, args ...string) Result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), Timeout)
+	// Without t's cancellation: clean-up runs commands too.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), Timeout)
 	defer cancel()
 	cmd := e.Command(ctx, args...)
 	var out, errs bytes.Buffer
