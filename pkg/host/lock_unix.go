@@ -83,7 +83,7 @@ func lock(ctx context.Context, path string) (*os.File, error) {
 	case <-ctx.Done():
 		// The waiting thread ends with the process, or gives the lock straight back.
 		go func() {
-			<-got
+			_ = <-got
 			f.Close()
 		}()
 		return nil, ctx.Err()
