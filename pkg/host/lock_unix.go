@@ -83,7 +83,7 @@ func lock(ctx context.Context, path string) (*os.File, error) {
 	case <-ctx.Done():
 		// The waiting thread ends with the process, or gives the lock straight back.
 		go func() {
-			_ = <-got
+			<-got //nolint:errcheck // whatever came of it, the file goes
 			f.Close()
 		}()
 		return nil, ctx.Err()
