@@ -82,7 +82,13 @@ func (s looseStage) Put(ctx context.Context, name string, _ fs.FileMode, r io.Re
 
 type lastingStage struct{ guest.Stage }
 
-func (lastingStage) Close() error { return nil }
+// Close leaves it to the end of the test.
+func (s lastingStage) Close() error {
+	left.Lock()
+	defer left.Unlock()
+	left.cancels = append(left.cancels, func() { _ = s.Stage.Close() })
+	return nil
+}
 
 type openStage struct{ guest.Stage }
 
@@ -179,7 +185,7 @@ func quoted(argv []string) []string {
 	return q
 }
 
-// left are the processes that leave has left.
+// left are the processes and stages that faults have left.
 var left struct {
 	sync.Mutex
 	cancels []func()

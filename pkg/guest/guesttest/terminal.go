@@ -17,9 +17,10 @@ var terminalCases = []testCase{
 }
 
 // waiting is a script that runs on trap when signal comes, and otherwise waits. The shell's
-// own wait is what every shell lets a trap interrupt.
+// own wait is what every shell lets a trap interrupt. The sleep dies by SIGKILL, because it
+// has the shell's own traps for a moment after it is forked.
 func waiting(signal, trap string) string {
-	return "trap '" + trap + "; kill $!; exit 43' " + signal + "; sleep 600 & echo ready; wait $!; exit 44"
+	return "trap '" + trap + "; kill -s KILL $!; exit 43' " + signal + "; sleep 600 & echo ready; wait $!; exit 44"
 }
 
 func terminal(t *testing.T, s *suite) {
@@ -52,7 +53,7 @@ func terminalDefaults(t *testing.T, s *suite) {
 
 func terminalResize(t *testing.T, s *suite) {
 	sizes := make(chan guest.Size)
-	p := s.sh(`trap 'stty size' WINCH; stty size; while :; do sleep 600 & wait $!; kill $!; done`)
+	p := s.sh(`trap 'stty size' WINCH; stty size; while :; do sleep 600 & wait $!; kill -s KILL $!; done`)
 	p.TTY = &guest.TTY{Size: guest.Size{Rows: 24, Cols: 80}, Resize: sizes}
 	x := s.start(t, p)
 	x.expect("24 80\r\n")
