@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -19,7 +20,7 @@ import (
 
 // clean removes everything an engine keeps or has left, whatever state it is in. The agent
 // must not run. Only what carries this home's paths or identity is touched.
-func clean(spec agent.Spec, log logrus.FieldLogger) error {
+func clean(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldLogger) error {
 	l := spec.Layout
 	lock, err := host.TryLock(l.AgentLock())
 	if err != nil {
@@ -36,7 +37,7 @@ func clean(spec agent.Spec, log logrus.FieldLogger) error {
 			errs = append(errs, endProcess(pid, 10*time.Second))
 		}
 	}
-	errs = append(errs, endLeftovers(l), dropVolatile(l))
+	errs = append(errs, endLeftovers(ctx, l, env), dropVolatile(l))
 	for _, name := range (networks{layout: l, log: log}).interfaces() {
 		errs = append(errs, removeInterface(name))
 	}
@@ -70,18 +71,24 @@ func nothingMounted(l host.Layout) error {
 	return nil
 }
 
+// bundles lists the folders of the containers that have a task: .../<namespace>/<id>.
+func bundles(l host.Layout) []string {
+	found, _ := filepath.Glob(filepath.Join(l.ContainerdState(), "io.containerd.runtime.v2.task", "*", "*")) // the pattern is fine
+	return found
+}
+
 // bundlePIDs lists the first processes of the containers whose bundles lie in our state
 // folder; a container outlives its shim when that is killed.
 func bundlePIDs(l host.Layout) []int {
-	files, _ := filepath.Glob(filepath.Join(l.ContainerdState(), "io.containerd.runtime.v2.task", "*", "*", "init.pid"))
 	var pids []int
-	for _, file := range files {
+	for _, bundle := range bundles(l) {
+		file := filepath.Join(bundle, "init.pid")
 		text, err := os.ReadFile(file)
 		if err != nil {
 			continue
 		}
 		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-		if err == nil && inContainerOf(pid, filepath.Base(filepath.Dir(file))) {
+		if err == nil && inContainerOf(pid, filepath.Base(bundle)) {
 			pids = append(pids, pid)
 		}
 	}

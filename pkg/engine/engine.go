@@ -236,7 +236,9 @@ func (e *Engine) stop(ctx context.Context, timeout time.Duration, tell func(agen
 		})
 	})
 	step("stopping containerd", func() error { return containerdDaemon.stop(20 * time.Second) })
-	step("ending what is left", func() error { return errors.Join(endLeftovers(e.spec.Layout), dropVolatile(e.spec.Layout)) })
+	step("ending what is left", func() error {
+		return errors.Join(endLeftovers(ctx, e.spec.Layout, e.daemons[0].env), dropVolatile(e.spec.Layout))
+	})
 	return errors.Join(errs...)
 }
 

@@ -3,8 +3,11 @@
 package engine
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,10 +25,25 @@ func mounted(l host.Layout) []string {
 	return []string{l.Volatile(), l.ContainerdRoot(), l.BuildkitRoot(), l.NerdctlRoot()}
 }
 
-// endLeftovers ends the shims that outlived their containers and unmounts what they had
-// mounted, so that nothing of a stopped engine runs or is busy.
-func endLeftovers(l host.Layout) error {
+// endLeftovers ends what containerd could not: containers that still run, as runc does it,
+// hooks and so networks and published ports included; shims that outlived their containers;
+// and what they had mounted. Nothing of a stopped engine runs or is busy then.
+func endLeftovers(ctx context.Context, l host.Layout, env []string) error {
 	var errs []error
+	found := bundles(l)
+	if len(found) > 0 {
+		remove, err := standIn(l.Socket(containerd))
+		if err != nil {
+			errs = append(errs, err)
+		} else {
+			defer remove()
+		}
+	}
+	for _, bundle := range found {
+		if err := deleteContainer(ctx, l, env, bundle); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	for _, pid := range slices.Concat(bundlePIDs(l), shims(l), helpers(l)) {
 		if err := endProcess(pid, 2*time.Second); err != nil {
 			errs = append(errs, err)
@@ -37,6 +55,46 @@ func endLeftovers(l host.Layout) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// standIn leaves a dead socket at path, if nothing is there: nerdctl's hooks look whether
+// containerd's is, although what takes down a network has no need of it.
+func standIn(path string) (remove func(), err error) {
+	if _, err := os.Lstat(path); err == nil {
+		return func() {}, nil
+	}
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("ending containers: %w", err)
+	}
+	listener.SetUnlinkOnClose(false)
+	listener.Close()
+	return func() { _ = os.Remove(path) }, nil
+}
+
+// runcRoot is where containerd's shim lets runc keep its state, a folder per namespace.
+const runcRoot = "/run/containerd/runc"
+
+// deleteContainer lets runc kill and forget the container of a bundle.
+func deleteContainer(ctx context.Context, l host.Layout, env []string, bundle string) error {
+	namespace, id := filepath.Base(filepath.Dir(bundle)), filepath.Base(bundle)
+	root := filepath.Join(runcRoot, namespace)
+	if _, err := os.Stat(filepath.Join(root, id)); err != nil {
+		return nil //nolint:nilerr // runc knows it no more: there is nothing to end
+	}
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	var out bytes.Buffer
+	code, err := host.Run(ctx, host.Command{
+		Argv: []string{l.Bin("runc"), "--root", root, "delete", "--force", id}, Env: env, Dir: "/", Stdout: &out, Stderr: &out,
+	})
+	if err == nil && code != 0 {
+		err = errors.New(strings.TrimSpace(out.String()))
+	}
+	if err != nil {
+		return fmt.Errorf("ending container %s: %w", short(id), err)
+	}
+	return nil
 }
 
 // shims lists the processes whose command line names our containerd's socket as theirs.

@@ -53,7 +53,7 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case "serve":
 		return serveMain(ctx, *spec, stderr)
 	case "clean":
-		return cleanMain(*spec, stderr)
+		return cleanMain(ctx, *spec, stderr)
 	}
 	fmt.Fprintln(stderr, usage)
 	return 2
@@ -91,10 +91,10 @@ func keepDescriptorsBack() error {
 	return nil
 }
 
-func cleanMain(specFile string, stderr io.Writer) int {
+func cleanMain(ctx context.Context, specFile string, stderr io.Writer) int {
 	spec, err := agent.ReadSpec(specFile)
 	if err == nil {
-		err = clean(spec, newLogger("warn"))
+		err = clean(ctx, spec, daemonEnv(os.Environ(), spec.Layout), newLogger("warn"))
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "linnet-agent:", err)

@@ -27,7 +27,7 @@ type fields struct {
 	Snapshotter, LogLevel, CacheAge                                string
 	CacheBytes                                                     int64
 	InsecureRegistries, HostsDirs                                  []string
-	Draining                                                       bool
+	OwnSnapshotter, Draining                                       bool
 }
 
 func newFields(s agent.Spec) fields {
@@ -37,7 +37,7 @@ func newFields(s agent.Spec) fields {
 		ContainerdSocket: l.Socket(containerd), ShimSockets: l.ShimSockets(),
 		BuildkitRoot: l.BuildkitRoot(), BuildkitSocket: l.Socket(buildkitd), OTELSocket: l.Socket("buildkitd-otel"),
 		NerdctlRoot: l.NerdctlRoot(), CNIBin: l.CNI(), NetConf: l.NetConf(), Leases: l.Leases(),
-		Snapshotter: s.Snapshotter, LogLevel: s.LogLevel,
+		Snapshotter: s.Snapshotter, OwnSnapshotter: s.Snapshotter == "overlayfs" || s.Snapshotter == "native", LogLevel: s.LogLevel,
 		CacheAge: s.CacheAge.String(), CacheBytes: s.CacheBytes,
 		InsecureRegistries: s.InsecureRegistries,
 		HostsDirs:          append([]string{l.RegistryHosts()}, s.HostsDirs...),
