@@ -74,3 +74,14 @@ func TestEngineKeepsNoForeignFiles(t *testing.T) {
 		}
 	}
 }
+
+// An attached run with more output than a pipe holds ends, which nerdctl's own does not
+// always: see nerdctl.Mend.
+func TestMuchOutputDoesNotHang(t *testing.T) {
+	e := lab.Shared(t)
+	image := e.Busybox(t)
+	r := e.Run(t, "run", "--rm", "--network=none", image, "seq", "1", "100000")
+	if r.Code != 0 || len(r.Out) < 64<<10 {
+		t.Errorf("exit code %d, %d bytes of output, stderr %q", r.Code, len(r.Out), r.Err)
+	}
+}

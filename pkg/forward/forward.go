@@ -37,7 +37,7 @@ func Run(ctx context.Context, o Options) error {
 	if err := o.Guest.Ready(ctx); err != nil {
 		return err
 	}
-	plan, err := nerdctl.Localize(o.Invocation, near(o))
+	plan, err := nerdctl.Localize(nerdctl.Mend(o.Invocation), near(o))
 	if err != nil {
 		return err
 	}
