@@ -52,6 +52,8 @@ type daemon struct {
 	others []string // further sockets that it makes
 	logs   string
 	log    logrus.FieldLogger
+	needs  *daemon // must answer before this one is started
+	user   *daemon // needs this one: it cannot go on with another in its place
 
 	mu       sync.Mutex
 	state    string // starting, running, waiting, stopped
@@ -119,6 +121,16 @@ func (d *daemon) once(ctx context.Context) error {
 	if err := d.removeSockets(); err != nil {
 		return err
 	}
+	if d.user != nil {
+		if err := d.user.end(time.Second); err != nil {
+			return err
+		}
+	}
+	if d.needs != nil {
+		if err := waitSocket(ctx, d.needs.socket); err != nil {
+			return err
+		}
+	}
 	p, err := host.Daemon{Argv: d.argv, Env: d.env, Dir: "/", Log: d.logs}.Start()
 	if err != nil {
 		return err
@@ -148,7 +160,7 @@ func (d *daemon) watch(ctx context.Context, pid int, adopted bool, ended chan er
 		}()
 	}
 	d.log.WithField("pid", pid).WithField("adopted", adopted).Info("watching")
-	d.set(func() { d.state, d.pid, d.started, d.adopted = "starting", pid, startTime(pid), adopted })
+	d.set(func() { d.state, d.pid, d.started, d.adopted = "starting", pid, host.StartTime(pid), adopted })
 	answers := make(chan struct{})
 	connecting, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -208,14 +220,23 @@ func (d *daemon) unwell(what string) error {
 
 // stop ends the process: SIGTERM, and SIGKILL after grace. run's context must have ended.
 func (d *daemon) stop(grace time.Duration) error {
-	pid, ok := findProcess(d.argv)
-	if ok {
-		if err := endProcess(pid, grace); err != nil {
-			return fmt.Errorf("stopping %s: %w", d.name, err)
-		}
+	if err := d.end(grace); err != nil {
+		return err
 	}
 	d.set(func() { d.state, d.pid = "stopped", 0 })
 	return d.removeSockets()
+}
+
+// end ends the process, if there is one.
+func (d *daemon) end(grace time.Duration) error {
+	pid, ok := findProcess(d.argv)
+	if !ok {
+		return nil
+	}
+	if err := endProcess(pid, grace); err != nil {
+		return fmt.Errorf("stopping %s: %w", d.name, err)
+	}
+	return nil
 }
 
 func (d *daemon) removeSockets() error {
@@ -273,7 +294,7 @@ func findProcess(argv []string) (pid int, ok bool) {
 	for candidate, cmdline := range commandLines() {
 		// A process that is just starting a child is there twice for a moment: the parent
 		// is the one that was started first.
-		if cmdline == want && (!ok || startTime(candidate).Before(startTime(pid))) {
+		if cmdline == want && (!ok || host.StartTime(candidate).Before(host.StartTime(pid))) {
 			pid, ok = candidate, true
 		}
 	}
@@ -296,15 +317,6 @@ func commandLines() iter.Seq2[int, string] {
 			}
 		}
 	}
-}
-
-// startTime is when a process started, from the age of its /proc entry.
-func startTime(pid int) time.Time {
-	info, err := os.Stat(filepath.Join("/proc", strconv.Itoa(pid)))
-	if err != nil {
-		return time.Now()
-	}
-	return info.ModTime()
 }
 
 // waitSocket waits until somebody accepts connections on a socket.

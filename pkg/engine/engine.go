@@ -79,13 +79,17 @@ func New(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldLog
 		newDaemon(containerd, []string{l.Bin(containerd), "--config", l.Config("containerd.toml")}, env, l, log),
 		newDaemon(buildkitd, []string{l.Bin(buildkitd), "--config", l.Config("buildkitd.toml")}, env, l, log),
 	}
-	e.wg.Go(func() { e.daemons[0].run(ctx) })
-	e.wg.Go(func() {
-		// buildkitd asks containerd for its snapshotters once, at its start.
-		if waitSocket(ctx, l.Socket(containerd)) == nil {
-			e.daemons[1].run(ctx)
+	// buildkitd asks containerd for its snapshotters once, at its start, and fails builds for
+	// seconds after its connection broke: a new containerd gets a new buildkitd.
+	e.daemons[1].needs, e.daemons[0].user = e.daemons[0], e.daemons[1]
+	if _, ok := findProcess(e.daemons[0].argv); !ok {
+		if err := e.daemons[1].end(time.Second); err != nil {
+			return nil, err
 		}
-	})
+	}
+	for _, d := range e.daemons {
+		e.wg.Go(func() { d.run(ctx) })
+	}
 	e.wg.Go(func() { e.keepHouse(ctx, houseInterval) })
 	return e, nil
 }

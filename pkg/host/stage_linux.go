@@ -5,6 +5,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // StagePrefix begins the name of a staged folder of this process, so that the agent can
@@ -18,7 +19,7 @@ func StagePrefix() string {
 func StageOwnerAlive(name string) bool {
 	parts := strings.SplitN(name, "-", 3)
 	pid, err := strconv.Atoi(parts[0])
-	return err == nil && len(parts) == 3 && startTicks(pid) == parts[1]
+	return err == nil && len(parts) == 3 && parts[1] != "" && startTicks(pid) == parts[1]
 }
 
 // startTicks is a process's start time in clock ticks since boot, field 22 of
@@ -35,4 +36,25 @@ func startTicks(pid int) string {
 		return ""
 	}
 	return fields[19]
+}
+
+// StartTime is when a process started, to a hundredth of a second; the zero time when there
+// is no such process.
+func StartTime(pid int) time.Time {
+	ticks, err := strconv.ParseInt(startTicks(pid), 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return time.Time{}
+	}
+	_, rest, _ := strings.Cut(string(text), "\nbtime ")
+	line, _, _ := strings.Cut(rest, "\n")
+	boot, err := strconv.ParseInt(line, 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	// What proc(5) shows is in units of USER_HZ, which is 100 wherever Go runs.
+	return time.Unix(boot, 0).Add(time.Duration(ticks) * 10 * time.Millisecond)
 }

@@ -1,0 +1,95 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/linnet-dev/linnet/pkg/host"
+)
+
+func TestErrorsCrossTheSocketWithTheirHints(t *testing.T) {
+	if ToStatus(nil) != nil || FromStatus(nil) != nil {
+		t.Error("no error became one")
+	}
+	plain := FromStatus(ToStatus(errors.New("two\nlines")))
+	if plain.Error() != "two\nlines" {
+		t.Errorf("got %q", plain)
+	}
+	hinted := FromStatus(ToStatus(fmt.Errorf("outer: %w", &host.HintError{Err: errors.New("inner"), Fix: "do this"})))
+	var hint *host.HintError
+	if !errors.As(hinted, &hint) || hinted.Error() != "outer: inner" || hint.Fix != "do this" {
+		t.Errorf("got %v", hinted)
+	}
+	if err := errors.New("no status"); FromStatus(err) != err {
+		t.Error("an error that did not cross was changed")
+	}
+}
+
+func TestAnAgentThatEndsIsToldFromOneThatFails(t *testing.T) {
+	for _, err := range []error{ToStatus(fmt.Errorf("waiting: %w", ErrStopping)), status.Error(codes.Unavailable, "connection reset")} {
+		if got := FromStatus(err); !errors.Is(got, ErrStopping) {
+			t.Errorf("%v became %v", err, got)
+		}
+	}
+	if got := FromStatus(ToStatus(errors.New("other"))); errors.Is(got, ErrStopping) {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestSpecComesBackAsItWasWritten(t *testing.T) {
+	home := t.TempDir()
+	spec := Spec{
+		Layout: host.Layout{Home: home, Libexec: "/x"}, Snapshotter: "overlayfs", Subnet: "10.0.0.0/16",
+		StopTimeout: 3 * time.Second, LogSize: 5, LogFiles: 2, LogLevel: "info", CacheBytes: 7, CacheAge: time.Hour,
+		InsecureRegistries: []string{"a:5000"}, HostsDirs: []string{"/etc/a"},
+	}
+	if err := os.MkdirAll(filepath.Dir(spec.Layout.Spec()), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := spec.Write(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := ReadSpec(spec.Layout.Spec())
+	if err != nil || !reflect.DeepEqual(got, spec) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if err := os.WriteFile(spec.Layout.Spec(), []byte(`{"layout":`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := "reading the engine's specification " + spec.Layout.Spec() + ": unexpected end of JSON input"
+	if _, err := ReadSpec(spec.Layout.Spec()); err == nil || err.Error() != want {
+		t.Errorf("a torn one: %v", err)
+	}
+}
+
+func TestNobodyListens(t *testing.T) {
+	dir, err := os.MkdirTemp("", "ln-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	file, stale := filepath.Join(dir, "file"), filepath.Join(dir, "stale")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: stale, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	l.Close()
+	for _, path := range []string{filepath.Join(dir, "absent"), filepath.Join(dir, "absent", "absent"), filepath.Join(file, "below"), file, stale} {
+		if _, err := Dial(t.Context(), path); !errors.Is(err, ErrNotRunning) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}

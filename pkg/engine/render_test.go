@@ -1,0 +1,76 @@
+//go:build linux
+
+package engine
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/linnet-dev/linnet/config"
+	"github.com/linnet-dev/linnet/pkg/agent"
+	"github.com/linnet-dev/linnet/pkg/host"
+)
+
+func specs() map[string]agent.Spec {
+	plain := agent.Spec{
+		Layout: fixed, Snapshotter: "overlayfs", Subnet: "10.231.0.0/16", LogLevel: "info",
+		CacheBytes: 20 << 30, CacheAge: 720 * time.Hour, HostsDirs: []string{"/etc/containerd/certs.d"},
+	}
+	rich := plain
+	rich.Layout.Home = `/home/a "b"\c` // what has to be quoted
+	rich.Snapshotter, rich.LogLevel = "stargz", "debug"
+	rich.InsecureRegistries = []string{"registry.local:5000", "10.0.0.1"}
+	rich.HostsDirs = nil
+	return map[string]agent.Spec{"plain": plain, "rich": rich}
+}
+
+func TestRenderedFiles(t *testing.T) {
+	for name, spec := range specs() {
+		drain := newFields(spec)
+		drain.Draining = true
+		for file, from := range map[string]struct {
+			text string
+			data any
+		}{
+			"containerd.toml":       {config.ContainerdTOML, newFields(spec)},
+			"containerd-drain.toml": {config.ContainerdTOML, drain},
+			"buildkitd.toml":        {config.BuildkitdTOML, newFields(spec)},
+			"nerdctl.toml":          {config.NerdctlTOML, newFields(spec)},
+			"bridge.conflist":       {config.BridgeConflist, newBridge(spec.Layout, netip.MustParsePrefix("10.231.7.0/24"))},
+		} {
+			t.Run(name+" "+file, func(t *testing.T) {
+				got, err := render(file, from.text, from.data)
+				if err != nil {
+					t.Fatal(err)
+				}
+				golden(t, name+"-"+file, got)
+			})
+		}
+	}
+}
+
+func TestRegistryHostsAreWrittenAnew(t *testing.T) {
+	spec := agent.Spec{Layout: host.Layout{Home: t.TempDir()}, InsecureRegistries: []string{"a:5000"}}
+	dir := spec.Layout.RegistryHosts()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeRegistryHosts(spec); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(filepath.Join(dir, "a:5000", "hosts.toml"))
+	want := "[host.\"http://a:5000\"]\n  skip_verify = true\n\n[host.\"https://a:5000\"]\n  skip_verify = true\n"
+	if err != nil || string(got) != want {
+		t.Errorf("got %q, %v", got, err)
+	}
+	spec.InsecureRegistries = nil
+	if err := writeRegistryHosts(spec); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "a:5000")); !os.IsNotExist(err) {
+		t.Errorf("a registry that is no longer insecure: %v", err)
+	}
+}
