@@ -29,7 +29,7 @@ func TestErrorsCrossTheSocketWithTheirHints(t *testing.T) {
 	if !errors.As(hinted, &hint) || hinted.Error() != "outer: inner" || hint.Fix != "do this" {
 		t.Errorf("got %v", hinted)
 	}
-	if err := errors.New("no status"); FromStatus(err) != err {
+	if err := errors.New("no status"); !errors.Is(FromStatus(err), err) {
 		t.Error("an error that did not cross was changed")
 	}
 }

@@ -40,7 +40,7 @@ func fakeDaemon(socket, kind string) {
 		os.Exit(3)
 	case "mute":
 	default:
-		if _, err := net.Listen("unix", socket); err != nil { //nolint:noctx // a stand-in
+		if _, err := net.Listen("unix", socket); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

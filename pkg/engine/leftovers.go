@@ -68,8 +68,7 @@ func standIn(path string) (remove func(), err error) {
 		return nil, fmt.Errorf("ending containers: %w", err)
 	}
 	listener.SetUnlinkOnClose(false)
-	listener.Close()
-	return func() { _ = os.Remove(path) }, nil
+	return func() { _ = os.Remove(path) }, listener.Close()
 }
 
 // runcRoot is where containerd's shim lets runc keep its state, a folder per namespace.
@@ -80,7 +79,7 @@ func deleteContainer(ctx context.Context, l host.Layout, env []string, bundle st
 	namespace, id := filepath.Base(filepath.Dir(bundle)), filepath.Base(bundle)
 	root := filepath.Join(runcRoot, namespace)
 	if _, err := os.Stat(filepath.Join(root, id)); err != nil {
-		return nil //nolint:nilerr // runc knows it no more: there is nothing to end
+		return nil // runc knows it no more: there is nothing to end
 	}
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()

@@ -24,7 +24,7 @@ func TestALockIsHeldByOneAndGivenBackByClosing(t *testing.T) {
 	}
 	got := make(chan *os.File)
 	go func() {
-		f, err := host.Lock(context.Background(), path)
+		f, err := host.Lock(t.Context(), path)
 		if err != nil {
 			t.Error(err)
 		}
@@ -64,7 +64,7 @@ func TestALockThatWasRemovedIsTakenAnew(t *testing.T) {
 	}
 	got := make(chan *os.File)
 	go func() {
-		f, err := host.Lock(context.Background(), path)
+		f, err := host.Lock(t.Context(), path)
 		if err != nil {
 			t.Error(err)
 		}
