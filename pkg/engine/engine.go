@@ -66,7 +66,8 @@ func New(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldLog
 	if err := e.endDraining(); err != nil {
 		return nil, err
 	}
-	if err := e.nets.watch(ctx); err != nil {
+	follow, err := e.nets.watch(ctx)
+	if err != nil {
 		return nil, err
 	}
 	if err := e.nets.setAsideTorn(); err != nil {
@@ -90,6 +91,7 @@ func New(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldLog
 	for _, d := range e.daemons {
 		e.wg.Go(func() { d.run(ctx) })
 	}
+	e.wg.Go(follow)
 	e.wg.Go(func() { e.keepHouse(ctx, houseInterval) })
 	return e, nil
 }

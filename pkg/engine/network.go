@@ -143,47 +143,48 @@ func (n networks) adopt(ctx context.Context) error {
 	return nil
 }
 
-// watch adopts networks as they are made, until ctx ends.
-func (n networks) watch(ctx context.Context) error {
+// watch begins to watch for networks that are made; follow adopts them until ctx ends.
+func (n networks) watch(ctx context.Context) (follow func(), err error) {
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
-		return fmt.Errorf("watching networks: %w", err)
+		return nil, fmt.Errorf("watching networks: %w", err)
 	}
 	if err := w.Add(n.layout.NetConf()); err != nil {
 		w.Close()
-		return fmt.Errorf("watching networks: %w", err)
+		return nil, fmt.Errorf("watching networks: %w", err)
 	}
-	nested, _ := filepath.Glob(filepath.Join(n.layout.NetConf(), "*/"))
+	nested, _ := filepath.Glob(filepath.Join(n.layout.NetConf(), "*/")) // the pattern is fine
 	for _, dir := range nested {
-		_ = w.Add(dir) // a file, or gone
+		n.watchFolder(w, dir)
 	}
-	go func() {
+	return func() {
 		defer w.Close()
 		for {
 			select {
 			case <-ctx.Done():
 				return
-			case event, ok := <-w.Events:
-				if !ok {
-					return
-				}
+			case event := <-w.Events:
 				if event.Has(fsnotify.Create) {
-					_ = w.Add(event.Name) // a namespace's folder; a file is refused or harmless
+					n.watchFolder(w, event.Name)
 				}
 				if strings.HasSuffix(event.Name, ".conflist") || event.Has(fsnotify.Create) {
 					if err := n.adopt(ctx); err != nil {
 						n.log.WithError(err).Warn("adopting networks")
 					}
 				}
-			case err, ok := <-w.Errors:
-				if !ok {
-					return
-				}
+			case err := <-w.Errors:
 				n.log.WithError(err).Warn("watching networks")
 			}
 		}
-	}()
-	return nil
+	}, nil
+}
+
+// watchFolder watches a namespace's folder too, and nothing else: of a file that is watched by
+// itself, its folder's watch does not always tell that it was renamed.
+func (n networks) watchFolder(w *fsnotify.Watcher, path string) {
+	if info, err := os.Lstat(path); err == nil && info.IsDir() {
+		_ = w.Add(path) // gone again
+	}
 }
 
 // interfaces names the bridges that are ours to remove: those that we named. A network may

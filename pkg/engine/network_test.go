@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/sirupsen/logrus"
@@ -217,9 +219,15 @@ func TestOnlyInterfacesThatWeNamedAreRemoved(t *testing.T) {
 // A network that appears while the engine runs is given what is ours, in whichever folder.
 func TestWatchAdoptsNetworksAsTheyAreMade(t *testing.T) {
 	n := newNetworks(t)
-	if err := n.watch(t.Context()); err != nil {
+	ctx, cancel := context.WithCancel(t.Context())
+	follow, err := n.watch(ctx)
+	if err != nil {
 		t.Fatal(err)
 	}
+	var wg sync.WaitGroup
+	wg.Go(follow)
+	defer wg.Wait()
+	defer cancel()
 	text, err := os.ReadFile(filepath.Join("testdata", "nerdctl-network.conflist"))
 	if err != nil {
 		t.Fatal(err)
