@@ -22,7 +22,8 @@ type Host struct {
 	// ReadFile reads an environment file, for the bare names in it; nil means that those
 	// are resolved over there.
 	ReadFile func(path string) ([]byte, error)
-	// Environ lists the user's environment, with which a compose file is interpolated.
+	// Environ lists the user's environment: a compose file is interpolated with it, and a
+	// container that is made must not get to see the rest of it.
 	Environ func() []string
 }
 
@@ -126,6 +127,9 @@ func Localize(inv *Invocation, h Host) (*Plan, error) {
 	}
 	if err := l.positionals(commandKey(inv.Path)); err != nil {
 		return nil, err
+	}
+	if key := commandKey(inv.Path); key == "run" || key == "create" {
+		l.hideEnv()
 	}
 	l.finishEnv()
 	return l.plan, nil

@@ -43,6 +43,21 @@ func (l *localizer) setEnv(name string, value *string) {
 	l.env[name] = value
 }
 
+// hideEnv keeps the rest of the user's environment from nerdctl where nerdctl makes a
+// container: it copies all of its own into the hooks of the container, and so into
+// containerd's database on disk, where it stays. What steers nerdctl, it has to have.
+func (l *localizer) hideEnv() {
+	if l.host.Environ == nil {
+		return
+	}
+	for _, entry := range l.host.Environ() {
+		name, _, _ := strings.Cut(entry, "=")
+		if _, known := l.env[name]; !known && name != "" && !Steering(name) {
+			l.setEnv(name, nil)
+		}
+	}
+}
+
 func (l *localizer) finishEnv() {
 	for _, name := range l.names {
 		if value := l.env[name]; value != nil {

@@ -31,6 +31,30 @@ func Running(m Marker) ([]Hit, error) {
 	return hits, nil
 }
 
+// Environments returns the processes that were started with the marker in their environment
+// and still run.
+func Environments(m Marker) ([]Hit, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	var hits []Hit
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		if err != nil {
+			continue // gone
+		}
+		if form := m.In(text); form != "" {
+			hits = append(hits, Hit{fmt.Sprintf("environment of process %d, %.60q", pid, cmdline(pid)), form})
+		}
+	}
+	return hits, nil
+}
+
 // unnamed looks into the deleted files and memfds that a process has open.
 func unnamed(pid int, m Marker) (hits []Hit) {
 	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid)) // a process that is gone has none
