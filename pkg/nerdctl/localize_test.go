@@ -305,3 +305,29 @@ func TestNoTypedValueIsOnTheArgv(t *testing.T) {
 		}
 	}
 }
+
+// A container that is made must not keep the user's environment: nerdctl writes its own into
+// the container's hooks.
+func TestOnlyWhatIsNeededReachesNerdctlThatMakesAContainer(t *testing.T) {
+	h := here()
+	h.Environ = func() []string { return []string{"SECRET=x", "GIVEN=y", "PATH=/bin", "HTTP_PROXY=p"} }
+	h.LookupEnv = func(name string) (string, bool) { return "y", name == "GIVEN" }
+	for line, want := range map[string][]string{
+		"run -e GIVEN image":    {"SECRET"},
+		"create -e GIVEN image": {"SECRET"},
+		"container run image":   {"SECRET", "GIVEN"},
+		"pull image":            nil, // a credential helper may need all of it
+	} {
+		inv, err := nerdctl.Parse(strings.Fields(line))
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan, err := nerdctl.Localize(inv, h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(plan.Unset, want) {
+			t.Errorf("%s: unset %q, want %q", line, plan.Unset, want)
+		}
+	}
+}
