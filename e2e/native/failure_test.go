@@ -1,3 +1,5 @@
+//go:build linux
+
 package native_test
 
 import (
@@ -23,7 +25,7 @@ import (
 
 // Things that lie in the engine's folders and are not what they seem hinder nobody.
 func TestStaleAndTornFiles(t *testing.T) {
-	e := lab.New(t)
+	e := hasty(t)
 	image := e.Busybox(t)
 	e.Must(t, "volume", "create", "data")
 	e.Must(t, "network", "create", "mine")
@@ -151,7 +153,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(disk, unix.MNT_DETACH) })
-	e := &lab.Engine{Home: filepath.Join(disk, "home"), User: dir}
+	e := &lab.Engine{Home: filepath.Join(disk, "home"), User: dir, Env: []string{"LINNET_ENGINE_STOP_TIMEOUT=1s"}}
 	filler := filepath.Join(disk, "filler")
 	fill := func() {
 		f, err := os.Create(filler)
@@ -314,7 +316,7 @@ func TestMissingPrerequisites(t *testing.T) {
 // A daemon that does not stay up is named with its last words within seconds, and what it
 // has is there when the cause is gone. Reset gets rid of everything even so.
 func TestADaemonThatDoesNotStayUp(t *testing.T) {
-	e := lab.New(t)
+	e := hasty(t)
 	image := e.Busybox(t)
 	port := freePort(t)
 	e.Must(t, "volume", "create", "data")

@@ -1,3 +1,5 @@
+//go:build linux
+
 package native_test
 
 import (
@@ -197,6 +199,7 @@ func TestStopEndsContainersAndLeavesNothingRunning(t *testing.T) {
 	if again := e.Run(t, "engine", "stop"); again.Code != 0 || again.Err != "the engine is not running\n" {
 		t.Errorf("stopping twice: exit code %d, %q", again.Code, again.Err)
 	}
+	e.Env = append(e.Env, "LINNET_ENGINE_STOP_TIMEOUT=1s") // for the clean-up
 	for _, name := range []string{"polite", "special", "deaf", "web", "paused"} {
 		if !slices.Contains(strings.Fields(e.Must(t, "ps", "-a", "--format", "{{.Names}}")), name) {
 			t.Errorf("container %s is lost", name)
@@ -212,7 +215,7 @@ func TestStopEndsContainersAndLeavesNothingRunning(t *testing.T) {
 // Restart policies are honoured when the engine comes back, and what a user has stopped
 // stays stopped.
 func TestRestartPoliciesWhenTheEngineComesBack(t *testing.T) {
-	e := lab.New(t)
+	e := hasty(t)
 	image := e.Busybox(t)
 	for _, c := range [][2]string{{"always", "always"}, {"unless", "unless-stopped"}, {"failing", "on-failure"}, {"never", "no"}, {"ended", "unless-stopped"}} {
 		e.Must(t, "run", "-d", "--name", c[0], "--restart", c[1], image, "sleep", "1000")
@@ -244,7 +247,7 @@ func TestRestartPoliciesWhenTheEngineComesBack(t *testing.T) {
 
 // Reset leaves nothing on the machine but the user's own file.
 func TestResetLeavesNothing(t *testing.T) {
-	e := lab.New(t)
+	e := hasty(t)
 	settings := "# mine\nlog:\n  level: info\n"
 	if err := os.MkdirAll(e.Home, 0o700); err != nil {
 		t.Fatal(err)
@@ -411,7 +414,7 @@ func TestLogsAreRotatedUnderARunningDaemon(t *testing.T) {
 // A network gets an interface and leases of linnet's own before its first container, however
 // it is made, and removing it leaves alone what a nerdctl beside us has under that name.
 func TestNetworksAreOurOwn(t *testing.T) {
-	e := lab.New(t)
+	e := hasty(t)
 	image := e.Busybox(t)
 	t.Run("made and used at once", func(t *testing.T) {
 		for i := range 10 {
@@ -464,6 +467,15 @@ func TestNetworksAreOurOwn(t *testing.T) {
 			t.Errorf("removing our network removed %s", foreign)
 		}
 	})
+}
+
+// hasty is an engine that does not wait long for containers that do not listen: a shell or
+// a sleep that is a container's first process never does.
+func hasty(t testing.TB) *lab.Engine {
+	t.Helper()
+	e := lab.New(t)
+	e.Env = append(e.Env, "LINNET_ENGINE_STOP_TIMEOUT=1s")
+	return e
 }
 
 // layoutOf is where the engine's files are.

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package native_test runs the finished linnet on the real engine, natively on this host.
 package native_test
 

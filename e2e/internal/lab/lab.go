@@ -54,6 +54,8 @@ type Engine struct {
 	Home, User string
 	// Env is added to the environment of every command.
 	Env []string
+	// Netns, when set, is the network namespace (a file) that every command runs in.
+	Netns string
 }
 
 // New makes a home. When the test ends, the engine is reset, and if the test failed, its
@@ -167,9 +169,17 @@ func (e *Engine) Environ() []string {
 	return append(append(env, "LINNET_HOME="+e.Home, "HOME="+e.User), e.Env...)
 }
 
+// InNetns prepares a command in a network namespace; none when netns is empty.
+func InNetns(ctx context.Context, netns string, argv ...string) *exec.Cmd {
+	if netns != "" {
+		argv = append([]string{"nsenter", "--net=" + netns}, argv...)
+	}
+	return exec.CommandContext(ctx, argv[0], argv[1:]...)
+}
+
 // Command prepares a linnet command line.
 func (e *Engine) Command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, Linnet(), args...)
+	cmd := InNetns(ctx, e.Netns, append([]string{Linnet()}, args...)...)
 	cmd.Env = e.Environ()
 	cmd.WaitDelay = 10 * time.Second
 	return cmd
@@ -179,7 +189,7 @@ func (e *Engine) Command(ctx context.Context, args ...string) *exec.Cmd {
 // linnet is measured against.
 func (e *Engine) Nerdctl(ctx context.Context, args ...string) *exec.Cmd {
 	bin := filepath.Join(Root(), "libexec", "linnet", "bin")
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "nerdctl"), args...)
+	cmd := InNetns(ctx, e.Netns, append([]string{filepath.Join(bin, "nerdctl")}, args...)...)
 	cmd.Env = append(e.Environ(),
 		"NERDCTL_TOML="+filepath.Join(e.Home, "native", "etc", "nerdctl.toml"),
 		"BUILDKIT_HOST=unix://"+filepath.Join(e.Home, "native", "run", "buildkitd.sock"),
