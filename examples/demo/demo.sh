@@ -75,8 +75,11 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 trap 'exit 129' HUP
 
-PORT=18080 # the first free one from here; compose.yaml reads it
-while (: <>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; do PORT=$((PORT + 1)); done
+# The first free port from here; compose.yaml reads it. Published ports of other engines are
+# rules, and nobody listens there.
+PORT=18080
+taken() { (: <>"/dev/tcp/127.0.0.1/$1") 2>/dev/null || iptables -t nat -S | grep -qE -- "--dports? $1 "; }
+while taken "$PORT"; do PORT=$((PORT + 1)); done
 export PORT
 url=http://127.0.0.1:$PORT
 

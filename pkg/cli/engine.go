@@ -50,7 +50,7 @@ func (a *app) newEngineStop() *cobra.Command {
 		Use: "stop", Short: "stop all containers and the engine", Long: stopLong, Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.stopEngine(cmd, timeout) },
 	}
-	c.Flags().DurationVarP(&timeout, "timeout", "t", 0, "how long a container may take to end (default: engine.stopTimeout)")
+	addTimeout(c, &timeout)
 	return c
 }
 
@@ -82,8 +82,36 @@ func (a *app) newEngineRestart() *cobra.Command {
 			return e.Start(cmd.Context())
 		},
 	}
-	c.Flags().DurationVarP(&timeout, "timeout", "t", 0, "how long a container may take to end (default: engine.stopTimeout)")
+	addTimeout(c, &timeout)
 	return c
+}
+
+// addTimeout adds --timeout as docker has it: a bare number is seconds.
+func addTimeout(c *cobra.Command, timeout *time.Duration) {
+	c.Flags().VarP((*seconds)(timeout), "timeout", "t", "how long a container may take to end (default: engine.stopTimeout)")
+}
+
+// seconds is a duration flag that takes a bare number as seconds.
+type seconds time.Duration
+
+func (s *seconds) String() string {
+	if *s == 0 {
+		return ""
+	}
+	return time.Duration(*s).String()
+}
+func (*seconds) Type() string { return "duration" }
+
+func (s *seconds) Set(text string) error {
+	d, err := time.ParseDuration(text)
+	if n, numErr := strconv.ParseUint(text, 10, 31); numErr == nil {
+		d, err = time.Duration(n)*time.Second, nil
+	}
+	if err != nil || d < 0 {
+		return fmt.Errorf("%q is not a number of seconds, nor a duration such as 10s", text)
+	}
+	*s = seconds(d)
+	return nil
 }
 
 func (a *app) newEngineStatus() *cobra.Command {

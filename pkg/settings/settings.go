@@ -30,8 +30,8 @@ type Settings struct {
 
 // Engine sets up the engine.
 type Engine struct {
-	// Subnet is the IPv4 pool from which linnet's networks take theirs, /8 to /22, with no
-	// bits set outside its mask.
+	// Subnet is the IPv4 pool from which the default network takes its /24, /8 to /22, with
+	// no bits set outside its mask.
 	Subnet Subnet
 	// Snapshotter is the containerd snapshotter that containers and builds use.
 	Snapshotter Snapshotter
