@@ -52,12 +52,13 @@ func (a *app) newRoot() *cobra.Command {
 	root.SetIn(a.streams.In)
 	root.SetOut(a.streams.Out)
 	root.SetErr(a.streams.Err)
-	flags := root.Flags()
+	// Forwarded commands parse nothing here, so these reach linnet's own commands only.
+	flags := root.PersistentFlags()
 	flags.BoolVar(&a.debug, "debug", false, "tell what linnet does (nerdctl's own: linnet nerdctl --debug)")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "show no progress")
 	flags.StringVar(&a.progress, "progress", "auto", "how progress is shown: "+strings.Join(report.Formats(), ", "))
 	flags.StringVar(&a.backend, "backend", "", "where containers run: auto, native or lima (default: the setting)")
-	a.addNerdctlGlobals(flags)
+	a.addNerdctlGlobals(root.Flags(), flags)
 	root.AddGroup(
 		&cobra.Group{ID: groupOwn, Title: "linnet's own:"},
 		&cobra.Group{ID: groupCommands, Title: "Commands:"},
@@ -78,14 +79,14 @@ func (a *app) newRoot() *cobra.Command {
 
 // addNerdctlGlobals accepts nerdctl's global flags before the command, from its tables, and
 // keeps them as they were typed. Names that linnet has itself are linnet's.
-func (a *app) addNerdctlGlobals(flags *pflag.FlagSet) {
+func (a *app) addNerdctlGlobals(flags, own *pflag.FlagSet) {
 	for i := range nerdctl.Root().Flags {
 		f := &nerdctl.Root().Flags[i]
-		if !f.Persistent || f.Builtin || flags.Lookup(f.Name) != nil {
+		if !f.Persistent || f.Builtin || own.Lookup(f.Name) != nil || flags.Lookup(f.Name) != nil {
 			continue
 		}
 		shorthand := f.Shorthand
-		if shorthand != "" && flags.ShorthandLookup(shorthand) != nil {
+		if shorthand != "" && (own.ShorthandLookup(shorthand) != nil || flags.ShorthandLookup(shorthand) != nil) {
 			shorthand = ""
 		}
 		added := flags.VarPF(&typed{app: a, flag: f}, f.Name, shorthand, f.Usage)
