@@ -120,7 +120,7 @@ func (f Files) Find(m Marker) (hits []Hit, read int, err error) {
 				return err
 			}
 			st := info.Sys().(*syscall.Stat_t)
-			id := [2]uint64{uint64(st.Dev), st.Ino}
+			id := [2]uint64{st.Dev, st.Ino}
 			if seen[id] || time.Unix(st.Ctim.Unix()).Before(f.Since) {
 				return nil
 			}
@@ -165,7 +165,7 @@ func findInFile(path string, m Marker) (forms []string, err error) {
 		}
 		unpacked, err := gzip.NewReader(file)
 		if err != nil {
-			return forms, nil //nolint:nilerr // it only begins like a compressed file
+			return forms, nil // it only begins like a compressed file
 		}
 		inside, err := findInStream(unpacked, m)
 		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
