@@ -41,6 +41,7 @@ func clean(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldL
 	for _, name := range (networks{layout: l, log: log}).interfaces() {
 		errs = append(errs, removeInterface(name))
 	}
+	errs = append(errs, removeRules(ctx, l, env))
 	// What is still mounted may be somebody's data: nothing is removed through a mount.
 	if err := nothingMounted(l); err != nil {
 		return errors.Join(append(errs, err)...)

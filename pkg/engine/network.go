@@ -204,16 +204,25 @@ func (n networks) torn() []string {
 	return found
 }
 
-// bridgeName is the interface of the default network, userBridge that of another one.
+// bridgeName is the interface of the default network, userBridge that of another one. Both
+// tell the home, so that what is left of them can be told from everybody else's.
 func bridgeName(l host.Layout) string { return "linnet-" + l.ID() }
 
 func userBridge(l host.Layout, network string) string {
-	sum := sha256.Sum256([]byte(l.Home + "\x00" + network))
-	return "ln-" + hex.EncodeToString(sum[:6])
+	sum := sha256.Sum256([]byte(network))
+	return userBridges(l) + hex.EncodeToString(sum[:3])
 }
 
-// ownNetwork rewrites the configuration of a bridge network: interface ln-<hash of home and
-// name> instead of nerdctl's br-<hash of name>, and host-local's leases under our home.
+// userBridges is what the interfaces of this home begin with. The kernel takes 15 bytes.
+func userBridges(l host.Layout) string { return "ln-" + l.ID()[:6] }
+
+// ownInterface says whether an interface has a name that only this home gives.
+func ownInterface(l host.Layout, name string) bool {
+	return name == bridgeName(l) || strings.HasPrefix(name, userBridges(l)) && len(name) == len(userBridges(l))+6
+}
+
+// ownNetwork rewrites the configuration of a bridge network: interface ln-<hashes of home
+// and name> instead of nerdctl's br-<hash of name>, and host-local's leases under our home.
 // Everything else stays, fields that we do not know included.
 func ownNetwork(text []byte, l host.Layout) (out []byte, changed bool, err error) {
 	var conf map[string]any
