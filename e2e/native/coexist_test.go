@@ -7,13 +7,19 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/linnet-dev/linnet/e2e/internal/lab"
 )
@@ -45,11 +51,28 @@ func (n neighbour) state(t *testing.T) string {
 	t.Helper()
 	return strings.Join([]string{
 		n.run(t, "ps", "-a", "--no-trunc", "--format", "{{.ID}} {{.Names}} {{.Image}}"),
-		n.run(t, "inspect", "theirs", "--format", "{{.State.Pid}} {{.State.Running}}"),
+		n.processes(t),
 		n.run(t, "images", "-q", "--no-trunc"),
 		n.run(t, "network", "ls", "--format", "{{.ID}} {{.Name}}"),
 		n.run(t, "volume", "ls", "-q"),
 	}, "\n")
+}
+
+// processes lists the neighbour's containers with their first process and its start time.
+func (n neighbour) processes(t *testing.T) string {
+	t.Helper()
+	var lines []string
+	for _, id := range strings.Fields(n.run(t, "ps", "-q", "--no-trunc")) {
+		pid := n.run(t, "inspect", id, "--format", "{{.State.Pid}}")
+		stat, err := os.ReadFile("/proc/" + pid + "/stat")
+		if err != nil {
+			t.Fatalf("%s: container %s: %v", n.name, id, err)
+		}
+		_, after, _ := strings.Cut(string(stat), ") ")
+		lines = append(lines, id+" "+pid+" since "+strings.Fields(after)[19])
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
 }
 
 // A docker and a nerdctl beside us keep their containers, ports, networks, rules and leases
@@ -72,11 +95,17 @@ func TestNeighboursAreLeftAlone(t *testing.T) {
 		}
 	}
 	answer("before")
+	// A compose project on their side: its container and its network are called as ours will be.
+	neighbours[1].run(t, "compose", "-f", project, "-p", "twin", "up", "-d")
+	t.Cleanup(func() { neighbours[1].run(t, "compose", "-f", project, "-p", "twin", "down") })
 	var states []string
 	for _, n := range neighbours {
 		states = append(states, n.state(t))
 	}
 	rules, links, leases := iptables(t, netns), linksOf(t, netns), foreignLeases(t)
+	for _, n := range neighbours {
+		keepAsking(t, n)
+	}
 
 	e := lab.New(t)
 	e.Netns = netns
@@ -92,6 +121,18 @@ func TestNeighboursAreLeftAlone(t *testing.T) {
 		t.Fatalf("compose up: %s%s", r.Out, r.Err)
 	}
 	answer("in use")
+	ours := 0
+	for _, rule := range iptables(t, netns) {
+		if !slices.Contains(rules, rule) {
+			ours++
+		}
+	}
+	if used := linksOf(t, netns); ours < 10 || len(used) < len(links)+2 {
+		t.Errorf("in use, there are %d rules of ours and these interfaces: %q; there should be more", ours, used)
+	}
+	if ps := e.Must(t, "compose", "-f", project, "-p", "twin", "ps", "-q"); len(strings.Fields(ps)) != 1 {
+		t.Errorf("our project has other containers than its own: %q", ps)
+	}
 	if r := e.Run(t, "compose", "-f", project, "-p", "twin", "down"); r.Code != 0 {
 		t.Errorf("compose down: %s%s", r.Out, r.Err)
 	}
@@ -116,6 +157,8 @@ func TestNeighboursAreLeftAlone(t *testing.T) {
 	if now := foreignLeases(t); !slices.Equal(now, leases) {
 		t.Errorf("leases changed from %q to %q", leases, now)
 	}
+	// The chains that all users of the CNI plugins share are there because of the neighbour;
+	// beyond these nothing may be added.
 	now := iptables(t, netns)
 	for _, rule := range rules {
 		if !slices.Contains(now, rule) {
@@ -123,28 +166,90 @@ func TestNeighboursAreLeftAlone(t *testing.T) {
 		}
 	}
 	for _, rule := range now {
-		// The CNI plugins' own top-level chains are everybody's and may stay.
-		if !slices.Contains(rules, rule) && strings.Contains(rule, "10.231.") {
+		if !slices.Contains(rules, rule) {
 			t.Errorf("the rule %q of ours is still there", rule)
 		}
 	}
 }
 
-// furnish gives the neighbour a container with a published port, a network, a volume and a
-// compose-like project network whose names we are going to use as well.
+// keepAsking asks for the neighbour's page over and over until the test ends, and fails the
+// test for each time that it was not answered.
+func keepAsking(t *testing.T, n neighbour) {
+	t.Helper()
+	file, err := os.Open(n.netns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	asked, failed := 0, []string{}
+	go func() {
+		defer close(stopped)
+		defer file.Close()
+		// The thread enters the network namespace for good; locked, it ends with this function.
+		runtime.LockOSThread()
+		if err := unix.Setns(int(file.Fd()), unix.CLONE_NEWNET); err != nil {
+			failed = append(failed, err.Error())
+			return
+		}
+		tick := time.NewTicker(25 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			asked++
+			if err := ask(n); err != nil {
+				failed = append(failed, time.Now().Format(time.TimeOnly)+" "+err.Error())
+			}
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		close(stop)
+		<-stopped
+		t.Logf("%s was asked %d times", n.name, asked)
+		if len(failed) > 0 || asked < 50 {
+			t.Errorf("%s did not answer %d of %d times: %q", n.name, len(failed), asked, failed[:min(5, len(failed))])
+		}
+	})
+}
+
+// ask fetches the neighbour's page once, on the calling thread.
+func ask(n neighbour) error {
+	conn, err := net.DialTimeout("tcp", "127.0.0.1:"+n.port, 5*time.Second)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprint(conn, "GET / HTTP/1.0\r\n\r\n"); err != nil {
+		return err
+	}
+	page, err := io.ReadAll(conn)
+	if err == nil && !strings.HasSuffix(string(page), "\n"+n.name+"\n") {
+		err = fmt.Errorf("the answer is %q", page)
+	}
+	return err
+}
+
+// furnish gives the neighbour a container with a published port, an image, a network and a
+// volume whose names we are going to use as well.
 func (n neighbour) furnish(t *testing.T, rootfs string) {
 	t.Helper()
 	n.run(t, "import", rootfs, "neighbour/busybox:1")
+	n.run(t, "tag", "neighbour/busybox:1", "linnet-test/busybox")
 	n.run(t, "network", "create", "shared")
-	n.run(t, "network", "create", "twin_default")
 	n.run(t, "volume", "create", "shared")
 	n.run(t, "run", "-d", "--name", "theirs", "--network", "shared", "-p", "127.0.0.1:"+n.port+":80", "neighbour/busybox:1",
 		"/bin/busybox", "sh", "-c", "echo "+n.name+" > /index.html; exec /bin/busybox httpd -f -p 80 -h /")
 	t.Cleanup(func() {
 		n.run(t, "rm", "-f", "theirs")
-		n.run(t, "network", "rm", "shared", "twin_default")
+		n.run(t, "network", "rm", "shared")
 		n.run(t, "volume", "rm", "shared")
-		n.run(t, "rmi", "-f", "neighbour/busybox:1")
+		n.run(t, "rmi", "-f", "neighbour/busybox:1", "linnet-test/busybox")
 	})
 	lab.Eventually(t, n.name+" to answer", func() bool {
 		out, err := lab.InNetns(t.Context(), n.netns, "/bin/busybox", "wget", "-qO-", "http://127.0.0.1:"+n.port+"/").Output()
@@ -243,7 +348,7 @@ func shortDir(t *testing.T) string {
 func compose(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "compose.yaml")
-	text := "services:\n  one:\n    image: linnet-test/busybox\n    command: [sleep, infinity]\n"
+	text := "services:\n  one:\n    image: linnet-test/busybox\n    command: [/bin/busybox, sleep, infinity]\n"
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
