@@ -6,6 +6,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -170,6 +172,80 @@ func TestNeighboursAreLeftAlone(t *testing.T) {
 			t.Errorf("the rule %q of ours is still there", rule)
 		}
 	}
+}
+
+// When everything of an engine was killed at once, nobody has run the hooks that take a
+// container's firewall rules away; reset takes them along all the same.
+func TestResetTakesTheRulesOfTheKilledAlong(t *testing.T) {
+	netns := newNetns(t)
+	e := lab.New(t)
+	e.Netns = netns
+	image := e.Busybox(t)
+	e.Must(t, "run", "--rm", "-p", "18095:80", image, "true")
+	shared := iptables(t, netns) // the chains that all share came with the first published port
+	e.Must(t, "network", "create", "mine")
+	var containers []string
+	for port, network := range map[string]string{"18097": "bridge", "18096": "mine"} {
+		id := e.Must(t, "run", "-d", "-p", port+":80", "--network", network, image, "sleep", "infinity")
+		containers = append(containers, id)
+	}
+	pids := enginePIDs(t, e)
+	for _, id := range containers {
+		pid, err := strconv.Atoi(e.Must(t, "inspect", "--format", "{{.State.Pid}}", id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pids = append(pids, pid)
+	}
+	if rules := strings.Join(iptables(t, netns), "\n"); !strings.Contains(rules, "--dports 18096") || !strings.Contains(rules, "--dports 18097") {
+		t.Fatalf("the ports have no rules: %s", rules)
+	}
+	for _, pid := range pids {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			t.Fatal(err)
+		}
+	}
+	e.Must(t, "engine", "reset", "--force")
+	now := iptables(t, netns)
+	for _, rule := range now {
+		if !slices.Contains(shared, rule) || strings.Contains(rule, "linnet-") {
+			t.Errorf("the rule %q is left", rule)
+		}
+	}
+	if !slices.Contains(now, ":CNI-FORWARD -") {
+		t.Errorf("the chains that all share are gone: %q", now)
+	}
+	for _, id := range containers {
+		if left, _ := filepath.Glob("/var/lib/cni/results/*" + id + "*"); len(left) > 0 {
+			t.Errorf("%q is left", left)
+		}
+		if left, _ := filepath.Glob("/run/containerd/runc/*/" + id); len(left) > 0 {
+			t.Errorf("%q is left", left)
+		}
+	}
+}
+
+// enginePIDs lists the processes that have the engine's home on their command line.
+func enginePIDs(t *testing.T, e *lab.Engine) (pids []int) {
+	t.Helper()
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue
+		}
+		text, err := os.ReadFile("/proc/" + entry.Name() + "/cmdline")
+		if err == nil && bytes.Contains(text, []byte(e.Home+"/")) {
+			pids = append(pids, pid)
+		}
+	}
+	if len(pids) < 4 {
+		t.Fatalf("agent, containerd, buildkitd and shims should run, found %v", pids)
+	}
+	return pids
 }
 
 // keepAsking asks for the neighbour's page over and over until the test ends, and fails the

@@ -41,7 +41,11 @@ func clean(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldL
 	for _, name := range (networks{layout: l, log: log}).interfaces() {
 		errs = append(errs, removeInterface(name))
 	}
-	errs = append(errs, removeRules(ctx, l, env))
+	if left, err := newTraces(l); err != nil {
+		errs = append(errs, err)
+	} else {
+		errs = append(errs, left.remove(ctx, env))
+	}
 	// What is still mounted may be somebody's data: nothing is removed through a mount.
 	if err := nothingMounted(l); err != nil {
 		return errors.Join(append(errs, err)...)
