@@ -62,13 +62,20 @@ func (a *app) versions(ctx context.Context) (versions, error) {
 	if err != nil {
 		return v, err
 	}
-	if v.Components, err = a.components(); err != nil {
+	asked := make(chan error, 1)
+	go func() { // beside the reading of the components: the agent is another process
+		var err error
+		v.Agent, err = agentVersion(ctx, l.Socket("agent"))
+		asked <- err
+	}()
+	components, err := a.components()
+	if agentErr := <-asked; agentErr != nil {
+		v.Problems = append(v.Problems, agentErr.Error())
+	}
+	if err != nil {
 		return v, err
 	}
-	v.Agent, err = agentVersion(ctx, l.Socket("agent"))
-	if err != nil {
-		v.Problems = append(v.Problems, err.Error())
-	}
+	v.Components = components
 	if v.Agent != "" && v.Agent != v.Client.Version {
 		v.Problems = append(v.Problems, fmt.Sprintf("the agent is %s and the client %s: linnet engine restart", v.Agent, v.Client.Version))
 	}
