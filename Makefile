@@ -6,7 +6,7 @@ BUILD    := go build -trimpath -ldflags '$(LDFLAGS)'
 UNIT      = $(shell go list ./... | grep -v /e2e)
 LINT     := _output/tools/bin/golangci-lint
 
-.PHONY: all build deps system lint cross test test-unit test-fuzz test-e2e demo bench update clean
+.PHONY: all build deps system lint cross test test-unit test-differential test-fuzz test-e2e demo bench update clean
 
 all: build deps ## the client, the agent and every component
 
@@ -30,10 +30,13 @@ cross: ## the client compiles and vets for every platform it is meant for
 		echo "cross $$p" && export CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} && \
 		go build -o /dev/null ./cmd/linnet && go vet ./... || exit 1; done
 
-test: system build deps lint cross test-unit test-fuzz test-e2e ## everything; what CI runs
+test: system build deps lint cross test-unit test-differential test-fuzz test-e2e ## everything; what CI runs
 
-test-unit: ## unit, golden, script and differential tests, with the race detector
-	@go test -race -shuffle=on $(UNIT)
+test-unit: ## unit, golden and script tests, with the race detector
+	@go test -race -shuffle=on -skip '^TestDifferential' $(UNIT)
+
+test-differential: ## the parser against nerdctl's own, with the seed and the coverage per command
+	@go test -count=1 -v -run '^TestDifferential' ./pkg/nerdctl
 
 test-fuzz: ## each fuzz target for a few seconds
 	@deps/fuzz.sh 5s
