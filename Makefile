@@ -6,6 +6,9 @@ BUILD    := go build -trimpath -ldflags '$(LDFLAGS)'
 UNIT      = $(shell go list ./... | grep -v /e2e)
 LINT     := _output/tools/bin/golangci-lint
 
+# In order: `make -j` must not test what is being built.
+.NOTPARALLEL:
+
 .PHONY: all build deps system lint cross test test-unit test-differential test-fuzz test-e2e demo bench update clean
 
 all: build deps ## the client, the agent and every component
