@@ -120,8 +120,8 @@ func TestHomesThatCannotServe(t *testing.T) {
 	for _, c := range []struct{ name, home, want string }{
 		{"read-only", readOnly + "/home", "linnet: writing to " + readOnly + "/home: read-only file system\n" + writable},
 		// The settings are read first.
-		{"below a file", file + "/home", "linnet: reading ~/file/home/linnet.yaml: not a directory\n"},
-		{"a file", file, "linnet: reading ~/file/linnet.yaml: not a directory\n"},
+		{"below a file", file + "/home", "linnet: reading ~/file/home/linnet.yaml: not a directory\nhint: its folder, or one above, is a file: move that away, or name another folder\n"},
+		{"a file", file, "linnet: reading ~/file/linnet.yaml: not a directory\nhint: its folder, or one above, is a file: move that away, or name another folder\n"},
 		{
 			"too long", long, "linnet: LINNET_HOME " + long + " is too long for a socket below it: 95 bytes, at most 70\n" +
 				"hint: set LINNET_HOME to a shorter path; a symbolic link to the long one will not do\n",

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"unicode"
 	"unicode/utf8"
 )
@@ -163,7 +164,7 @@ func slurp(path string) (string, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if target, linkErr := os.Readlink(path); linkErr == nil {
-			return "", &fault{text: fmt.Sprintf("it is a symbolic link to %s, which does not exist", target)}
+			return "", &fault{fmt.Sprintf("it is a symbolic link to %s, which does not exist", target), "make what it points to, or remove the link"}
 		}
 		return "", nil
 	}
@@ -174,7 +175,7 @@ func slurp(path string) (string, error) {
 	case info.IsDir():
 		return "", &fault{"it is a directory, not a file", "move it away; no file is needed"}
 	case !info.Mode().IsRegular():
-		return "", &fault{text: "it is not a regular file"}
+		return "", &fault{"it is not a regular file", "move it away; no file is needed"}
 	case info.Size() > largest:
 		return "", tooLarge(info.Size())
 	}
@@ -208,8 +209,11 @@ func bare(err error) error {
 		return err
 	}
 	f := &fault{text: pathError.Err.Error()}
-	if errors.Is(err, fs.ErrPermission) {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
 		f.hint = "make it readable for you (chmod u+r, or chown)"
+	case errors.Is(err, syscall.ENOTDIR):
+		f.hint = "its folder, or one above, is a file: move that away, or name another folder"
 	}
 	return f
 }

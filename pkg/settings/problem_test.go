@@ -175,10 +175,10 @@ func TestAFileThatCannotBeReadIsOneClearLine(t *testing.T) {
 			func(p string) error { return os.Mkdir(p, 0o755) },
 			"it is a directory, not a file\nhint: move it away; no file is needed",
 		},
-		"pipe": {func(p string) error { return syscall.Mkfifo(p, 0o644) }, "it is not a regular file"},
+		"pipe": {func(p string) error { return syscall.Mkfifo(p, 0o644) }, "it is not a regular file\nhint: move it away; no file is needed"},
 		"dangling link": {
 			func(p string) error { return os.Symlink("dotfiles/linnet.yaml", p) },
-			"it is a symbolic link to dotfiles/linnet.yaml, which does not exist",
+			"it is a symbolic link to dotfiles/linnet.yaml, which does not exist\nhint: make what it points to, or remove the link",
 		},
 		"loop": {func(p string) error { return os.Symlink("linnet.yaml", p) }, "too many levels of symbolic links"},
 		"binary": {
@@ -211,7 +211,7 @@ func TestAPathThroughAFileAndAnUnreadableFileAreClearLines(t *testing.T) {
 	in := write(t, "backend: auto\n")
 	through := in
 	through.Path = filepath.Join(in.Path, "linnet.yaml")
-	if _, err := Read(through); told(err) != "reading ~/linnet.yaml/linnet.yaml: not a directory" {
+	if _, err := Read(through); told(err) != "reading ~/linnet.yaml/linnet.yaml: not a directory\nhint: its folder, or one above, is a file: move that away, or name another folder" {
 		t.Errorf("got %s", told(err))
 	}
 	if os.Geteuid() != 0 {
