@@ -199,6 +199,18 @@ func (n networks) interfaces() []string {
 	return names
 }
 
+// subnets lists the subnets of our networks.
+func (n networks) subnets() []netip.Prefix {
+	var all []netip.Prefix
+	for _, file := range n.files() {
+		var conf conflist
+		if text, err := os.ReadFile(file); err == nil && json.Unmarshal(text, &conf) == nil {
+			all = append(all, conf.subnets()...)
+		}
+	}
+	return all
+}
+
 func (n networks) torn() []string {
 	found, _ := filepath.Glob(filepath.Join(n.layout.NetConf(), "*", "*.conflist.torn"))
 	return found

@@ -29,11 +29,14 @@ type traces struct {
 	// lease, and taken the subnets that this host's interfaces have.
 	containers, addresses []string
 	taken                 []netip.Prefix
+	// subnets are those of our networks: a container that never came to run can leave its
+	// masquerading behind when its lease is gone.
+	subnets []netip.Prefix
 }
 
 // newTraces is for when our interfaces are gone and our leases are still there.
 func newTraces(l host.Layout) (traces, error) {
-	t := traces{layout: l}
+	t := traces{layout: l, subnets: networks{layout: l}.subnets()}
 	files, err := filepath.Glob(filepath.Join(l.Leases(), "*", "*"))
 	if err != nil {
 		return t, err
@@ -110,6 +113,10 @@ func (t traces) rules(listing string) (rules [][]string) {
 			continue
 		}
 		words := ruleWords(rule)
+		if t.masquerades(words) {
+			rules = append(rules, words)
+			continue
+		}
 		for i, word := range words[1:] {
 			if t.names(words[0], words[i], word) {
 				rules = append(rules, words)
@@ -118,6 +125,17 @@ func (t traces) rules(listing string) (rules [][]string) {
 		}
 	}
 	return rules
+}
+
+// masquerades says whether a rule sends the packets of an address of ours to a container's own
+// chain, and nobody else's bridge has that address.
+func (t traces) masquerades(rule []string) bool {
+	at := slices.Index(rule, "-s")
+	if rule[0] != "POSTROUTING" || !ofOneContainer.MatchString(rule[len(rule)-1]) || at < 0 {
+		return false
+	}
+	from, err := netip.ParsePrefix(rule[at+1])
+	return err == nil && slices.ContainsFunc(t.subnets, from.Overlaps) && !slices.ContainsFunc(t.taken, from.Overlaps)
 }
 
 // names says whether an option of a rule in a chain names something of ours.

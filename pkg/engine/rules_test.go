@@ -16,7 +16,8 @@ func TestRulesOfThisHome(t *testing.T) {
 	l, other := host.Layout{Home: "/home/ada/.linnet"}, host.Layout{Home: "/home/bob/.linnet"}
 	found := traces{
 		layout: l, containers: []string{"default-0a1b"}, addresses: []string{"10.231.7.2/32", "10.4.1.9/32"},
-		taken: []netip.Prefix{netip.MustParsePrefix("10.4.1.0/24")}, // a bridge of somebody else
+		taken:   []netip.Prefix{netip.MustParsePrefix("10.4.1.0/24")}, // a bridge of somebody else
+		subnets: []netip.Prefix{netip.MustParsePrefix("10.231.7.0/24"), netip.MustParsePrefix("10.4.1.0/24")},
 	}
 	bridge := func(name string) string {
 		return "-A CNI-ISOLATION-STAGE-1 -i " + name + " ! -o " + name + ` -m comment --comment "CNI firewall plugin rules (ingressPolicy: same-bridge)" -j CNI-ISOLATION-STAGE-2`
@@ -24,7 +25,11 @@ func TestRulesOfThisHome(t *testing.T) {
 	container := func(id, end string) string {
 		return `-A CNI-HOSTPORT-DNAT -p tcp -m comment --comment "dnat name: \"bridge\" id: \"` + id + `\"" -m multiport --dports 80 -j CNI-DN-` + end
 	}
+	masquerade := func(from, to string) string {
+		return "-A POSTROUTING -s " + from + ` -m comment --comment "name: \"bridge\" id: \"default-gone\"" -j ` + to
+	}
 	ours := []string{
+		masquerade("10.231.7.6/32", "CNI-dd758293bd593babc3eac478"),
 		bridge(bridgeName(l)),
 		bridge(userBridge(l, "web")),
 		container("default-0a1b", "fdfa573bb060027d500c6"),
@@ -32,6 +37,9 @@ func TestRulesOfThisHome(t *testing.T) {
 		"-A CNI-FORWARD -s 10.231.7.2/32 -j ACCEPT",
 	}
 	theirs := []string{
+		masquerade("10.231.8.6/32", "CNI-dd758293bd593babc3eac478"),
+		masquerade("10.4.1.9/32", "CNI-dd758293bd593babc3eac478"),
+		masquerade("10.231.7.6/32", "MASQUERADE"),
 		"-P INPUT ACCEPT",
 		"-N CNI-FORWARD",
 		bridge("nerdctl0"),
