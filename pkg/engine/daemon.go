@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -192,7 +191,7 @@ func (d *daemon) ready(ctx context.Context) error {
 		d.mu.Lock()
 		state, changed, fails, lastErr, started := d.state, d.changed, d.fails, d.lastErr, d.started
 		d.mu.Unlock()
-		if state == "running" && connects(d.socket) {
+		if state == "running" && host.Listens(d.socket) {
 			return nil
 		}
 		if fails >= maxFails && state == "waiting" {
@@ -323,7 +322,7 @@ func commandLines() iter.Seq2[int, string] {
 func waitSocket(ctx context.Context, path string) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for !connects(path) {
+	for !host.Listens(path) {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -331,15 +330,6 @@ func waitSocket(ctx context.Context, path string) error {
 		}
 	}
 	return nil
-}
-
-func connects(path string) bool {
-	c, err := net.DialTimeout("unix", path, time.Second) //nolint:noctx // a local socket answers or refuses at once
-	if err != nil {
-		return false
-	}
-	c.Close()
-	return true
 }
 
 // lastLine is the last line of a log that is not empty.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/agent"
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
+	"github.com/linnet-dev/linnet/pkg/host"
 )
 
 // Engine is a running engine. It serves agentpb.EngineServer.
@@ -177,7 +178,7 @@ func (e *Engine) Ready(_ *agentpb.ReadyRequest, stream agentpb.Engine_ReadyServe
 		if e.stopping.Err() != nil {
 			return agent.ToStatus(agent.ErrStopping)
 		}
-		if connects(d.socket) {
+		if host.Listens(d.socket) {
 			continue
 		}
 		if err := stream.Send(&agentpb.Event{Kind: agentpb.Event_KIND_STEP, Text: "starting " + d.name}); err != nil {

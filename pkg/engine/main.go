@@ -191,7 +191,7 @@ func lockAgent(ctx context.Context, l host.Layout) (*os.File, error) {
 		if !errors.Is(err, host.ErrLocked) {
 			return lock, err
 		}
-		if connects(l.Socket("agent")) {
+		if host.Listens(l.Socket("agent")) {
 			return nil, errServed
 		}
 		select {
@@ -234,14 +234,12 @@ func newLogger(level string) *logrus.Logger {
 func daemonEnv(environ []string, l host.Layout) []string {
 	path := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	var env []string
-	for _, pair := range environ {
-		name, value, _ := strings.Cut(pair, "=")
-		switch strings.ToUpper(name) {
-		case "PATH":
+	for _, pair := range host.Inherited(environ) {
+		if value, ok := strings.CutPrefix(pair, "PATH="); ok {
 			path = value + ":/usr/sbin:/sbin"
-		case "HOME", "LANG", "TZ", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR":
-			env = append(env, pair)
+			continue
 		}
+		env = append(env, pair)
 	}
 	return append(env, "PATH="+l.BinDir()+":"+path, "XDG_RUNTIME_DIR="+l.Volatile())
 }

@@ -64,7 +64,7 @@ func (n *Native) stop(ctx context.Context, timeout time.Duration) (ran bool, err
 func (n *Native) strays() bool {
 	l := n.o.Layout
 	bundles, _ := filepath.Glob(filepath.Join(l.ContainerdState(), "io.containerd.runtime.v2.task", "*", "*")) // the pattern is fine
-	return len(bundles) > 0 || accepts(l.Socket("containerd")) || accepts(l.Socket("buildkitd"))
+	return len(bundles) > 0 || host.Listens(l.Socket("containerd")) || host.Listens(l.Socket("buildkitd"))
 }
 
 // Status says what runs; it starts nothing.
@@ -137,7 +137,7 @@ func (n *Native) Reset(ctx context.Context) error {
 	step := n.o.Report.Step("removing the engine's data")
 	code, err := host.Run(ctx, host.Command{
 		Argv:   []string{l.Agent(n.o.Program), "clean", "--spec", l.Spec()},
-		Env:    agentEnv(n.o.Environ),
+		Env:    host.Inherited(n.o.Environ),
 		Stdout: os.Stderr, Stderr: os.Stderr,
 	})
 	if err == nil && code != 0 {

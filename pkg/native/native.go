@@ -49,7 +49,7 @@ var daemons = map[guest.Service]string{guest.Containerd: "containerd", guest.Bui
 // it costs three connections.
 func (n *Native) Ready(ctx context.Context) error {
 	l := n.o.Layout
-	if accepts(l.Socket("agent")) && accepts(l.Socket("containerd")) && accepts(l.Socket("buildkitd")) {
+	if host.Listens(l.Socket("agent")) && host.Listens(l.Socket("containerd")) && host.Listens(l.Socket("buildkitd")) {
 		return nil
 	}
 	for tries := 1; ; tries++ {
@@ -281,16 +281,6 @@ func (s *eventSteps) end(err error) {
 	if s.step != nil && err != nil {
 		s.step.Fail(err)
 	}
-}
-
-// accepts says whether somebody listens on a socket.
-func accepts(socket string) bool {
-	c, err := net.Dial("unix", socket) //nolint:noctx // a local socket answers or refuses at once
-	if err != nil {
-		return false
-	}
-	c.Close()
-	return true
 }
 
 // lookPath finds a program as execvp does, in the PATH of env.

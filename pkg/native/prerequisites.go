@@ -76,7 +76,7 @@ func missing(f facts) Prerequisites {
 		}
 	}
 	if f.os != "linux" {
-		return Prerequisites{fmt.Sprintf("starting the engine: the native engine runs on Linux, and this is %s (set backend: lima)", f.os)}
+		return Prerequisites{fmt.Sprintf("starting the engine: the native engine runs on Linux, and this is %s (run linnet on Linux)", f.os)}
 	}
 	need(f.uid == 0, "the native engine needs root", "run it with sudo; a rootless engine is not there yet")
 	need(f.iptables, "iptables is missing", "apt install iptables")

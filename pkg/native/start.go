@@ -83,7 +83,7 @@ func (n *Native) start(ctx context.Context) (err error) {
 	defer told.Close()
 	daemon := host.Daemon{
 		Argv: []string{l.Agent(n.o.Program), "start", "--spec", l.Spec()},
-		Env:  agentEnv(n.o.Environ), Dir: "/", Log: l.Log("agent"),
+		Env:  host.Inherited(n.o.Environ), Dir: "/", Log: l.Log("agent"),
 		ExtraFiles: []*os.File{tell},
 	}
 	started, err := daemon.Start()
@@ -128,18 +128,4 @@ func startHint(err error, l host.Layout) string {
 		return "free some space, or set LINNET_HOME to a folder on another disk"
 	}
 	return "its log says more: " + l.Log("agent")
-}
-
-// agentEnv is what the agent inherits of the user's environment: nothing that could be a
-// secret. It is a closed list, explained in docs/files.md.
-func agentEnv(environ []string) []string {
-	var env []string
-	for _, pair := range environ {
-		name, _, _ := strings.Cut(pair, "=")
-		switch strings.ToUpper(name) {
-		case "PATH", "HOME", "LANG", "TZ", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR":
-			env = append(env, pair)
-		}
-	}
-	return env
 }

@@ -16,7 +16,7 @@ import (
 )
 
 func TestNoVariableOfTheUsersReachesTheAgent(t *testing.T) {
-	got := agentEnv([]string{"PATH=/bin", "TOKEN=secret", "HOME=/h", "LINNET_HOME=/x", "https_proxy=p", "SSH_AUTH_SOCK=/s", "TZ=UTC", "NOTIFY_SOCKET=/n", "odd"})
+	got := host.Inherited([]string{"PATH=/bin", "TOKEN=secret", "HOME=/h", "LINNET_HOME=/x", "https_proxy=p", "SSH_AUTH_SOCK=/s", "TZ=UTC", "NOTIFY_SOCKET=/n", "odd"})
 	if want := []string{"PATH=/bin", "HOME=/h", "https_proxy=p", "TZ=UTC"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -81,7 +81,7 @@ func TestEachMissingPrerequisiteIsALineWithWhatToDo(t *testing.T) {
 		{"overlay", func(f *facts) { f.overlay = false }, "starting the engine: the kernel has no overlay filesystem (modprobe overlay, or set engine.snapshotter: native)"},
 		{"cgroups", func(f *facts) { f.cgroups = false }, "starting the engine: no cgroup hierarchy is mounted (mount -t cgroup2 none /sys/fs/cgroup)"},
 		{"components", func(f *facts) { f.components = []string{"bin/runc", "cni/bridge"} }, "starting the engine: bin/runc, cni/bridge not in /x (make deps)"},
-		{"another system", func(f *facts) { f.os, f.uid, f.iptables = "darwin", 501, false }, "starting the engine: the native engine runs on Linux, and this is darwin (set backend: lima)"},
+		{"another system", func(f *facts) { f.os, f.uid, f.iptables = "darwin", 501, false }, "starting the engine: the native engine runs on Linux, and this is darwin (run linnet on Linux)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := well

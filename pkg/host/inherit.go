@@ -1,0 +1,31 @@
+package host
+
+import (
+	"net"
+	"strings"
+	"time"
+)
+
+// Inherited picks out of an environment what the engine's processes may inherit of the
+// user's: nothing that could be a secret. It is a closed list, explained in docs/files.md.
+func Inherited(environ []string) []string {
+	var kept []string
+	for _, pair := range environ {
+		name, _, _ := strings.Cut(pair, "=")
+		switch strings.ToUpper(name) {
+		case "PATH", "HOME", "LANG", "TZ", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR":
+			kept = append(kept, pair)
+		}
+	}
+	return kept
+}
+
+// Listens says whether somebody accepts connections on a unix socket.
+func Listens(socket string) bool {
+	c, err := net.DialTimeout("unix", socket, time.Second) //nolint:noctx // a local socket answers or refuses at once
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
+}
