@@ -119,8 +119,14 @@ type InfoReply struct {
 	StartedUnixNano int64     `protobuf:"varint,3,opt,name=started_unix_nano,json=startedUnixNano,proto3" json:"started_unix_nano,omitempty"`
 	Daemons         []*Daemon `protobuf:"bytes,4,rep,name=daemons,proto3" json:"daemons,omitempty"`
 	// The default bridge and its subnet.
-	Bridge        string `protobuf:"bytes,5,opt,name=bridge,proto3" json:"bridge,omitempty"`
-	Subnet        string `protobuf:"bytes,6,opt,name=subnet,proto3" json:"subnet,omitempty"`
+	Bridge string `protobuf:"bytes,5,opt,name=bridge,proto3" json:"bridge,omitempty"`
+	Subnet string `protobuf:"bytes,6,opt,name=subnet,proto3" json:"subnet,omitempty"`
+	// The revision of this protocol: agents and clients of the same one understand each other.
+	Protocol int32 `protobuf:"varint,7,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	// The SHA-256 of the agent's own program, in hexadecimal.
+	ProgramSha256 string `protobuf:"bytes,8,opt,name=program_sha256,json=programSha256,proto3" json:"program_sha256,omitempty"`
+	// How many commands of clients run.
+	Commands      int32 `protobuf:"varint,9,opt,name=commands,proto3" json:"commands,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -195,6 +201,27 @@ func (x *InfoReply) GetSubnet() string {
 		return x.Subnet
 	}
 	return ""
+}
+
+func (x *InfoReply) GetProtocol() int32 {
+	if x != nil {
+		return x.Protocol
+	}
+	return 0
+}
+
+func (x *InfoReply) GetProgramSha256() string {
+	if x != nil {
+		return x.ProgramSha256
+	}
+	return ""
+}
+
+func (x *InfoReply) GetCommands() int32 {
+	if x != nil {
+		return x.Commands
+	}
+	return 0
 }
 
 type Daemon struct {
@@ -435,19 +462,1563 @@ func (x *Event) GetText() string {
 	return ""
 }
 
+type RunRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to What:
+	//
+	//	*RunRequest_Start
+	//	*RunRequest_Stdin
+	//	*RunRequest_Resize
+	//	*RunRequest_Signal
+	//	*RunRequest_Credentials
+	//	*RunRequest_Grant
+	What          isRunRequest_What `protobuf_oneof:"what"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunRequest) Reset() {
+	*x = RunRequest{}
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunRequest) ProtoMessage() {}
+
+func (x *RunRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunRequest.ProtoReflect.Descriptor instead.
+func (*RunRequest) Descriptor() ([]byte, []int) {
+	return file_pkg_agent_agentpb_agent_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *RunRequest) GetWhat() isRunRequest_What {
+	if x != nil {
+		return x.What
+	}
+	return nil
+}
+
+func (x *RunRequest) GetStart() *Start {
+	if x != nil {
+		if x, ok := x.What.(*RunRequest_Start); ok {
+			return x.Start
+		}
+	}
+	return nil
+}
+
+func (x *RunRequest) GetStdin() []byte {
+	if x != nil {
+		if x, ok := x.What.(*RunRequest_Stdin); ok {
+			return x.Stdin
+		}
+	}
+	return nil
+}
+
+func (x *RunRequest) GetResize() *WindowSize {
+	if x != nil {
+		if x, ok := x.What.(*RunRequest_Resize); ok {
+			return x.Resize
+		}
+	}
+	return nil
+}
+
+func (x *RunRequest) GetSignal() string {
+	if x != nil {
+		if x, ok := x.What.(*RunRequest_Signal); ok {
+			return x.Signal
+		}
+	}
+	return ""
+}
+
+func (x *RunRequest) GetCredentials() *Credentials {
+	if x != nil {
+		if x, ok := x.What.(*RunRequest_Credentials); ok {
+			return x.Credentials
+		}
+	}
+	return nil
+}
+
+func (x *RunRequest) GetGrant() int64 {
+	if x != nil {
+		if x, ok := x.What.(*RunRequest_Grant); ok {
+			return x.Grant
+		}
+	}
+	return 0
+}
+
+type isRunRequest_What interface {
+	isRunRequest_What()
+}
+
+type RunRequest_Start struct {
+	Start *Start `protobuf:"bytes,1,opt,name=start,proto3,oneof"`
+}
+
+type RunRequest_Stdin struct {
+	// Bytes for standard input; an empty message closes it.
+	Stdin []byte `protobuf:"bytes,2,opt,name=stdin,proto3,oneof"`
+}
+
+type RunRequest_Resize struct {
+	Resize *WindowSize `protobuf:"bytes,3,opt,name=resize,proto3,oneof"`
+}
+
+type RunRequest_Signal struct {
+	// A signal's name without SIG: "INT".
+	Signal string `protobuf:"bytes,4,opt,name=signal,proto3,oneof"`
+}
+
+type RunRequest_Credentials struct {
+	Credentials *Credentials `protobuf:"bytes,5,opt,name=credentials,proto3,oneof"`
+}
+
+type RunRequest_Grant struct {
+	// How many more bytes of output the client is ready to take. The agent never sends more
+	// than was granted, so that a slow reader slows its process and nothing else.
+	Grant int64 `protobuf:"varint,6,opt,name=grant,proto3,oneof"`
+}
+
+func (*RunRequest_Start) isRunRequest_What() {}
+
+func (*RunRequest_Stdin) isRunRequest_What() {}
+
+func (*RunRequest_Resize) isRunRequest_What() {}
+
+func (*RunRequest_Signal) isRunRequest_What() {}
+
+func (*RunRequest_Credentials) isRunRequest_What() {}
+
+func (*RunRequest_Grant) isRunRequest_What() {}
+
+type Start struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Argv  []string               `protobuf:"bytes,1,rep,name=argv,proto3" json:"argv,omitempty"`
+	// NAME=value is added, a bare NAME taken out.
+	Env []string `protobuf:"bytes,2,rep,name=env,proto3" json:"env,omitempty"`
+	Dir string   `protobuf:"bytes,3,opt,name=dir,proto3" json:"dir,omitempty"`
+	// A terminal; absent means three pipes.
+	Terminal *Terminal `protobuf:"bytes,4,opt,name=terminal,proto3" json:"terminal,omitempty"`
+	// Standard input is given; otherwise the process reads an end at once.
+	Stdin bool `protobuf:"varint,5,opt,name=stdin,proto3" json:"stdin,omitempty"`
+	// The client answers credential requests of this command.
+	Credentials bool `protobuf:"varint,6,opt,name=credentials,proto3" json:"credentials,omitempty"`
+	// The staged directory that the command uses: it stays until the command has ended.
+	Stage string `protobuf:"bytes,7,opt,name=stage,proto3" json:"stage,omitempty"`
+	// A command that is run, once, when this one was ended because its client went away or
+	// gave up; empty means none.
+	Abandoned []string `protobuf:"bytes,8,rep,name=abandoned,proto3" json:"abandoned,omitempty"`
+	// The client's version.
+	Version       string `protobuf:"bytes,9,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Start) Reset() {
+	*x = Start{}
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Start) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Start) ProtoMessage() {}
+
+func (x *Start) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Start.ProtoReflect.Descriptor instead.
+func (*Start) Descriptor() ([]byte, []int) {
+	return file_pkg_agent_agentpb_agent_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Start) GetArgv() []string {
+	if x != nil {
+		return x.Argv
+	}
+	return nil
+}
+
+func (x *Start) GetEnv() []string {
+	if x != nil {
+		return x.Env
+	}
+	return nil
+}
+
+func (x *Start) GetDir() string {
+	if x != nil {
+		return x.Dir
+	}
+	return ""
+}
+
+func (x *Start) GetTerminal() *Terminal {
+	if x != nil {
+		return x.Terminal
+	}
+	return nil
+}
+
+func (x *Start) GetStdin() bool {
+	if x != nil {
+		return x.Stdin
+	}
+	return false
+}
+
+func (x *Start) GetCredentials() bool {
+	if x != nil {
+		return x.Credentials
+	}
+	return false
+}
+
+func (x *Start) GetStage() string {
+	if x != nil {
+		return x.Stage
+	}
+	return ""
+}
+
+func (x *Start) GetAbandoned() []string {
+	if x != nil {
+		return x.Abandoned
+	}
+	return nil
+}
+
+func (x *Start) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+type Terminal struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Term          string                 `protobuf:"bytes,1,opt,name=term,proto3" json:"term,omitempty"`
+	Size          *WindowSize            `protobuf:"bytes,2,opt,name=size,proto3" json:"size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Terminal) Reset() {
+	*x = Terminal{}
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Terminal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Terminal) ProtoMessage() {}
+
+func (x *Terminal) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Terminal.ProtoReflect.Descriptor instead.
+func (*Terminal) Descriptor() ([]byte, []int) {
+	return file_pkg_agent_agentpb_agent_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Terminal) GetTerm() string {
+	if x != nil {
+		return x.Term
+	}
+	return ""
+}
+
+func (x *Terminal) GetSize() *WindowSize {
+	if x != nil {
+		return x.Size
+	}
+	return nil
+}
+
+type WindowSize struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rows          uint32                 `protobuf:"varint,1,opt,name=rows,proto3" json:"rows,omitempty"`
+	Cols          uint32                 `protobuf:"varint,2,opt,name=cols,proto3" json:"cols,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WindowSize) Reset() {
+	*x = WindowSize{}
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WindowSize) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WindowSize) ProtoMessage() {}
+
+func (x *WindowSize) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WindowSize.ProtoReflect.Descriptor instead.
+func (*WindowSize) Descriptor() ([]byte, []int) {
+	return file_pkg_agent_agentpb_agent_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *WindowSize) GetRows() uint32 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *WindowSize) GetCols() uint32 {
+	if x != nil {
+		return x.Cols
+	}
+	return 0
+}
+
+type RunReply struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to What:
+	//
+	//	*RunReply_Stdout
+	//	*RunReply_Stderr
+	//	*RunReply_Credentials
+	//	*RunReply_Exit
+	//	*RunReply_Started
+	What          isRunReply_What `protobuf_oneof:"what"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunReply) Reset() {
+	*x = RunReply{}
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunReply) ProtoMessage() {}
+
+func (x *RunReply) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunReply.ProtoReflect.Descriptor instead.
+func (*RunReply) Descriptor() ([]byte, []int) {
+	return file_pkg_agent_agentpb_agent_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RunReply) GetWhat() isRunReply_What {
+	if x != nil {
+		return x.What
+	}
+	return nil
+}
+
+func (x *RunReply) GetStdout() []byte {
+	if x != nil {
+		if x, ok := x.What.(*RunReply_Stdout); ok {
+			return x.Stdout
+		}
+	}
+	return nil
+}
+
+func (x *RunReply) GetStderr() []byte {
+	if x != nil {
+		if x, ok := x.What.(*RunReply_Stderr); ok {
+			return x.Stderr
+		}
+	}
+	return nil
+}
+
+func (x *RunReply) GetCredentials() *CredentialsRequest {
+	if x != nil {
+		if x, ok := x.What.(*RunReply_Credentials); ok {
+			return x.Credentials
+		}
+	}
+	return nil
+}
+
+func (x *RunReply) GetExit() *Exit {
+	if x != nil {
+		if x, ok := x.What.(*RunReply_Exit); ok {
+			return x.Exit
+		}
+	}
+	return nil
+}
+
+func (x *RunReply) GetStarted() *Started {
+	if x != nil {
+		if x, ok := x.What.(*RunReply_Started); ok {
+			return x.Started
+		}
+	}
+	return nil
+}
+
+type isRunReply_What interface {
+	isRunReply_What()
+}
+
+type RunReply_Stdout struct {
+	Stdout []byte `protobuf:"bytes,1,opt,name=stdout,proto3,oneof"`
+}
+
+type RunReply_Stderr struct {
+	Stderr []byte `protobuf:"bytes,2,opt,name=stderr,proto3,oneof"`
+}
+
+type RunReply_Credentials struct {
+	Credentials *CredentialsRequest `protobuf:"bytes,3,opt,name=credentials,proto3,oneof"`
+}
+
+type RunReply_Exit struct {
+	// The last message: how it ended.
+	Exit *Exit `protobuf:"bytes,4,opt,name=exit,proto3,oneof"`
+}
+
+type RunReply_Started struct {
+	// The process runs; the agent's version.
+	Started *Started `protobuf:"bytes,5,opt,name=started,proto3,oneof"`
+}
+
+func (*RunReply_Stdout) isRunReply_What() {}
+
+func (*RunReply_Stderr) isRunReply_What() {}
+
+func (*RunReply_Credentials) isRunReply_What() {}
+
+func (*RunReply_Exit) isRunReply_What() {}
+
+func (*RunReply_Started) isRunReply_What() {}
+
+type Started struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pid           int64                  `protobuf:"varint,1,opt,name=pid,proto3" json:"pid,omitempty"`
+	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Started) Reset() {
+	*x = Started{}
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Started) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Started) ProtoMessage() {}
+
+func (x *Started) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Started.ProtoReflect.Descriptor instead.
+func (*Started) Descriptor() ([]byte, []int) {
+	return file_pkg_agent_agentpb_agent_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Started) GetPid() int64 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *Started) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+type Exit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As a shell would show it: 0 to 255, 128+N after signal N.
+	Code          int32 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Exit) Reset() {
+	*x = Exit{}
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Exit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Exit) ProtoMessage() {}
+
+func (x *Exit) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Exit.ProtoReflect.Descriptor instead.
+func (*Exit) Descriptor() ([]byte, []int) {
+	return file_pkg_agent_agentpb_agent_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Exit) GetCode() int32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+type CredentialsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Registry      string                 `protobuf:"bytes,2,opt,name=registry,proto3" json:"registry,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CredentialsRequest) Reset() {
+	*x = CredentialsRequest{}
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CredentialsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CredentialsRequest) ProtoMessage() {}
+
+func (x *CredentialsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CredentialsRequest.ProtoReflect.Descriptor instead.
+func (*CredentialsRequest) Descriptor() ([]byte, []int) {
+	return file_pkg_agent_agentpb_agent_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *CredentialsRequest) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *CredentialsRequest) GetRegistry() string {
+	if x != nil {
+		return x.Registry
+	}
+	return ""
+}
+
+type Credentials struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Id       int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Username string                 `protobuf:"bytes,2,opt,name=username,proto3" json:"username,omitempty"`
+	Secret   string                 `protobuf:"bytes,3,opt,name=secret,proto3" json:"secret,omitempty"`
+	// Why there are none; empty means that there are. "not found" is what helpers call it.
+	Error         string `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Credentials) Reset() {
+	*x = Credentials{}
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Credentials) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Credentials) ProtoMessage() {}
+
+func (x *Credentials) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Credentials.ProtoReflect.Descriptor instead.
+func (*Credentials) Descriptor() ([]byte, []int) {
+	return file_pkg_agent_agentpb_agent_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Credentials) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Credentials) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+func (x *Credentials) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+func (x *Credentials) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+type HoldRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HoldRequest) Reset() {
+	*x = HoldRequest{}
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HoldRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HoldRequest) ProtoMessage() {}
+
+func (x *HoldRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HoldRequest.ProtoReflect.Descriptor instead.
+func (*HoldRequest) Descriptor() ([]byte, []int) {
+	return file_pkg_agent_agentpb_agent_proto_rawDescGZIP(), []int{15}
+}
+
+type HoldReply struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Stage string                 `protobuf:"bytes,1,opt,name=stage,proto3" json:"stage,omitempty"`
+	// Where it is, over there.
+	Dir           string `protobuf:"bytes,2,opt,name=dir,proto3" json:"dir,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HoldReply) Reset() {
+	*x = HoldReply{}
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HoldReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HoldReply) ProtoMessage() {}
+
+func (x *HoldReply) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HoldReply.ProtoReflect.Descriptor instead.
+func (*HoldReply) Descriptor() ([]byte, []int) {
+	return file_pkg_agent_agentpb_agent_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *HoldReply) GetStage() string {
+	if x != nil {
+		return x.Stage
+	}
+	return ""
+}
+
+func (x *HoldReply) GetDir() string {
+	if x != nil {
+		return x.Dir
+	}
+	return ""
+}
+
+type PutRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Stage string                 `protobuf:"bytes,1,opt,name=stage,proto3" json:"stage,omitempty"`
+	Name  string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Permission bits.
+	Mode          uint32 `protobuf:"varint,3,opt,name=mode,proto3" json:"mode,omitempty"`
+	Data          []byte `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutRequest) Reset() {
+	*x = PutRequest{}
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutRequest) ProtoMessage() {}
+
+func (x *PutRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutRequest.ProtoReflect.Descriptor instead.
+func (*PutRequest) Descriptor() ([]byte, []int) {
+	return file_pkg_agent_agentpb_agent_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *PutRequest) GetStage() string {
+	if x != nil {
+		return x.Stage
+	}
+	return ""
+}
+
+func (x *PutRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PutRequest) GetMode() uint32 {
+	if x != nil {
+		return x.Mode
+	}
+	return 0
+}
+
+func (x *PutRequest) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+type PutReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutReply) Reset() {
+	*x = PutReply{}
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutReply) ProtoMessage() {}
+
+func (x *PutReply) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutReply.ProtoReflect.Descriptor instead.
+func (*PutReply) Descriptor() ([]byte, []int) {
+	return file_pkg_agent_agentpb_agent_proto_rawDescGZIP(), []int{18}
+}
+
+type GetRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stage         string                 `protobuf:"bytes,1,opt,name=stage,proto3" json:"stage,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRequest) Reset() {
+	*x = GetRequest{}
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRequest) ProtoMessage() {}
+
+func (x *GetRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
+func (*GetRequest) Descriptor() ([]byte, []int) {
+	return file_pkg_agent_agentpb_agent_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *GetRequest) GetStage() string {
+	if x != nil {
+		return x.Stage
+	}
+	return ""
+}
+
+func (x *GetRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type GetReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetReply) Reset() {
+	*x = GetReply{}
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetReply) ProtoMessage() {}
+
+func (x *GetReply) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetReply.ProtoReflect.Descriptor instead.
+func (*GetReply) Descriptor() ([]byte, []int) {
+	return file_pkg_agent_agentpb_agent_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *GetReply) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+type Port struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "tcp" or "udp".
+	Protocol string `protobuf:"bytes,1,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	// Where it listens on the host: an address and a port.
+	HostIp   string `protobuf:"bytes,2,opt,name=host_ip,json=hostIp,proto3" json:"host_ip,omitempty"`
+	HostPort uint32 `protobuf:"varint,3,opt,name=host_port,json=hostPort,proto3" json:"host_port,omitempty"`
+	// Where connections go, over there.
+	TargetIp      string `protobuf:"bytes,4,opt,name=target_ip,json=targetIp,proto3" json:"target_ip,omitempty"`
+	TargetPort    uint32 `protobuf:"varint,5,opt,name=target_port,json=targetPort,proto3" json:"target_port,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Port) Reset() {
+	*x = Port{}
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Port) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Port) ProtoMessage() {}
+
+func (x *Port) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Port.ProtoReflect.Descriptor instead.
+func (*Port) Descriptor() ([]byte, []int) {
+	return file_pkg_agent_agentpb_agent_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Port) GetProtocol() string {
+	if x != nil {
+		return x.Protocol
+	}
+	return ""
+}
+
+func (x *Port) GetHostIp() string {
+	if x != nil {
+		return x.HostIp
+	}
+	return ""
+}
+
+func (x *Port) GetHostPort() uint32 {
+	if x != nil {
+		return x.HostPort
+	}
+	return 0
+}
+
+func (x *Port) GetTargetIp() string {
+	if x != nil {
+		return x.TargetIp
+	}
+	return ""
+}
+
+func (x *Port) GetTargetPort() uint32 {
+	if x != nil {
+		return x.TargetPort
+	}
+	return 0
+}
+
+type AttendRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The claim that is answered; 0 in the first message, which only says hello.
+	Id int64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Why a port could not be opened; empty means that all are open.
+	Error         string `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttendRequest) Reset() {
+	*x = AttendRequest{}
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttendRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttendRequest) ProtoMessage() {}
+
+func (x *AttendRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttendRequest.ProtoReflect.Descriptor instead.
+func (*AttendRequest) Descriptor() ([]byte, []int) {
+	return file_pkg_agent_agentpb_agent_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *AttendRequest) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *AttendRequest) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+type AttendReply struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Whose ports these are.
+	Owner string  `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
+	Open  []*Port `protobuf:"bytes,3,rep,name=open,proto3" json:"open,omitempty"`
+	// Every port of owner is closed.
+	Release bool `protobuf:"varint,4,opt,name=release,proto3" json:"release,omitempty"`
+	// All that were claimed before this stream have been told.
+	CaughtUp      bool `protobuf:"varint,5,opt,name=caught_up,json=caughtUp,proto3" json:"caught_up,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttendReply) Reset() {
+	*x = AttendReply{}
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttendReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttendReply) ProtoMessage() {}
+
+func (x *AttendReply) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttendReply.ProtoReflect.Descriptor instead.
+func (*AttendReply) Descriptor() ([]byte, []int) {
+	return file_pkg_agent_agentpb_agent_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *AttendReply) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *AttendReply) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *AttendReply) GetOpen() []*Port {
+	if x != nil {
+		return x.Open
+	}
+	return nil
+}
+
+func (x *AttendReply) GetRelease() bool {
+	if x != nil {
+		return x.Release
+	}
+	return false
+}
+
+func (x *AttendReply) GetCaughtUp() bool {
+	if x != nil {
+		return x.CaughtUp
+	}
+	return false
+}
+
+type ClaimRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The container and its network: what Release is called with.
+	Owner         string  `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"`
+	Ports         []*Port `protobuf:"bytes,2,rep,name=ports,proto3" json:"ports,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClaimRequest) Reset() {
+	*x = ClaimRequest{}
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClaimRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClaimRequest) ProtoMessage() {}
+
+func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClaimRequest.ProtoReflect.Descriptor instead.
+func (*ClaimRequest) Descriptor() ([]byte, []int) {
+	return file_pkg_agent_agentpb_agent_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ClaimRequest) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *ClaimRequest) GetPorts() []*Port {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
+type ClaimReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClaimReply) Reset() {
+	*x = ClaimReply{}
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClaimReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClaimReply) ProtoMessage() {}
+
+func (x *ClaimReply) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClaimReply.ProtoReflect.Descriptor instead.
+func (*ClaimReply) Descriptor() ([]byte, []int) {
+	return file_pkg_agent_agentpb_agent_proto_rawDescGZIP(), []int{25}
+}
+
+type ReleaseRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Owner         string                 `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseRequest) Reset() {
+	*x = ReleaseRequest{}
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseRequest) ProtoMessage() {}
+
+func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
+func (*ReleaseRequest) Descriptor() ([]byte, []int) {
+	return file_pkg_agent_agentpb_agent_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ReleaseRequest) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+type ReleaseReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseReply) Reset() {
+	*x = ReleaseReply{}
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseReply) ProtoMessage() {}
+
+func (x *ReleaseReply) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseReply.ProtoReflect.Descriptor instead.
+func (*ReleaseReply) Descriptor() ([]byte, []int) {
+	return file_pkg_agent_agentpb_agent_proto_rawDescGZIP(), []int{27}
+}
+
+type HelperRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The token of the command, from its environment.
+	Token         string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	Registry      string `protobuf:"bytes,2,opt,name=registry,proto3" json:"registry,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HelperRequest) Reset() {
+	*x = HelperRequest{}
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HelperRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HelperRequest) ProtoMessage() {}
+
+func (x *HelperRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HelperRequest.ProtoReflect.Descriptor instead.
+func (*HelperRequest) Descriptor() ([]byte, []int) {
+	return file_pkg_agent_agentpb_agent_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *HelperRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *HelperRequest) GetRegistry() string {
+	if x != nil {
+		return x.Registry
+	}
+	return ""
+}
+
+type ReplaceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Force bool                   `protobuf:"varint,1,opt,name=force,proto3" json:"force,omitempty"`
+	Data  []byte                 `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	// In the first message: the SHA-256 of the whole, in hexadecimal.
+	Sha256        string `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplaceRequest) Reset() {
+	*x = ReplaceRequest{}
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplaceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplaceRequest) ProtoMessage() {}
+
+func (x *ReplaceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplaceRequest.ProtoReflect.Descriptor instead.
+func (*ReplaceRequest) Descriptor() ([]byte, []int) {
+	return file_pkg_agent_agentpb_agent_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ReplaceRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+func (x *ReplaceRequest) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *ReplaceRequest) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+type ReplaceReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplaceReply) Reset() {
+	*x = ReplaceReply{}
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplaceReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplaceReply) ProtoMessage() {}
+
+func (x *ReplaceReply) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_agent_agentpb_agent_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplaceReply.ProtoReflect.Descriptor instead.
+func (*ReplaceReply) Descriptor() ([]byte, []int) {
+	return file_pkg_agent_agentpb_agent_proto_rawDescGZIP(), []int{30}
+}
+
 var File_pkg_agent_agentpb_agent_proto protoreflect.FileDescriptor
 
 const file_pkg_agent_agentpb_agent_proto_rawDesc = "" +
 	"\n" +
 	"\x1dpkg/agent/agentpb/agent.proto\x12\x0flinnet.agent.v1\"\r\n" +
-	"\vInfoRequest\"\xc6\x01\n" +
+	"\vInfoRequest\"\xa5\x02\n" +
 	"\tInfoReply\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x03R\x03pid\x12*\n" +
 	"\x11started_unix_nano\x18\x03 \x01(\x03R\x0fstartedUnixNano\x121\n" +
 	"\adaemons\x18\x04 \x03(\v2\x17.linnet.agent.v1.DaemonR\adaemons\x12\x16\n" +
 	"\x06bridge\x18\x05 \x01(\tR\x06bridge\x12\x16\n" +
-	"\x06subnet\x18\x06 \x01(\tR\x06subnet\"\xdd\x01\n" +
+	"\x06subnet\x18\x06 \x01(\tR\x06subnet\x12\x1a\n" +
+	"\bprotocol\x18\a \x01(\x05R\bprotocol\x12%\n" +
+	"\x0eprogram_sha256\x18\b \x01(\tR\rprogramSha256\x12\x1a\n" +
+	"\bcommands\x18\t \x01(\x05R\bcommands\"\xdd\x01\n" +
 	"\x06Daemon\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x10\n" +
@@ -468,11 +2039,120 @@ const file_pkg_agent_agentpb_agent_proto_rawDesc = "" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tKIND_STEP\x10\x01\x12\r\n" +
 	"\tKIND_NOTE\x10\x02\x12\r\n" +
-	"\tKIND_DONE\x10\x032\xcc\x01\n" +
+	"\tKIND_DONE\x10\x03\"\x87\x02\n" +
+	"\n" +
+	"RunRequest\x12.\n" +
+	"\x05start\x18\x01 \x01(\v2\x16.linnet.agent.v1.StartH\x00R\x05start\x12\x16\n" +
+	"\x05stdin\x18\x02 \x01(\fH\x00R\x05stdin\x125\n" +
+	"\x06resize\x18\x03 \x01(\v2\x1b.linnet.agent.v1.WindowSizeH\x00R\x06resize\x12\x18\n" +
+	"\x06signal\x18\x04 \x01(\tH\x00R\x06signal\x12@\n" +
+	"\vcredentials\x18\x05 \x01(\v2\x1c.linnet.agent.v1.CredentialsH\x00R\vcredentials\x12\x16\n" +
+	"\x05grant\x18\x06 \x01(\x03H\x00R\x05grantB\x06\n" +
+	"\x04what\"\xfc\x01\n" +
+	"\x05Start\x12\x12\n" +
+	"\x04argv\x18\x01 \x03(\tR\x04argv\x12\x10\n" +
+	"\x03env\x18\x02 \x03(\tR\x03env\x12\x10\n" +
+	"\x03dir\x18\x03 \x01(\tR\x03dir\x125\n" +
+	"\bterminal\x18\x04 \x01(\v2\x19.linnet.agent.v1.TerminalR\bterminal\x12\x14\n" +
+	"\x05stdin\x18\x05 \x01(\bR\x05stdin\x12 \n" +
+	"\vcredentials\x18\x06 \x01(\bR\vcredentials\x12\x14\n" +
+	"\x05stage\x18\a \x01(\tR\x05stage\x12\x1c\n" +
+	"\tabandoned\x18\b \x03(\tR\tabandoned\x12\x18\n" +
+	"\aversion\x18\t \x01(\tR\aversion\"O\n" +
+	"\bTerminal\x12\x12\n" +
+	"\x04term\x18\x01 \x01(\tR\x04term\x12/\n" +
+	"\x04size\x18\x02 \x01(\v2\x1b.linnet.agent.v1.WindowSizeR\x04size\"4\n" +
+	"\n" +
+	"WindowSize\x12\x12\n" +
+	"\x04rows\x18\x01 \x01(\rR\x04rows\x12\x12\n" +
+	"\x04cols\x18\x02 \x01(\rR\x04cols\"\xf2\x01\n" +
+	"\bRunReply\x12\x18\n" +
+	"\x06stdout\x18\x01 \x01(\fH\x00R\x06stdout\x12\x18\n" +
+	"\x06stderr\x18\x02 \x01(\fH\x00R\x06stderr\x12G\n" +
+	"\vcredentials\x18\x03 \x01(\v2#.linnet.agent.v1.CredentialsRequestH\x00R\vcredentials\x12+\n" +
+	"\x04exit\x18\x04 \x01(\v2\x15.linnet.agent.v1.ExitH\x00R\x04exit\x124\n" +
+	"\astarted\x18\x05 \x01(\v2\x18.linnet.agent.v1.StartedH\x00R\astartedB\x06\n" +
+	"\x04what\"5\n" +
+	"\aStarted\x12\x10\n" +
+	"\x03pid\x18\x01 \x01(\x03R\x03pid\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\"\x1a\n" +
+	"\x04Exit\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\x05R\x04code\"@\n" +
+	"\x12CredentialsRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x1a\n" +
+	"\bregistry\x18\x02 \x01(\tR\bregistry\"g\n" +
+	"\vCredentials\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x1a\n" +
+	"\busername\x18\x02 \x01(\tR\busername\x12\x16\n" +
+	"\x06secret\x18\x03 \x01(\tR\x06secret\x12\x14\n" +
+	"\x05error\x18\x04 \x01(\tR\x05error\"\r\n" +
+	"\vHoldRequest\"3\n" +
+	"\tHoldReply\x12\x14\n" +
+	"\x05stage\x18\x01 \x01(\tR\x05stage\x12\x10\n" +
+	"\x03dir\x18\x02 \x01(\tR\x03dir\"^\n" +
+	"\n" +
+	"PutRequest\x12\x14\n" +
+	"\x05stage\x18\x01 \x01(\tR\x05stage\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04mode\x18\x03 \x01(\rR\x04mode\x12\x12\n" +
+	"\x04data\x18\x04 \x01(\fR\x04data\"\n" +
+	"\n" +
+	"\bPutReply\"6\n" +
+	"\n" +
+	"GetRequest\x12\x14\n" +
+	"\x05stage\x18\x01 \x01(\tR\x05stage\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"\x1e\n" +
+	"\bGetReply\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"\x96\x01\n" +
+	"\x04Port\x12\x1a\n" +
+	"\bprotocol\x18\x01 \x01(\tR\bprotocol\x12\x17\n" +
+	"\ahost_ip\x18\x02 \x01(\tR\x06hostIp\x12\x1b\n" +
+	"\thost_port\x18\x03 \x01(\rR\bhostPort\x12\x1b\n" +
+	"\ttarget_ip\x18\x04 \x01(\tR\btargetIp\x12\x1f\n" +
+	"\vtarget_port\x18\x05 \x01(\rR\n" +
+	"targetPort\"5\n" +
+	"\rAttendRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x14\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\"\x95\x01\n" +
+	"\vAttendReply\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x14\n" +
+	"\x05owner\x18\x02 \x01(\tR\x05owner\x12)\n" +
+	"\x04open\x18\x03 \x03(\v2\x15.linnet.agent.v1.PortR\x04open\x12\x18\n" +
+	"\arelease\x18\x04 \x01(\bR\arelease\x12\x1b\n" +
+	"\tcaught_up\x18\x05 \x01(\bR\bcaughtUp\"Q\n" +
+	"\fClaimRequest\x12\x14\n" +
+	"\x05owner\x18\x01 \x01(\tR\x05owner\x12+\n" +
+	"\x05ports\x18\x02 \x03(\v2\x15.linnet.agent.v1.PortR\x05ports\"\f\n" +
+	"\n" +
+	"ClaimReply\"&\n" +
+	"\x0eReleaseRequest\x12\x14\n" +
+	"\x05owner\x18\x01 \x01(\tR\x05owner\"\x0e\n" +
+	"\fReleaseReply\"A\n" +
+	"\rHelperRequest\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\x12\x1a\n" +
+	"\bregistry\x18\x02 \x01(\tR\bregistry\"R\n" +
+	"\x0eReplaceRequest\x12\x14\n" +
+	"\x05force\x18\x01 \x01(\bR\x05force\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\x12\x16\n" +
+	"\x06sha256\x18\x03 \x01(\tR\x06sha256\"\x0e\n" +
+	"\fReplaceReply2\xcc\x01\n" +
 	"\x06Engine\x12@\n" +
 	"\x04Info\x12\x1c.linnet.agent.v1.InfoRequest\x1a\x1a.linnet.agent.v1.InfoReply\x12@\n" +
 	"\x05Ready\x12\x1d.linnet.agent.v1.ReadyRequest\x1a\x16.linnet.agent.v1.Event0\x01\x12>\n" +
-	"\x04Stop\x12\x1c.linnet.agent.v1.StopRequest\x1a\x16.linnet.agent.v1.Event0\x01B0Z.github.com/linnet-dev/linnet/pkg/agent/agentpbb\x06proto3"
+	"\x04Stop\x12\x1c.linnet.agent.v1.StopRequest\x1a\x16.linnet.agent.v1.Event0\x012M\n" +
+	"\bCommands\x12A\n" +
+	"\x03Run\x12\x1b.linnet.agent.v1.RunRequest\x1a\x19.linnet.agent.v1.RunReply(\x010\x012\xce\x01\n" +
+	"\x06Stages\x12B\n" +
+	"\x04Hold\x12\x1c.linnet.agent.v1.HoldRequest\x1a\x1a.linnet.agent.v1.HoldReply0\x01\x12?\n" +
+	"\x03Put\x12\x1b.linnet.agent.v1.PutRequest\x1a\x19.linnet.agent.v1.PutReply(\x01\x12?\n" +
+	"\x03Get\x12\x1b.linnet.agent.v1.GetRequest\x1a\x19.linnet.agent.v1.GetReply0\x012\xa7\x02\n" +
+	"\x04Host\x12J\n" +
+	"\x06Attend\x12\x1e.linnet.agent.v1.AttendRequest\x1a\x1c.linnet.agent.v1.AttendReply(\x010\x01\x12C\n" +
+	"\x05Claim\x12\x1d.linnet.agent.v1.ClaimRequest\x1a\x1b.linnet.agent.v1.ClaimReply\x12I\n" +
+	"\aRelease\x12\x1f.linnet.agent.v1.ReleaseRequest\x1a\x1d.linnet.agent.v1.ReleaseReply\x12C\n" +
+	"\x03Ask\x12\x1e.linnet.agent.v1.HelperRequest\x1a\x1c.linnet.agent.v1.Credentials2U\n" +
+	"\x06Upkeep\x12K\n" +
+	"\aReplace\x12\x1f.linnet.agent.v1.ReplaceRequest\x1a\x1d.linnet.agent.v1.ReplaceReply(\x01B0Z.github.com/linnet-dev/linnet/pkg/agent/agentpbb\x06proto3"
 
 var (
 	file_pkg_agent_agentpb_agent_proto_rawDescOnce sync.Once
@@ -487,30 +2167,83 @@ func file_pkg_agent_agentpb_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_pkg_agent_agentpb_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_pkg_agent_agentpb_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_pkg_agent_agentpb_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_pkg_agent_agentpb_agent_proto_goTypes = []any{
-	(Event_Kind)(0),      // 0: linnet.agent.v1.Event.Kind
-	(*InfoRequest)(nil),  // 1: linnet.agent.v1.InfoRequest
-	(*InfoReply)(nil),    // 2: linnet.agent.v1.InfoReply
-	(*Daemon)(nil),       // 3: linnet.agent.v1.Daemon
-	(*ReadyRequest)(nil), // 4: linnet.agent.v1.ReadyRequest
-	(*StopRequest)(nil),  // 5: linnet.agent.v1.StopRequest
-	(*Event)(nil),        // 6: linnet.agent.v1.Event
+	(Event_Kind)(0),            // 0: linnet.agent.v1.Event.Kind
+	(*InfoRequest)(nil),        // 1: linnet.agent.v1.InfoRequest
+	(*InfoReply)(nil),          // 2: linnet.agent.v1.InfoReply
+	(*Daemon)(nil),             // 3: linnet.agent.v1.Daemon
+	(*ReadyRequest)(nil),       // 4: linnet.agent.v1.ReadyRequest
+	(*StopRequest)(nil),        // 5: linnet.agent.v1.StopRequest
+	(*Event)(nil),              // 6: linnet.agent.v1.Event
+	(*RunRequest)(nil),         // 7: linnet.agent.v1.RunRequest
+	(*Start)(nil),              // 8: linnet.agent.v1.Start
+	(*Terminal)(nil),           // 9: linnet.agent.v1.Terminal
+	(*WindowSize)(nil),         // 10: linnet.agent.v1.WindowSize
+	(*RunReply)(nil),           // 11: linnet.agent.v1.RunReply
+	(*Started)(nil),            // 12: linnet.agent.v1.Started
+	(*Exit)(nil),               // 13: linnet.agent.v1.Exit
+	(*CredentialsRequest)(nil), // 14: linnet.agent.v1.CredentialsRequest
+	(*Credentials)(nil),        // 15: linnet.agent.v1.Credentials
+	(*HoldRequest)(nil),        // 16: linnet.agent.v1.HoldRequest
+	(*HoldReply)(nil),          // 17: linnet.agent.v1.HoldReply
+	(*PutRequest)(nil),         // 18: linnet.agent.v1.PutRequest
+	(*PutReply)(nil),           // 19: linnet.agent.v1.PutReply
+	(*GetRequest)(nil),         // 20: linnet.agent.v1.GetRequest
+	(*GetReply)(nil),           // 21: linnet.agent.v1.GetReply
+	(*Port)(nil),               // 22: linnet.agent.v1.Port
+	(*AttendRequest)(nil),      // 23: linnet.agent.v1.AttendRequest
+	(*AttendReply)(nil),        // 24: linnet.agent.v1.AttendReply
+	(*ClaimRequest)(nil),       // 25: linnet.agent.v1.ClaimRequest
+	(*ClaimReply)(nil),         // 26: linnet.agent.v1.ClaimReply
+	(*ReleaseRequest)(nil),     // 27: linnet.agent.v1.ReleaseRequest
+	(*ReleaseReply)(nil),       // 28: linnet.agent.v1.ReleaseReply
+	(*HelperRequest)(nil),      // 29: linnet.agent.v1.HelperRequest
+	(*ReplaceRequest)(nil),     // 30: linnet.agent.v1.ReplaceRequest
+	(*ReplaceReply)(nil),       // 31: linnet.agent.v1.ReplaceReply
 }
 var file_pkg_agent_agentpb_agent_proto_depIdxs = []int32{
-	3, // 0: linnet.agent.v1.InfoReply.daemons:type_name -> linnet.agent.v1.Daemon
-	0, // 1: linnet.agent.v1.Event.kind:type_name -> linnet.agent.v1.Event.Kind
-	1, // 2: linnet.agent.v1.Engine.Info:input_type -> linnet.agent.v1.InfoRequest
-	4, // 3: linnet.agent.v1.Engine.Ready:input_type -> linnet.agent.v1.ReadyRequest
-	5, // 4: linnet.agent.v1.Engine.Stop:input_type -> linnet.agent.v1.StopRequest
-	2, // 5: linnet.agent.v1.Engine.Info:output_type -> linnet.agent.v1.InfoReply
-	6, // 6: linnet.agent.v1.Engine.Ready:output_type -> linnet.agent.v1.Event
-	6, // 7: linnet.agent.v1.Engine.Stop:output_type -> linnet.agent.v1.Event
-	5, // [5:8] is the sub-list for method output_type
-	2, // [2:5] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	3,  // 0: linnet.agent.v1.InfoReply.daemons:type_name -> linnet.agent.v1.Daemon
+	0,  // 1: linnet.agent.v1.Event.kind:type_name -> linnet.agent.v1.Event.Kind
+	8,  // 2: linnet.agent.v1.RunRequest.start:type_name -> linnet.agent.v1.Start
+	10, // 3: linnet.agent.v1.RunRequest.resize:type_name -> linnet.agent.v1.WindowSize
+	15, // 4: linnet.agent.v1.RunRequest.credentials:type_name -> linnet.agent.v1.Credentials
+	9,  // 5: linnet.agent.v1.Start.terminal:type_name -> linnet.agent.v1.Terminal
+	10, // 6: linnet.agent.v1.Terminal.size:type_name -> linnet.agent.v1.WindowSize
+	14, // 7: linnet.agent.v1.RunReply.credentials:type_name -> linnet.agent.v1.CredentialsRequest
+	13, // 8: linnet.agent.v1.RunReply.exit:type_name -> linnet.agent.v1.Exit
+	12, // 9: linnet.agent.v1.RunReply.started:type_name -> linnet.agent.v1.Started
+	22, // 10: linnet.agent.v1.AttendReply.open:type_name -> linnet.agent.v1.Port
+	22, // 11: linnet.agent.v1.ClaimRequest.ports:type_name -> linnet.agent.v1.Port
+	1,  // 12: linnet.agent.v1.Engine.Info:input_type -> linnet.agent.v1.InfoRequest
+	4,  // 13: linnet.agent.v1.Engine.Ready:input_type -> linnet.agent.v1.ReadyRequest
+	5,  // 14: linnet.agent.v1.Engine.Stop:input_type -> linnet.agent.v1.StopRequest
+	7,  // 15: linnet.agent.v1.Commands.Run:input_type -> linnet.agent.v1.RunRequest
+	16, // 16: linnet.agent.v1.Stages.Hold:input_type -> linnet.agent.v1.HoldRequest
+	18, // 17: linnet.agent.v1.Stages.Put:input_type -> linnet.agent.v1.PutRequest
+	20, // 18: linnet.agent.v1.Stages.Get:input_type -> linnet.agent.v1.GetRequest
+	23, // 19: linnet.agent.v1.Host.Attend:input_type -> linnet.agent.v1.AttendRequest
+	25, // 20: linnet.agent.v1.Host.Claim:input_type -> linnet.agent.v1.ClaimRequest
+	27, // 21: linnet.agent.v1.Host.Release:input_type -> linnet.agent.v1.ReleaseRequest
+	29, // 22: linnet.agent.v1.Host.Ask:input_type -> linnet.agent.v1.HelperRequest
+	30, // 23: linnet.agent.v1.Upkeep.Replace:input_type -> linnet.agent.v1.ReplaceRequest
+	2,  // 24: linnet.agent.v1.Engine.Info:output_type -> linnet.agent.v1.InfoReply
+	6,  // 25: linnet.agent.v1.Engine.Ready:output_type -> linnet.agent.v1.Event
+	6,  // 26: linnet.agent.v1.Engine.Stop:output_type -> linnet.agent.v1.Event
+	11, // 27: linnet.agent.v1.Commands.Run:output_type -> linnet.agent.v1.RunReply
+	17, // 28: linnet.agent.v1.Stages.Hold:output_type -> linnet.agent.v1.HoldReply
+	19, // 29: linnet.agent.v1.Stages.Put:output_type -> linnet.agent.v1.PutReply
+	21, // 30: linnet.agent.v1.Stages.Get:output_type -> linnet.agent.v1.GetReply
+	24, // 31: linnet.agent.v1.Host.Attend:output_type -> linnet.agent.v1.AttendReply
+	26, // 32: linnet.agent.v1.Host.Claim:output_type -> linnet.agent.v1.ClaimReply
+	28, // 33: linnet.agent.v1.Host.Release:output_type -> linnet.agent.v1.ReleaseReply
+	15, // 34: linnet.agent.v1.Host.Ask:output_type -> linnet.agent.v1.Credentials
+	31, // 35: linnet.agent.v1.Upkeep.Replace:output_type -> linnet.agent.v1.ReplaceReply
+	24, // [24:36] is the sub-list for method output_type
+	12, // [12:24] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_pkg_agent_agentpb_agent_proto_init() }
@@ -518,15 +2251,30 @@ func file_pkg_agent_agentpb_agent_proto_init() {
 	if File_pkg_agent_agentpb_agent_proto != nil {
 		return
 	}
+	file_pkg_agent_agentpb_agent_proto_msgTypes[6].OneofWrappers = []any{
+		(*RunRequest_Start)(nil),
+		(*RunRequest_Stdin)(nil),
+		(*RunRequest_Resize)(nil),
+		(*RunRequest_Signal)(nil),
+		(*RunRequest_Credentials)(nil),
+		(*RunRequest_Grant)(nil),
+	}
+	file_pkg_agent_agentpb_agent_proto_msgTypes[10].OneofWrappers = []any{
+		(*RunReply_Stdout)(nil),
+		(*RunReply_Stderr)(nil),
+		(*RunReply_Credentials)(nil),
+		(*RunReply_Exit)(nil),
+		(*RunReply_Started)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pkg_agent_agentpb_agent_proto_rawDesc), len(file_pkg_agent_agentpb_agent_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   6,
+			NumMessages:   31,
 			NumExtensions: 0,
-			NumServices:   1,
+			NumServices:   5,
 		},
 		GoTypes:           file_pkg_agent_agentpb_agent_proto_goTypes,
 		DependencyIndexes: file_pkg_agent_agentpb_agent_proto_depIdxs,
