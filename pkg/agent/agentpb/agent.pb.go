@@ -471,7 +471,6 @@ type RunRequest struct {
 	//	*RunRequest_Resize
 	//	*RunRequest_Signal
 	//	*RunRequest_Credentials
-	//	*RunRequest_Grant
 	What          isRunRequest_What `protobuf_oneof:"what"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -559,15 +558,6 @@ func (x *RunRequest) GetCredentials() *Credentials {
 	return nil
 }
 
-func (x *RunRequest) GetGrant() int64 {
-	if x != nil {
-		if x, ok := x.What.(*RunRequest_Grant); ok {
-			return x.Grant
-		}
-	}
-	return 0
-}
-
 type isRunRequest_What interface {
 	isRunRequest_What()
 }
@@ -594,12 +584,6 @@ type RunRequest_Credentials struct {
 	Credentials *Credentials `protobuf:"bytes,5,opt,name=credentials,proto3,oneof"`
 }
 
-type RunRequest_Grant struct {
-	// How many more bytes of output the client is ready to take. The agent never sends more
-	// than was granted, so that a slow reader slows its process and nothing else.
-	Grant int64 `protobuf:"varint,6,opt,name=grant,proto3,oneof"`
-}
-
 func (*RunRequest_Start) isRunRequest_What() {}
 
 func (*RunRequest_Stdin) isRunRequest_What() {}
@@ -609,8 +593,6 @@ func (*RunRequest_Resize) isRunRequest_What() {}
 func (*RunRequest_Signal) isRunRequest_What() {}
 
 func (*RunRequest_Credentials) isRunRequest_What() {}
-
-func (*RunRequest_Grant) isRunRequest_What() {}
 
 type Start struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -841,6 +823,7 @@ type RunReply struct {
 	//	*RunReply_Credentials
 	//	*RunReply_Exit
 	//	*RunReply_Started
+	//	*RunReply_Grant
 	What          isRunReply_What `protobuf_oneof:"what"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -928,6 +911,15 @@ func (x *RunReply) GetStarted() *Started {
 	return nil
 }
 
+func (x *RunReply) GetGrant() int64 {
+	if x != nil {
+		if x, ok := x.What.(*RunReply_Grant); ok {
+			return x.Grant
+		}
+	}
+	return 0
+}
+
 type isRunReply_What interface {
 	isRunReply_What()
 }
@@ -954,6 +946,12 @@ type RunReply_Started struct {
 	Started *Started `protobuf:"bytes,5,opt,name=started,proto3,oneof"`
 }
 
+type RunReply_Grant struct {
+	// How many more bytes of standard input the agent is ready to take. The client never
+	// sends more than was granted: a signal behind input that nobody reads would not arrive.
+	Grant int64 `protobuf:"varint,6,opt,name=grant,proto3,oneof"`
+}
+
 func (*RunReply_Stdout) isRunReply_What() {}
 
 func (*RunReply_Stderr) isRunReply_What() {}
@@ -963,6 +961,8 @@ func (*RunReply_Credentials) isRunReply_What() {}
 func (*RunReply_Exit) isRunReply_What() {}
 
 func (*RunReply_Started) isRunReply_What() {}
+
+func (*RunReply_Grant) isRunReply_What() {}
 
 type Started struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2039,15 +2039,14 @@ const file_pkg_agent_agentpb_agent_proto_rawDesc = "" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tKIND_STEP\x10\x01\x12\r\n" +
 	"\tKIND_NOTE\x10\x02\x12\r\n" +
-	"\tKIND_DONE\x10\x03\"\x87\x02\n" +
+	"\tKIND_DONE\x10\x03\"\xef\x01\n" +
 	"\n" +
 	"RunRequest\x12.\n" +
 	"\x05start\x18\x01 \x01(\v2\x16.linnet.agent.v1.StartH\x00R\x05start\x12\x16\n" +
 	"\x05stdin\x18\x02 \x01(\fH\x00R\x05stdin\x125\n" +
 	"\x06resize\x18\x03 \x01(\v2\x1b.linnet.agent.v1.WindowSizeH\x00R\x06resize\x12\x18\n" +
 	"\x06signal\x18\x04 \x01(\tH\x00R\x06signal\x12@\n" +
-	"\vcredentials\x18\x05 \x01(\v2\x1c.linnet.agent.v1.CredentialsH\x00R\vcredentials\x12\x16\n" +
-	"\x05grant\x18\x06 \x01(\x03H\x00R\x05grantB\x06\n" +
+	"\vcredentials\x18\x05 \x01(\v2\x1c.linnet.agent.v1.CredentialsH\x00R\vcredentialsB\x06\n" +
 	"\x04what\"\xfc\x01\n" +
 	"\x05Start\x12\x12\n" +
 	"\x04argv\x18\x01 \x03(\tR\x04argv\x12\x10\n" +
@@ -2065,13 +2064,14 @@ const file_pkg_agent_agentpb_agent_proto_rawDesc = "" +
 	"\n" +
 	"WindowSize\x12\x12\n" +
 	"\x04rows\x18\x01 \x01(\rR\x04rows\x12\x12\n" +
-	"\x04cols\x18\x02 \x01(\rR\x04cols\"\xf2\x01\n" +
+	"\x04cols\x18\x02 \x01(\rR\x04cols\"\x8a\x02\n" +
 	"\bRunReply\x12\x18\n" +
 	"\x06stdout\x18\x01 \x01(\fH\x00R\x06stdout\x12\x18\n" +
 	"\x06stderr\x18\x02 \x01(\fH\x00R\x06stderr\x12G\n" +
 	"\vcredentials\x18\x03 \x01(\v2#.linnet.agent.v1.CredentialsRequestH\x00R\vcredentials\x12+\n" +
 	"\x04exit\x18\x04 \x01(\v2\x15.linnet.agent.v1.ExitH\x00R\x04exit\x124\n" +
-	"\astarted\x18\x05 \x01(\v2\x18.linnet.agent.v1.StartedH\x00R\astartedB\x06\n" +
+	"\astarted\x18\x05 \x01(\v2\x18.linnet.agent.v1.StartedH\x00R\astarted\x12\x16\n" +
+	"\x05grant\x18\x06 \x01(\x03H\x00R\x05grantB\x06\n" +
 	"\x04what\"5\n" +
 	"\aStarted\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\x03R\x03pid\x12\x18\n" +
@@ -2145,11 +2145,12 @@ const file_pkg_agent_agentpb_agent_proto_rawDesc = "" +
 	"\x06Stages\x12B\n" +
 	"\x04Hold\x12\x1c.linnet.agent.v1.HoldRequest\x1a\x1a.linnet.agent.v1.HoldReply0\x01\x12?\n" +
 	"\x03Put\x12\x1b.linnet.agent.v1.PutRequest\x1a\x19.linnet.agent.v1.PutReply(\x01\x12?\n" +
-	"\x03Get\x12\x1b.linnet.agent.v1.GetRequest\x1a\x19.linnet.agent.v1.GetReply0\x012\xa7\x02\n" +
-	"\x04Host\x12J\n" +
+	"\x03Get\x12\x1b.linnet.agent.v1.GetRequest\x1a\x19.linnet.agent.v1.GetReply0\x012\xe3\x01\n" +
+	"\x05Ports\x12J\n" +
 	"\x06Attend\x12\x1e.linnet.agent.v1.AttendRequest\x1a\x1c.linnet.agent.v1.AttendReply(\x010\x01\x12C\n" +
 	"\x05Claim\x12\x1d.linnet.agent.v1.ClaimRequest\x1a\x1b.linnet.agent.v1.ClaimReply\x12I\n" +
-	"\aRelease\x12\x1f.linnet.agent.v1.ReleaseRequest\x1a\x1d.linnet.agent.v1.ReleaseReply\x12C\n" +
+	"\aRelease\x12\x1f.linnet.agent.v1.ReleaseRequest\x1a\x1d.linnet.agent.v1.ReleaseReply2M\n" +
+	"\x06Helper\x12C\n" +
 	"\x03Ask\x12\x1e.linnet.agent.v1.HelperRequest\x1a\x1c.linnet.agent.v1.Credentials2U\n" +
 	"\x06Upkeep\x12K\n" +
 	"\aReplace\x12\x1f.linnet.agent.v1.ReplaceRequest\x1a\x1d.linnet.agent.v1.ReplaceReply(\x01B0Z.github.com/linnet-dev/linnet/pkg/agent/agentpbb\x06proto3"
@@ -2222,10 +2223,10 @@ var file_pkg_agent_agentpb_agent_proto_depIdxs = []int32{
 	16, // 16: linnet.agent.v1.Stages.Hold:input_type -> linnet.agent.v1.HoldRequest
 	18, // 17: linnet.agent.v1.Stages.Put:input_type -> linnet.agent.v1.PutRequest
 	20, // 18: linnet.agent.v1.Stages.Get:input_type -> linnet.agent.v1.GetRequest
-	23, // 19: linnet.agent.v1.Host.Attend:input_type -> linnet.agent.v1.AttendRequest
-	25, // 20: linnet.agent.v1.Host.Claim:input_type -> linnet.agent.v1.ClaimRequest
-	27, // 21: linnet.agent.v1.Host.Release:input_type -> linnet.agent.v1.ReleaseRequest
-	29, // 22: linnet.agent.v1.Host.Ask:input_type -> linnet.agent.v1.HelperRequest
+	23, // 19: linnet.agent.v1.Ports.Attend:input_type -> linnet.agent.v1.AttendRequest
+	25, // 20: linnet.agent.v1.Ports.Claim:input_type -> linnet.agent.v1.ClaimRequest
+	27, // 21: linnet.agent.v1.Ports.Release:input_type -> linnet.agent.v1.ReleaseRequest
+	29, // 22: linnet.agent.v1.Helper.Ask:input_type -> linnet.agent.v1.HelperRequest
 	30, // 23: linnet.agent.v1.Upkeep.Replace:input_type -> linnet.agent.v1.ReplaceRequest
 	2,  // 24: linnet.agent.v1.Engine.Info:output_type -> linnet.agent.v1.InfoReply
 	6,  // 25: linnet.agent.v1.Engine.Ready:output_type -> linnet.agent.v1.Event
@@ -2234,10 +2235,10 @@ var file_pkg_agent_agentpb_agent_proto_depIdxs = []int32{
 	17, // 28: linnet.agent.v1.Stages.Hold:output_type -> linnet.agent.v1.HoldReply
 	19, // 29: linnet.agent.v1.Stages.Put:output_type -> linnet.agent.v1.PutReply
 	21, // 30: linnet.agent.v1.Stages.Get:output_type -> linnet.agent.v1.GetReply
-	24, // 31: linnet.agent.v1.Host.Attend:output_type -> linnet.agent.v1.AttendReply
-	26, // 32: linnet.agent.v1.Host.Claim:output_type -> linnet.agent.v1.ClaimReply
-	28, // 33: linnet.agent.v1.Host.Release:output_type -> linnet.agent.v1.ReleaseReply
-	15, // 34: linnet.agent.v1.Host.Ask:output_type -> linnet.agent.v1.Credentials
+	24, // 31: linnet.agent.v1.Ports.Attend:output_type -> linnet.agent.v1.AttendReply
+	26, // 32: linnet.agent.v1.Ports.Claim:output_type -> linnet.agent.v1.ClaimReply
+	28, // 33: linnet.agent.v1.Ports.Release:output_type -> linnet.agent.v1.ReleaseReply
+	15, // 34: linnet.agent.v1.Helper.Ask:output_type -> linnet.agent.v1.Credentials
 	31, // 35: linnet.agent.v1.Upkeep.Replace:output_type -> linnet.agent.v1.ReplaceReply
 	24, // [24:36] is the sub-list for method output_type
 	12, // [12:24] is the sub-list for method input_type
@@ -2257,7 +2258,6 @@ func file_pkg_agent_agentpb_agent_proto_init() {
 		(*RunRequest_Resize)(nil),
 		(*RunRequest_Signal)(nil),
 		(*RunRequest_Credentials)(nil),
-		(*RunRequest_Grant)(nil),
 	}
 	file_pkg_agent_agentpb_agent_proto_msgTypes[10].OneofWrappers = []any{
 		(*RunReply_Stdout)(nil),
@@ -2265,6 +2265,7 @@ func file_pkg_agent_agentpb_agent_proto_init() {
 		(*RunReply_Credentials)(nil),
 		(*RunReply_Exit)(nil),
 		(*RunReply_Started)(nil),
+		(*RunReply_Grant)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2274,7 +2275,7 @@ func file_pkg_agent_agentpb_agent_proto_init() {
 			NumEnums:      1,
 			NumMessages:   31,
 			NumExtensions: 0,
-			NumServices:   5,
+			NumServices:   6,
 		},
 		GoTypes:           file_pkg_agent_agentpb_agent_proto_goTypes,
 		DependencyIndexes: file_pkg_agent_agentpb_agent_proto_depIdxs,

@@ -513,44 +513,39 @@ var Stages_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	Host_Attend_FullMethodName  = "/linnet.agent.v1.Host/Attend"
-	Host_Claim_FullMethodName   = "/linnet.agent.v1.Host/Claim"
-	Host_Release_FullMethodName = "/linnet.agent.v1.Host/Release"
-	Host_Ask_FullMethodName     = "/linnet.agent.v1.Host/Ask"
+	Ports_Attend_FullMethodName  = "/linnet.agent.v1.Ports/Attend"
+	Ports_Claim_FullMethodName   = "/linnet.agent.v1.Ports/Claim"
+	Ports_Release_FullMethodName = "/linnet.agent.v1.Ports/Release"
 )
 
-// HostClient is the client API for Host service.
+// PortsClient is the client API for Ports service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Host is what the agent of a virtual machine asks of the host: it is answered over streams
-// that the host's side opens.
-type HostClient interface {
-	// Attend is held by the one process on the host that opens published ports there. It gets
-	// every port that is claimed now, then each claim and release as it comes, and answers
-	// each claim.
+// Ports publishes containers' ports on the host: its end is opened there by the one process
+// that attends.
+type PortsClient interface {
+	// Attend is held by that process. It gets every port that is claimed now, then each claim
+	// and release as it comes, and answers each claim.
 	Attend(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[AttendRequest, AttendReply], error)
-	// Claim publishes a container's ports on the host; for the CNI plugin, from inside.
-	// ALREADY_EXISTS, with the reason, when one is taken.
+	// Claim publishes a container's ports; for the CNI plugin, from inside. ALREADY_EXISTS,
+	// with the reason, when one is taken.
 	Claim(ctx context.Context, in *ClaimRequest, opts ...grpc.CallOption) (*ClaimReply, error)
 	// Release takes them back.
 	Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseReply, error)
-	// Ask asks for a registry's credentials on behalf of a running command; for the
-	// credential helper, from inside.
-	Ask(ctx context.Context, in *HelperRequest, opts ...grpc.CallOption) (*Credentials, error)
 }
 
-type hostClient struct {
+type portsClient struct {
 	cc grpc.ClientConnInterface
 }
 
-func NewHostClient(cc grpc.ClientConnInterface) HostClient {
-	return &hostClient{cc}
+func NewPortsClient(cc grpc.ClientConnInterface) PortsClient {
+	return &portsClient{cc}
 }
 
-func (c *hostClient) Attend(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[AttendRequest, AttendReply], error) {
+func (c *portsClient) Attend(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[AttendRequest, AttendReply], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Host_ServiceDesc.Streams[0], Host_Attend_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Ports_ServiceDesc.Streams[0], Ports_Attend_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -559,189 +554,256 @@ func (c *hostClient) Attend(ctx context.Context, opts ...grpc.CallOption) (grpc.
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type Host_AttendClient = grpc.BidiStreamingClient[AttendRequest, AttendReply]
+type Ports_AttendClient = grpc.BidiStreamingClient[AttendRequest, AttendReply]
 
-func (c *hostClient) Claim(ctx context.Context, in *ClaimRequest, opts ...grpc.CallOption) (*ClaimReply, error) {
+func (c *portsClient) Claim(ctx context.Context, in *ClaimRequest, opts ...grpc.CallOption) (*ClaimReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ClaimReply)
-	err := c.cc.Invoke(ctx, Host_Claim_FullMethodName, in, out, cOpts...)
+	err := c.cc.Invoke(ctx, Ports_Claim_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
 	return out, nil
 }
 
-func (c *hostClient) Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseReply, error) {
+func (c *portsClient) Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ReleaseReply)
-	err := c.cc.Invoke(ctx, Host_Release_FullMethodName, in, out, cOpts...)
+	err := c.cc.Invoke(ctx, Ports_Release_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
 	return out, nil
 }
 
-func (c *hostClient) Ask(ctx context.Context, in *HelperRequest, opts ...grpc.CallOption) (*Credentials, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(Credentials)
-	err := c.cc.Invoke(ctx, Host_Ask_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-// HostServer is the server API for Host service.
-// All implementations must embed UnimplementedHostServer
+// PortsServer is the server API for Ports service.
+// All implementations must embed UnimplementedPortsServer
 // for forward compatibility.
 //
-// Host is what the agent of a virtual machine asks of the host: it is answered over streams
-// that the host's side opens.
-type HostServer interface {
-	// Attend is held by the one process on the host that opens published ports there. It gets
-	// every port that is claimed now, then each claim and release as it comes, and answers
-	// each claim.
+// Ports publishes containers' ports on the host: its end is opened there by the one process
+// that attends.
+type PortsServer interface {
+	// Attend is held by that process. It gets every port that is claimed now, then each claim
+	// and release as it comes, and answers each claim.
 	Attend(grpc.BidiStreamingServer[AttendRequest, AttendReply]) error
-	// Claim publishes a container's ports on the host; for the CNI plugin, from inside.
-	// ALREADY_EXISTS, with the reason, when one is taken.
+	// Claim publishes a container's ports; for the CNI plugin, from inside. ALREADY_EXISTS,
+	// with the reason, when one is taken.
 	Claim(context.Context, *ClaimRequest) (*ClaimReply, error)
 	// Release takes them back.
 	Release(context.Context, *ReleaseRequest) (*ReleaseReply, error)
-	// Ask asks for a registry's credentials on behalf of a running command; for the
-	// credential helper, from inside.
-	Ask(context.Context, *HelperRequest) (*Credentials, error)
-	mustEmbedUnimplementedHostServer()
+	mustEmbedUnimplementedPortsServer()
 }
 
-// UnimplementedHostServer must be embedded to have
+// UnimplementedPortsServer must be embedded to have
 // forward compatible implementations.
 //
 // NOTE: this should be embedded by value instead of pointer to avoid a nil
 // pointer dereference when methods are called.
-type UnimplementedHostServer struct{}
+type UnimplementedPortsServer struct{}
 
-func (UnimplementedHostServer) Attend(grpc.BidiStreamingServer[AttendRequest, AttendReply]) error {
+func (UnimplementedPortsServer) Attend(grpc.BidiStreamingServer[AttendRequest, AttendReply]) error {
 	return status.Error(codes.Unimplemented, "method Attend not implemented")
 }
-func (UnimplementedHostServer) Claim(context.Context, *ClaimRequest) (*ClaimReply, error) {
+func (UnimplementedPortsServer) Claim(context.Context, *ClaimRequest) (*ClaimReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Claim not implemented")
 }
-func (UnimplementedHostServer) Release(context.Context, *ReleaseRequest) (*ReleaseReply, error) {
+func (UnimplementedPortsServer) Release(context.Context, *ReleaseRequest) (*ReleaseReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Release not implemented")
 }
-func (UnimplementedHostServer) Ask(context.Context, *HelperRequest) (*Credentials, error) {
-	return nil, status.Error(codes.Unimplemented, "method Ask not implemented")
-}
-func (UnimplementedHostServer) mustEmbedUnimplementedHostServer() {}
-func (UnimplementedHostServer) testEmbeddedByValue()              {}
+func (UnimplementedPortsServer) mustEmbedUnimplementedPortsServer() {}
+func (UnimplementedPortsServer) testEmbeddedByValue()               {}
 
-// UnsafeHostServer may be embedded to opt out of forward compatibility for this service.
-// Use of this interface is not recommended, as added methods to HostServer will
+// UnsafePortsServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to PortsServer will
 // result in compilation errors.
-type UnsafeHostServer interface {
-	mustEmbedUnimplementedHostServer()
+type UnsafePortsServer interface {
+	mustEmbedUnimplementedPortsServer()
 }
 
-func RegisterHostServer(s grpc.ServiceRegistrar, srv HostServer) {
-	// If the following call panics, it indicates UnimplementedHostServer was
+func RegisterPortsServer(s grpc.ServiceRegistrar, srv PortsServer) {
+	// If the following call panics, it indicates UnimplementedPortsServer was
 	// embedded by pointer and is nil.  This will cause panics if an
 	// unimplemented method is ever invoked, so we test this at initialization
 	// time to prevent it from happening at runtime later due to I/O.
 	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
 		t.testEmbeddedByValue()
 	}
-	s.RegisterService(&Host_ServiceDesc, srv)
+	s.RegisterService(&Ports_ServiceDesc, srv)
 }
 
-func _Host_Attend_Handler(srv interface{}, stream grpc.ServerStream) error {
-	return srv.(HostServer).Attend(&grpc.GenericServerStream[AttendRequest, AttendReply]{ServerStream: stream})
+func _Ports_Attend_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(PortsServer).Attend(&grpc.GenericServerStream[AttendRequest, AttendReply]{ServerStream: stream})
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type Host_AttendServer = grpc.BidiStreamingServer[AttendRequest, AttendReply]
+type Ports_AttendServer = grpc.BidiStreamingServer[AttendRequest, AttendReply]
 
-func _Host_Claim_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+func _Ports_Claim_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ClaimRequest)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
 	if interceptor == nil {
-		return srv.(HostServer).Claim(ctx, in)
+		return srv.(PortsServer).Claim(ctx, in)
 	}
 	info := &grpc.UnaryServerInfo{
 		Server:     srv,
-		FullMethod: Host_Claim_FullMethodName,
+		FullMethod: Ports_Claim_FullMethodName,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(HostServer).Claim(ctx, req.(*ClaimRequest))
+		return srv.(PortsServer).Claim(ctx, req.(*ClaimRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
 
-func _Host_Release_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+func _Ports_Release_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ReleaseRequest)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
 	if interceptor == nil {
-		return srv.(HostServer).Release(ctx, in)
+		return srv.(PortsServer).Release(ctx, in)
 	}
 	info := &grpc.UnaryServerInfo{
 		Server:     srv,
-		FullMethod: Host_Release_FullMethodName,
+		FullMethod: Ports_Release_FullMethodName,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(HostServer).Release(ctx, req.(*ReleaseRequest))
+		return srv.(PortsServer).Release(ctx, req.(*ReleaseRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
 
-func _Host_Ask_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(HelperRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(HostServer).Ask(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: Host_Ask_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(HostServer).Ask(ctx, req.(*HelperRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
-// Host_ServiceDesc is the grpc.ServiceDesc for Host service.
+// Ports_ServiceDesc is the grpc.ServiceDesc for Ports service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
-var Host_ServiceDesc = grpc.ServiceDesc{
-	ServiceName: "linnet.agent.v1.Host",
-	HandlerType: (*HostServer)(nil),
+var Ports_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "linnet.agent.v1.Ports",
+	HandlerType: (*PortsServer)(nil),
 	Methods: []grpc.MethodDesc{
 		{
 			MethodName: "Claim",
-			Handler:    _Host_Claim_Handler,
+			Handler:    _Ports_Claim_Handler,
 		},
 		{
 			MethodName: "Release",
-			Handler:    _Host_Release_Handler,
-		},
-		{
-			MethodName: "Ask",
-			Handler:    _Host_Ask_Handler,
+			Handler:    _Ports_Release_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
 			StreamName:    "Attend",
-			Handler:       _Host_Attend_Handler,
+			Handler:       _Ports_Attend_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
 		},
 	},
+	Metadata: "pkg/agent/agentpb/agent.proto",
+}
+
+const (
+	Helper_Ask_FullMethodName = "/linnet.agent.v1.Helper/Ask"
+)
+
+// HelperClient is the client API for Helper service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// Helper is the credential helper's way back to the client of its command, from inside.
+type HelperClient interface {
+	Ask(ctx context.Context, in *HelperRequest, opts ...grpc.CallOption) (*Credentials, error)
+}
+
+type helperClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewHelperClient(cc grpc.ClientConnInterface) HelperClient {
+	return &helperClient{cc}
+}
+
+func (c *helperClient) Ask(ctx context.Context, in *HelperRequest, opts ...grpc.CallOption) (*Credentials, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Credentials)
+	err := c.cc.Invoke(ctx, Helper_Ask_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// HelperServer is the server API for Helper service.
+// All implementations must embed UnimplementedHelperServer
+// for forward compatibility.
+//
+// Helper is the credential helper's way back to the client of its command, from inside.
+type HelperServer interface {
+	Ask(context.Context, *HelperRequest) (*Credentials, error)
+	mustEmbedUnimplementedHelperServer()
+}
+
+// UnimplementedHelperServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedHelperServer struct{}
+
+func (UnimplementedHelperServer) Ask(context.Context, *HelperRequest) (*Credentials, error) {
+	return nil, status.Error(codes.Unimplemented, "method Ask not implemented")
+}
+func (UnimplementedHelperServer) mustEmbedUnimplementedHelperServer() {}
+func (UnimplementedHelperServer) testEmbeddedByValue()                {}
+
+// UnsafeHelperServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to HelperServer will
+// result in compilation errors.
+type UnsafeHelperServer interface {
+	mustEmbedUnimplementedHelperServer()
+}
+
+func RegisterHelperServer(s grpc.ServiceRegistrar, srv HelperServer) {
+	// If the following call panics, it indicates UnimplementedHelperServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&Helper_ServiceDesc, srv)
+}
+
+func _Helper_Ask_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(HelperRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HelperServer).Ask(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Helper_Ask_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HelperServer).Ask(ctx, req.(*HelperRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// Helper_ServiceDesc is the grpc.ServiceDesc for Helper service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var Helper_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "linnet.agent.v1.Helper",
+	HandlerType: (*HelperServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Ask",
+			Handler:    _Helper_Ask_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
 	Metadata: "pkg/agent/agentpb/agent.proto",
 }
 
