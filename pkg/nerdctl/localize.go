@@ -42,6 +42,9 @@ type Plan struct {
 	// afterwards.
 	Stage []StagedFile
 	Back  []BackFile
+
+	named  []string // further files of the stage
+	undone string   // where the container's ID is when the command is given up
 }
 
 // HostFile is a host file that is read or written through a standard stream.
@@ -70,7 +73,7 @@ type BackFile struct {
 
 // Direct says that nothing has to be done before or after the command.
 func (p *Plan) Direct() bool {
-	return p.Stdin == nil && p.Stdout == nil && len(p.Stage) == 0 && len(p.Back) == 0
+	return p.Stdin == nil && p.Stdout == nil && !p.Staged()
 }
 
 // Argv returns the command line to run, without the program's name. path says where a
@@ -78,24 +81,9 @@ func (p *Plan) Direct() bool {
 func (p *Plan) Argv(path func(name string) string) []string {
 	argv := p.Invocation.Argv()
 	for i := range argv {
-		for _, name := range p.staged() {
-			if strings.Contains(argv[i], placeholder(name)) {
-				argv[i] = strings.ReplaceAll(argv[i], placeholder(name), path(name))
-			}
-		}
+		argv[i] = p.fill(argv[i], path)
 	}
 	return argv
-}
-
-func (p *Plan) staged() []string {
-	var names []string
-	for _, f := range p.Stage {
-		names = append(names, f.Name)
-	}
-	for _, f := range p.Back {
-		names = append(names, f.Name)
-	}
-	return names
 }
 
 // placeholder stands for the path of a staged file. No argument that was typed can hold it,
