@@ -80,17 +80,15 @@ var listers = []struct {
 
 // names asks a running engine; from one that does not run there is nothing to learn.
 func (a *app) names(argv []string) []cobra.Completion {
-	g, err := a.Native()
+	g, err := a.Engine()
 	if err != nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(a.ctx, 3*time.Second)
 	defer cancel()
-	c, err := g.Running(ctx)
-	if err != nil {
+	if !g.Running(ctx) {
 		return nil
 	}
-	c.Close()
 	var out bytes.Buffer
 	if err := g.Run(ctx, guest.Process{Argv: append([]string{"nerdctl"}, argv...), Stdout: &out}); err != nil {
 		return nil

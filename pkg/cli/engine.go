@@ -23,14 +23,11 @@ func (a *app) newEngine() *cobra.Command {
 	return c
 }
 
-// engine is the engine as a person handles it.
-func (a *app) engine() (guest.Engine, error) { return a.Native() }
-
 func (a *app) newEngineStart() *cobra.Command {
 	return &cobra.Command{
 		Use: "start", Short: "start the engine, if it does not run yet", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			e, err := a.engine()
+			e, err := a.Engine()
 			if err != nil {
 				return err
 			}
@@ -55,7 +52,7 @@ func (a *app) newEngineStop() *cobra.Command {
 }
 
 func (a *app) stopEngine(cmd *cobra.Command, timeout time.Duration) error {
-	e, err := a.engine()
+	e, err := a.Engine()
 	if err != nil {
 		return err
 	}
@@ -72,7 +69,7 @@ func (a *app) newEngineRestart() *cobra.Command {
 		Use: "restart", Short: "stop the engine and start it again", Args: noArgs,
 		Long: stopLong,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			e, err := a.engine()
+			e, err := a.Engine()
 			if err != nil {
 				return err
 			}
@@ -119,7 +116,7 @@ func (a *app) newEngineStatus() *cobra.Command {
 	c := &cobra.Command{
 		Use: "status", Short: "show what runs, where, and how much disk it takes", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			e, err := a.engine()
+			e, err := a.Engine()
 			if err != nil {
 				return err
 			}
@@ -187,7 +184,7 @@ func (a *app) newEngineLogs() *cobra.Command {
 		Use: "logs [agent|containerd|buildkitd]", Short: "show the logs of the engine's own processes",
 		Args: cobra.MaximumNArgs(1), ValidArgs: []string{"agent", "containerd", "buildkitd"},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			e, err := a.engine()
+			e, err := a.Engine()
 			if err != nil {
 				return err
 			}
@@ -227,7 +224,7 @@ func (a *app) newEngineReset() *cobra.Command {
 		Long: `reset stops the engine and removes all of its containers, images, volumes, networks and
 caches. linnet.yaml stays. A docker or containerd beside linnet is not touched.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			e, err := a.engine()
+			e, err := a.Engine()
 			if err != nil {
 				return err
 			}

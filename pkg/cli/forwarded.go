@@ -53,7 +53,7 @@ func (a *app) forward(words []string) error {
 		_, err := fmt.Fprint(a.streams.Out, nerdctl.Help(inv.Command, "linnet"))
 		return err
 	}
-	g, err := a.Native()
+	g, err := a.Engine()
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (a *app) newRaw() *cobra.Command {
 changes nothing: no path, no environment variable, no flag. The exit code is nerdctl's.`,
 		DisableFlagParsing: true,
 		RunE: func(_ *cobra.Command, args []string) error {
-			g, err := a.Native()
+			g, err := a.Engine()
 			if err != nil {
 				return err
 			}

@@ -9,12 +9,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"strings"
 
 	"github.com/sirupsen/logrus"
 
-	"github.com/linnet-dev/linnet/pkg/agent"
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/native"
@@ -58,7 +56,7 @@ type app struct {
 	layout   *host.Layout
 	settings *settings.Settings
 	report   *report.Reporter
-	native   *native.Native
+	engine   engine
 }
 
 func newLog(w io.Writer) *logrus.Logger {
@@ -126,51 +124,6 @@ func (a *app) Report() *report.Reporter {
 		})
 	}
 	return a.report
-}
-
-// Native is the engine on this host.
-func (a *app) Native() (*native.Native, error) {
-	if a.native != nil {
-		return a.native, nil
-	}
-	l, err := a.Layout()
-	if err != nil {
-		return nil, err
-	}
-	s, err := a.Settings()
-	if err != nil {
-		return nil, err
-	}
-	if err := chooseBackend(s.Backend, runtime.GOOS); err != nil {
-		return nil, err
-	}
-	program, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("finding this program: %w", err)
-	}
-	a.native = native.New(native.Options{
-		Layout: l, Program: program, Environ: os.Environ(), Report: a.Report(),
-		Spec: func() (agent.Spec, error) { return engineSpec(l, s), nil },
-	})
-	return a.native, nil
-}
-
-// chooseBackend says whether the wanted backend is there on an operating system: today only
-// the native one on Linux is.
-func chooseBackend(wanted settings.Backend, goos string) error {
-	switch {
-	case wanted == settings.Lima || wanted == settings.Auto && goos != "linux":
-		return &host.HintError{
-			Err: errors.New(`choosing the backend: "lima" is not available in this build`),
-			Fix: "run linnet on Linux, with backend: auto or native",
-		}
-	case goos != "linux":
-		return &host.HintError{
-			Err: fmt.Errorf(`choosing the backend: "native" runs on Linux, and this is %s`, goos),
-			Fix: "set backend: auto",
-		}
-	}
-	return nil
 }
 
 // finish turns an error into text on stderr and an exit code.

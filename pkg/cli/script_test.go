@@ -162,21 +162,28 @@ func TestTreeIsComplete(t *testing.T) {
 }
 
 func TestChooseBackend(t *testing.T) {
+	root, user := settings.Facts{OS: "linux", Root: true}, settings.Facts{OS: "linux"}
+	mac := settings.Facts{OS: "darwin"}
 	for _, c := range []struct {
 		wanted settings.Backend
-		goos   string
-		ok     bool
+		facts  settings.Facts
+		chosen settings.Backend
 	}{
-		{settings.Auto, "linux", true},
-		{settings.Native, "linux", true},
-		{settings.Lima, "linux", false},
-		{settings.Auto, "darwin", false},
-		{settings.Native, "darwin", false},
+		{settings.Auto, root, settings.Native},
+		{settings.Auto, user, settings.Lima},
+		{settings.Auto, mac, settings.Lima},
+		{settings.Native, root, settings.Native},
+		{settings.Native, user, settings.Native},
+		{settings.Native, mac, ""},
+		{settings.Lima, user, settings.Lima},
+		{settings.Lima, mac, settings.Lima},
 	} {
-		if err := chooseBackend(c.wanted, c.goos); (err == nil) != c.ok {
-			t.Errorf("%s on %s: %v", c.wanted, c.goos, err)
-		} else if err != nil && hintOf(err) == "" {
-			t.Errorf("%s on %s: no hint", c.wanted, c.goos)
+		chosen, err := chooseBackend(c.wanted, c.facts)
+		if chosen != c.chosen || (err == nil) != (c.chosen != "") {
+			t.Errorf("%s on %+v: %q, %v", c.wanted, c.facts, chosen, err)
+		}
+		if err != nil && errorText(err) != "linnet: choosing the backend: \"native\" runs on Linux, and this is darwin\nhint: set backend: auto\n" {
+			t.Errorf("%s", errorText(err))
 		}
 	}
 }

@@ -176,7 +176,7 @@ nerdctl's own: linnet nerdctl info`,
 			if err != nil {
 				return err
 			}
-			e, err := a.engine()
+			e, err := a.Engine()
 			if err != nil {
 				return err
 			}

@@ -13,6 +13,8 @@ type Engine interface {
 	// timeout is how long a container may take to end; 0 takes the setting. It returns
 	// whether anything ran.
 	Stop(ctx context.Context, timeout time.Duration) (ran bool, err error)
+	// Running says whether it would answer a command now; it starts nothing.
+	Running(ctx context.Context) bool
 	// Status says what runs; it starts nothing.
 	Status(ctx context.Context) (Status, error)
 	// Logs lists the logs there may be.

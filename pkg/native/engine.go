@@ -37,7 +37,7 @@ func (n *Native) Stop(ctx context.Context, timeout time.Duration) (ran bool, err
 }
 
 func (n *Native) stop(ctx context.Context, timeout time.Duration) (ran bool, err error) {
-	c, err := n.Running(ctx)
+	c, err := n.running(ctx)
 	if errors.Is(err, agent.ErrNotRunning) {
 		if !n.strays() {
 			return false, nil
@@ -71,7 +71,7 @@ func (n *Native) strays() bool {
 func (n *Native) Status(ctx context.Context) (guest.Status, error) {
 	l := n.o.Layout
 	s := guest.Status{Backend: "native", State: "stopped", Home: l.Home, Disk: diskUse(l), Daemons: []guest.Daemon{}}
-	c, err := n.Running(ctx)
+	c, err := n.running(ctx)
 	if errors.Is(err, agent.ErrNotRunning) {
 		if n.strays() {
 			s.State = "degraded"
@@ -164,7 +164,7 @@ func (n *Native) lockStopped(ctx context.Context) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		c, err := n.Running(ctx)
+		c, err := n.running(ctx)
 		if err != nil {
 			return lock, nil //nolint:nilerr // none runs: that is what was wanted
 		}

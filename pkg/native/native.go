@@ -119,8 +119,17 @@ func (n *Native) Connect(ctx context.Context) (*agent.Client, error) {
 	return agent.Dial(ctx, l.Socket("agent"))
 }
 
-// Running returns a client of the agent, or agent.ErrNotRunning; it starts nothing.
-func (n *Native) Running(ctx context.Context) (*agent.Client, error) {
+// Running says whether an agent answers; it starts nothing.
+func (n *Native) Running(ctx context.Context) bool {
+	c, err := n.running(ctx)
+	if err != nil {
+		return false
+	}
+	return c.Close() == nil
+}
+
+// running returns a client of the agent, or agent.ErrNotRunning.
+func (n *Native) running(ctx context.Context) (*agent.Client, error) {
 	return agent.Dial(ctx, n.o.Layout.Socket("agent"))
 }
 

@@ -1,0 +1,68 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/linnet-dev/linnet/pkg/agent"
+	"github.com/linnet-dev/linnet/pkg/guest"
+	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/native"
+	"github.com/linnet-dev/linnet/pkg/settings"
+)
+
+// engine is somewhere that commands run, and a person can start and stop.
+type engine interface {
+	guest.Guest
+	guest.Engine
+}
+
+// Engine is the engine that the settings choose.
+func (a *app) Engine() (engine, error) {
+	if a.engine != nil {
+		return a.engine, nil
+	}
+	s, err := a.Settings()
+	if err != nil {
+		return nil, err
+	}
+	chosen, err := chooseBackend(s.Backend, settings.HostFacts())
+	if err != nil {
+		return nil, err
+	}
+	l, err := a.Layout()
+	if err != nil {
+		return nil, err
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding this program: %w", err)
+	}
+	switch chosen {
+	case settings.Lima:
+		a.engine, err = a.machine(l, s, program)
+	default:
+		a.engine = native.New(native.Options{
+			Layout: l, Program: program, Environ: os.Environ(), Report: a.Report(),
+			Spec: func() (agent.Spec, error) { return engineSpec(l, s), nil },
+		})
+	}
+	return a.engine, err
+}
+
+// chooseBackend says which backend a setting means on a host: natively where that is
+// possible, which today takes root on Linux, and in a virtual machine everywhere else.
+func chooseBackend(wanted settings.Backend, f settings.Facts) (settings.Backend, error) {
+	switch {
+	case wanted == settings.Auto && f.OS == "linux" && f.Root:
+		return settings.Native, nil
+	case wanted == settings.Auto:
+		return settings.Lima, nil
+	case wanted == settings.Native && f.OS != "linux":
+		return "", &host.HintError{
+			Err: fmt.Errorf(`choosing the backend: "native" runs on Linux, and this is %s`, f.OS),
+			Fix: "set backend: auto",
+		}
+	}
+	return wanted, nil
+}
