@@ -192,7 +192,7 @@ func (a *app) newEngineLogs() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return showLogs(cmd.Context(), a.streams.Out, logs, tail, follow)
+			return showLogs(cmd.Context(), e, a.streams.Out, logs, tail, follow)
 		},
 	}
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on showing what is added")

@@ -9,30 +9,70 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"strconv"
+	"sync"
 	"time"
 
 	"github.com/linnet-dev/linnet/pkg/guest"
 )
 
 // showLogs prints logs, each line behind its log's name when there are several, and follows
-// them until ctx ends or the user interrupts.
-func showLogs(ctx context.Context, w io.Writer, logs []guest.Log, tail int, follow bool) error {
-	var readers []*logReader
-	for _, l := range logs {
-		r := &logReader{log: l, w: w}
+// them until ctx ends or the user interrupts. Those in a guest that does not run are left out.
+func showLogs(ctx context.Context, e engine, w io.Writer, logs []guest.Log, tail int, follow bool) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
+	defer stop()
+	out := &lockedWriter{w: w}
+	var near []*logReader
+	var far sync.WaitGroup
+	errs := make([]error, len(logs)+1)
+	for i, l := range logs {
+		prefix := ""
 		if len(logs) > 1 {
-			r.prefix = l.Name + " | "
+			prefix = l.Name + " | "
 		}
+		lines := &lineWriter{w: out, prefix: prefix}
+		if !l.Far {
+			near = append(near, &logReader{log: l, out: lines})
+		} else if e.Running(ctx) {
+			far.Go(func() { errs[i] = farLog(ctx, e, l.Path, lines, tail, follow) })
+		}
+	}
+	errs[len(logs)] = nearLogs(ctx, near, tail, follow)
+	far.Wait()
+	return errors.Join(errs...)
+}
+
+// farLog reads a log in the guest with the guest's own tail.
+func farLog(ctx context.Context, e engine, path string, w *lineWriter, tail int, follow bool) error {
+	from := "+1"
+	if tail >= 0 {
+		from = strconv.Itoa(tail)
+	}
+	argv := []string{"tail", "-n", from}
+	if follow {
+		argv = append(argv, "-F")
+	}
+	var stderr bytes.Buffer
+	err := e.Run(ctx, guest.Process{Argv: append(argv, path), Stdout: w, Stderr: &stderr})
+	if _, failed := guest.ExitCode(err); failed && stderr.Len() > 0 {
+		return fmt.Errorf("reading the log: %s", bytes.TrimSpace(stderr.Bytes()))
+	}
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // interrupted: that is how following ends
+	}
+	return err
+}
+
+// nearLogs reads logs on this host.
+func nearLogs(ctx context.Context, readers []*logReader, tail int, follow bool) error {
+	for _, r := range readers {
 		if err := r.first(tail); err != nil {
 			return err
 		}
-		readers = append(readers, r)
 	}
-	if !follow {
+	if !follow || len(readers) == 0 {
 		return nil
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
-	defer stop()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -52,10 +92,8 @@ func showLogs(ctx context.Context, w io.Writer, logs []guest.Log, tail int, foll
 // logReader reads a log file that grows and is emptied now and then.
 type logReader struct {
 	log    guest.Log
-	w      io.Writer
-	prefix string
+	out    io.Writer
 	offset int64
-	rest   []byte // the beginning of a line whose end is not there yet
 }
 
 func (r *logReader) first(tail int) error {
@@ -67,7 +105,8 @@ func (r *logReader) first(tail int) error {
 		return fmt.Errorf("reading the log: %w", err)
 	}
 	r.offset = int64(len(text))
-	return r.print(lastLines(text, tail))
+	_, err = r.out.Write(lastLines(text, tail))
+	return err
 }
 
 func (r *logReader) next() error {
@@ -87,22 +126,42 @@ func (r *logReader) next() error {
 		return fmt.Errorf("reading the log: %w", err)
 	}
 	r.offset += int64(len(text))
-	return r.print(text)
+	_, err = r.out.Write(text)
+	return err
 }
 
-func (r *logReader) print(text []byte) error {
-	text = append(r.rest, text...)
+// lineWriter writes whole lines, each behind a prefix.
+type lineWriter struct {
+	w      io.Writer
+	prefix string
+	rest   []byte // the beginning of a line whose end is not there yet
+}
+
+func (l *lineWriter) Write(p []byte) (int, error) {
+	text := append(l.rest, p...)
 	for {
 		line, after, ok := bytes.Cut(text, []byte("\n"))
 		if !ok {
-			r.rest = append([]byte(nil), text...)
-			return nil
+			l.rest = append([]byte(nil), text...)
+			return len(p), nil
 		}
-		if _, err := fmt.Fprintf(r.w, "%s%s\n", r.prefix, line); err != nil {
-			return err
+		if _, err := fmt.Fprintf(l.w, "%s%s\n", l.prefix, line); err != nil {
+			return 0, err
 		}
 		text = after
 	}
+}
+
+// lockedWriter is written to by several.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
 }
 
 // lastLines is the last n lines of text; all of it when n is negative.

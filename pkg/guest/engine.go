@@ -62,5 +62,10 @@ type Network struct {
 	Subnet string `json:"subnet,omitempty"`
 }
 
-// Log is a log file on this host.
-type Log struct{ Name, Path string }
+// Log is a log file.
+type Log struct {
+	Name, Path string
+	// Far says that the file is in the guest, which has to run for it to be read; else it is
+	// on this host.
+	Far bool
+}
