@@ -22,8 +22,14 @@ import (
 // Timeout bounds one command of a test; a test that waits for a state uses it too.
 const Timeout = 2 * time.Minute
 
-// Root is the folder of the repository.
+// envRoot says where bin and libexec are, for a suite that runs as another user.
+const envRoot = "LINNET_LAB_ROOT"
+
+// Root is the folder of the repository, or of the copy of what was built there.
 func Root() string {
+	if root := os.Getenv(envRoot); root != "" {
+		return root
+	}
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Dir(filepath.Dir(filepath.Dir(filepath.Dir(file))))
 }

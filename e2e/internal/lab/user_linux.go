@@ -1,0 +1,156 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// TestUser is the ordinary user that the suites in a virtual machine make, and run as:
+// limactl refuses root.
+const TestUser = "linnet-test"
+
+// AsUser runs this very test binary once more, as TestUser in its home, on a copy of what
+// was built, and returns its exit code. make builds the targets first.
+func AsUser(targets ...string) int {
+	code, err := asUser(targets)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
+func asUser(targets []string) (int, error) {
+	build := exec.Command("make", append([]string{"-s"}, targets...)...)
+	build.Dir = Root()
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		return 0, fmt.Errorf("make %s: %w", strings.Join(targets, " "), err)
+	}
+	u, err := testUser()
+	if err != nil {
+		return 0, err
+	}
+	root := filepath.Join(u.HomeDir, "linnet")
+	if err := publish(root, u); err != nil {
+		return 0, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return 0, err
+	}
+	if err := run("cp", self, filepath.Join(root, "suite.test")); err != nil {
+		return 0, err
+	}
+	cmd := exec.Command(filepath.Join(root, "suite.test"), suiteFlags(os.Args[1:])...)
+	cmd.Dir, cmd.Env = u.HomeDir, suiteEnv(u, root)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	if cmd.SysProcAttr, err = become(u); err != nil {
+		return 0, err
+	}
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT)
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	go func() {
+		for s := range stop {
+			_ = cmd.Process.Signal(s) // ended meanwhile
+		}
+	}()
+	var exit *exec.ExitError
+	if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
+		return 0, err
+	}
+	return cmd.ProcessState.ExitCode(), nil
+}
+
+// testUser makes the user, if there is none. It stays, as a cache does: nothing of it is
+// needed, and what a suite makes in its home the suite removes.
+func testUser() (*user.User, error) {
+	if u, err := user.Lookup(TestUser); err == nil {
+		return u, nil
+	}
+	if err := run("useradd", "--create-home", "--shell", "/bin/bash", TestUser); err != nil {
+		return nil, err
+	}
+	return user.Lookup(TestUser)
+}
+
+// publish puts what was built where the user can read it; links where that is possible.
+func publish(root string, u *user.User) error {
+	if err := os.RemoveAll(root); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		return err
+	}
+	for _, dir := range []string{"bin", "libexec", "examples"} {
+		from, to := filepath.Join(Root(), dir), filepath.Join(root, dir)
+		if exec.Command("cp", "-al", from, to).Run() == nil {
+			continue
+		}
+		if err := errors.Join(os.RemoveAll(to), run("cp", "-a", "--sparse=always", from, to)); err != nil {
+			return err
+		}
+	}
+	// The folders are the user's, so that the suite may write beside what it runs; the files
+	// stay root's.
+	return run("find", root, "-type", "d", "-exec", "chown", u.Uid+":"+u.Gid, "{}", "+")
+}
+
+// suiteFlags drops the flags of go test that name files of its own.
+func suiteFlags(args []string) []string {
+	return slices.DeleteFunc(slices.Clone(args), func(a string) bool {
+		name, _, _ := strings.Cut(strings.TrimLeft(a, "-"), "=")
+		return name == "test.testlogfile" || name == "test.gocoverdir" || name == "test.coverprofile"
+	})
+}
+
+func suiteEnv(u *user.User, root string) []string {
+	return []string{
+		"HOME=" + u.HomeDir, "USER=" + u.Username, "LOGNAME=" + u.Username, "LANG=C.UTF-8",
+		"PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", envRoot + "=" + root,
+	}
+}
+
+// become is how a process is started as the user, in all of the user's groups.
+func become(u *user.User) (*syscall.SysProcAttr, error) {
+	ids, err := u.GroupIds()
+	if err != nil {
+		return nil, err
+	}
+	var c syscall.Credential
+	for i, text := range append([]string{u.Uid, u.Gid}, ids...) {
+		id, err := strconv.ParseUint(text, 10, 32)
+		if err != nil {
+			return nil, err
+		}
+		switch i {
+		case 0:
+			c.Uid = uint32(id)
+		case 1:
+			c.Gid = uint32(id)
+		default:
+			c.Groups = append(c.Groups, uint32(id))
+		}
+	}
+	return &syscall.SysProcAttr{Credential: &c, Pdeathsig: syscall.SIGTERM}, nil
+}
+
+func run(argv ...string) error {
+	out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s: %w\n%s", strings.Join(argv, " "), err, out)
+	}
+	return nil
+}
