@@ -142,6 +142,52 @@ func (l Layout) RegistryHosts() string { return l.Config("certs.d") }
 // Stages holds a folder per staged directory.
 func (l Layout) Stages() string { return filepath.Join(l.Volatile(), "stage") }
 
+// Instance is the name of the virtual machine: in every path of it, so that more can stand
+// beside it, and in what limactl is asked.
+const Instance = "default"
+
+// LimaHome is Lima's own folder; never the user's ~/.lima.
+func (l Layout) LimaHome() string { return filepath.Join(l.Home, "lima") }
+
+// LimaInstance is the virtual machine as Lima keeps it: its configuration, its system disk,
+// Lima's logs. It goes with `linnet vm rm`, and nothing in it is missed.
+func (l Layout) LimaInstance() string { return filepath.Join(l.LimaHome(), Instance) }
+
+// LimaDisk is the data disk: all that containers keep. It outlives the virtual machine.
+func (l Layout) LimaDisk() string { return filepath.Join(l.LimaHome(), "_disks", Instance) }
+
+// LimaKey is the private key that Lima logs into the virtual machine with.
+func (l Layout) LimaKey() string { return filepath.Join(l.LimaHome(), "_config", "user") }
+
+// VM is what linnet itself keeps about the virtual machine.
+func (l Layout) VM() string { return filepath.Join(l.Home, "vm", Instance) }
+
+// VMRun holds sockets and locks, and VMSocket is a socket: agent, relay.
+func (l Layout) VMRun() string { return filepath.Join(l.VM(), "run") }
+
+// VMSocket is a socket on this side of the virtual machine: agent, relay.
+func (l Layout) VMSocket(name string) string { return filepath.Join(l.VMRun(), name+".sock") }
+
+// VMLock is a lock: start (held by the one client that changes the virtual machine), relay
+// (held by the relay while it lives), limactl (of the start under way, with its process id).
+func (l Layout) VMLock(name string) string { return filepath.Join(l.VMRun(), name+".lock") }
+
+// VMLog is a log: relay, limactl-start.
+func (l Layout) VMLog(name string) string { return filepath.Join(l.VM(), "log", name+".log") }
+
+// VMConfig is the lima.yaml that limactl is given to make the virtual machine from.
+func (l Layout) VMConfig() string { return filepath.Join(l.VM(), "lima.yaml") }
+
+// Accelerator remembers whether this host really runs a guest with KVM.
+func (l Layout) Accelerator() string { return filepath.Join(l.VM(), "accelerator.json") }
+
+// HostKey is the key by which the virtual machine's sshd is known.
+func (l Layout) HostKey() string { return filepath.Join(l.VM(), "host_key") }
+
+// Image is the folder of the virtual machine's image for an architecture as Lima names it:
+// x86_64, aarch64.
+func (l Layout) Image(arch string) string { return filepath.Join(l.Libexec, "image", arch) }
+
 // BinDir is the folder of the pinned programs, and Bin one of them.
 func (l Layout) BinDir() string { return filepath.Join(l.Libexec, "bin") }
 

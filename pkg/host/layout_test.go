@@ -110,6 +110,11 @@ func TestTheDocumentNamesEveryPath(t *testing.T) {
 		"Config": {"containerd.toml", "containerd-drain.toml", "buildkitd.toml"},
 		"Log":    {"agent", "containerd", "buildkitd"},
 		"Socket": {"agent", "containerd", "buildkitd", "buildkitd-otel"},
+
+		"VMSocket": {"agent", "relay"},
+		"VMLock":   {"start", "relay", "limactl"},
+		"VMLog":    {"relay", "limactl-start"},
+		"Image":    {"<arch>"},
 	}
 	elsewhere := map[string]bool{"ID": true, "Home": true, "Bin": true, "Agent": true} // no path, or one in BinDir
 	v := reflect.ValueOf(l)
