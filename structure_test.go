@@ -25,7 +25,7 @@ var allowed = map[string][]string{
 	"pkg/forward":      {"pkg/guest", "pkg/nerdctl", "pkg/streams"},
 	"pkg/native":       {"pkg/agent", "pkg/agent/agentpb", "pkg/guest", "pkg/host", "pkg/report"},
 	"pkg/engine":       {"config", "pkg/agent", "pkg/agent/agentpb", "pkg/host"},
-	"pkg/agent":        {"pkg/agent/agentpb", "pkg/host"},
+	"pkg/agent":        {"pkg/agent/agentpb", "pkg/guest", "pkg/host", "pkg/report"},
 
 	"config":            {},
 	"deps":              {},

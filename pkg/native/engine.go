@@ -49,9 +49,9 @@ func (n *Native) stop(ctx context.Context, timeout time.Duration) (ran bool, err
 		return false, err
 	}
 	defer c.Close()
-	steps := eventSteps{report: n.o.Report}
-	err = c.Stop(ctx, &agentpb.StopRequest{TimeoutNano: int64(timeout)}, steps.tell)
-	steps.end(err)
+	steps := agent.Steps{Report: n.o.Report}
+	err = c.Stop(ctx, &agentpb.StopRequest{TimeoutNano: int64(timeout)}, steps.Tell)
+	steps.End(err)
 	if ctx.Err() != nil {
 		return true, ctx.Err()
 	}

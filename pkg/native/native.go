@@ -16,7 +16,6 @@ import (
 	"strings"
 
 	"github.com/linnet-dev/linnet/pkg/agent"
-	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/report"
@@ -74,9 +73,9 @@ func (n *Native) await(ctx context.Context) error {
 		return err
 	}
 	defer c.Close()
-	steps := eventSteps{report: n.o.Report}
-	err = c.Ready(ctx, steps.tell)
-	steps.end(err)
+	steps := agent.Steps{Report: n.o.Report}
+	err = c.Ready(ctx, steps.Tell)
+	steps.End(err)
 	return err
 }
 
@@ -136,9 +135,9 @@ func (n *Native) running(ctx context.Context) (*agent.Client, error) {
 // Run executes p as a child of this process.
 func (n *Native) Run(ctx context.Context, p guest.Process) error {
 	cmd := host.Command{
-		Argv: n.argv(p), Env: n.env(p.Env), Dir: p.Dir,
+		Argv: n.argv(p.Argv), Env: n.env(p.Env), Dir: p.Dir,
 		Stdin: p.Stdin, Stdout: p.Stdout, Stderr: p.Stderr,
-		Signals: p.Signals,
+		Signals: p.Signals, Abandoned: n.argv(p.Abandoned),
 	}
 	if p.TTY != nil {
 		cmd.Terminal = &host.Terminal{
@@ -164,7 +163,7 @@ func (n *Native) Replace(p guest.Process) error {
 			return fmt.Errorf("changing the working directory: %w", err)
 		}
 	}
-	argv, env := n.argv(p), n.env(p.Env)
+	argv, env := n.argv(p.Argv), n.env(p.Env)
 	program, err := lookPath(argv[0], env)
 	if err != nil {
 		return err
@@ -182,22 +181,11 @@ func (n *Native) Path(path string) (guest.Visible, error) {
 	if !filepath.IsAbs(path) {
 		return guest.Visible{}, &guest.NotVisibleError{Host: path, Reason: "the path is not absolute"}
 	}
-	resolved, there, err := resolve(path)
+	resolved, there, err := host.Resolve(path)
 	if err != nil {
-		return guest.Visible{}, &guest.NotVisibleError{Host: path, Reason: reason(err), Hint: "check the spelling of the path"}
+		return guest.Visible{}, &guest.NotVisibleError{Host: path, Reason: host.PathReason(err), Hint: "check the spelling of the path"}
 	}
 	return guest.Visible{Path: resolved, ReadOnly: readOnly(there)}, nil
-}
-
-// resolve resolves the symbolic links of the part of a path that is there, and returns that
-// part too: what is not there yet, the engine may be asked to make.
-func resolve(path string) (resolved, there string, err error) {
-	resolved, err = filepath.EvalSymlinks(path)
-	if errors.Is(err, fs.ErrNotExist) && path != "/" {
-		resolved, there, err = resolve(filepath.Dir(path))
-		return filepath.Join(resolved, filepath.Base(path)), there, err
-	}
-	return resolved, resolved, err
 }
 
 // Dial connects to a daemon of the engine.
@@ -215,8 +203,8 @@ func (n *Native) Dial(ctx context.Context, s guest.Service) (net.Conn, error) {
 }
 
 // argv resolves the name nerdctl to the pinned program; any other name stays.
-func (n *Native) argv(p guest.Process) []string {
-	argv := append([]string(nil), p.Argv...)
+func (n *Native) argv(words []string) []string {
+	argv := append([]string(nil), words...)
 	if len(argv) > 0 && argv[0] == "nerdctl" {
 		argv[0] = n.o.Layout.Bin("nerdctl")
 	}
@@ -264,34 +252,6 @@ func (n *Native) env(add []string) []string {
 	return env
 }
 
-// eventSteps shows the agent's events as steps.
-type eventSteps struct {
-	report *report.Reporter
-	step   *report.Step
-}
-
-func (s *eventSteps) tell(e *agentpb.Event) {
-	switch e.GetKind() {
-	case agentpb.Event_KIND_STEP:
-		s.step = s.report.Step(e.GetText())
-	case agentpb.Event_KIND_NOTE:
-		if s.step != nil {
-			s.step.Note(e.GetText())
-		}
-	case agentpb.Event_KIND_DONE:
-		if s.step != nil {
-			s.step.Done()
-			s.step = nil
-		}
-	}
-}
-
-func (s *eventSteps) end(err error) {
-	if s.step != nil && err != nil {
-		s.step.Fail(err)
-	}
-}
-
 // lookPath finds a program as execvp does, in the PATH of env.
 func lookPath(name string, env []string) (string, error) {
 	if strings.Contains(name, "/") {
@@ -311,12 +271,4 @@ func lookPath(name string, env []string) (string, error) {
 		break
 	}
 	return "", &os.PathError{Op: "running", Path: name, Err: fs.ErrNotExist}
-}
-
-func reason(err error) string {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return path.Path + ": " + path.Err.Error()
-	}
-	return err.Error()
 }
