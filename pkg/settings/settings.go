@@ -22,6 +22,7 @@ type Settings struct {
 	Backend Backend
 	Engine  Engine
 	Build   Build
+	VM      VM
 	Log     Log
 
 	// sources says where values come from; a key that is not in it has its default.
@@ -63,6 +64,24 @@ type Build struct {
 	CacheAge Duration
 }
 
+// VM sets up the virtual machine. A change takes effect at its next start.
+type VM struct {
+	// CPUs is how many of the host's it may use at once, Memory how much of the host's.
+	CPUs   Count
+	Memory Size
+	// Disk is the size of the data disk, which grows and never shrinks. It takes up on the
+	// host only what is in use.
+	Disk Size
+	// Mounts are the host's folders that containers can reach besides the home directory.
+	Mounts Mounts
+	// MountType is how they get there.
+	MountType MountType
+	// Accelerator is what runs the machine's instructions.
+	Accelerator Accelerator
+	// Rosetta says whether Apple's translator runs amd64 programs.
+	Rosetta Switch
+}
+
 // Log says what is told about linnet's own work.
 type Log struct {
 	// Level is the least important level that is shown.
@@ -78,11 +97,17 @@ type Facts struct {
 	// Home is the user's home directory and ConfigHome where XDG programs keep their
 	// configuration; empty when unknown.
 	Home, ConfigHome string
+	// CPUs and Memory (in bytes) are what the host has; 0 when unknown.
+	CPUs   int
+	Memory int64
 }
 
 // HostFacts returns the facts of this process.
 func HostFacts() Facts {
-	f := Facts{OS: runtime.GOOS, Root: os.Geteuid() == 0, ConfigHome: os.Getenv("XDG_CONFIG_HOME")}
+	f := Facts{
+		OS: runtime.GOOS, Root: os.Geteuid() == 0, ConfigHome: os.Getenv("XDG_CONFIG_HOME"),
+		CPUs: runtime.NumCPU(), Memory: hostMemory(),
+	}
 	if home, err := os.UserHomeDir(); err == nil {
 		f.Home = home
 		if !filepath.IsAbs(f.ConfigHome) {
@@ -93,7 +118,7 @@ func HostFacts() Facts {
 }
 
 // Defaults returns the settings that are in force where nobody set anything. With the facts of
-// a superuser they are what config/linnet.yaml says.
+// a superuser on a host with 8 CPUs and 16 GiB they are what config/linnet.yaml says.
 func Defaults(f Facts) *Settings {
 	s := &Settings{
 		Backend: Auto,
@@ -107,13 +132,36 @@ func Defaults(f Facts) *Settings {
 			HostsDirs:   Dirs{"/etc/containerd/certs.d", "/etc/docker/certs.d"},
 		},
 		Build: Build{CacheSize: 20 * GiB, CacheAge: Duration(720 * time.Hour)},
-		Log:   Log{Level: LevelInfo},
+		VM: VM{
+			CPUs: f.share(), Memory: f.half(), Disk: 100 * GiB, Mounts: Mounts{},
+			MountType: MountAuto, Accelerator: AcceleratorAuto, Rosetta: SwitchAuto,
+		},
+		Log: Log{Level: LevelInfo},
 	}
 	if f.OS == "linux" && !f.Root && filepath.IsAbs(f.ConfigHome) {
 		own := Dirs{filepath.Join(f.ConfigHome, "containerd/certs.d"), filepath.Join(f.ConfigHome, "docker/certs.d")}
 		s.Engine.HostsDirs = append(own, s.Engine.HostsDirs...)
 	}
 	return s
+}
+
+// share is how many CPUs a virtual machine gets: half of the host's, 2 at least where there
+// are so many, 8 at most.
+func (f Facts) share() Count {
+	if f.CPUs == 0 {
+		return 2
+	}
+	return Count(min(f.CPUs, max(2, (f.CPUs+1)/2), 8))
+}
+
+// half is how much memory a virtual machine gets: half of the host's in whole steps of
+// 256 MiB, 8 GiB at most and 1 GiB at least.
+func (f Facts) half() Size {
+	if f.Memory == 0 {
+		return 4 * GiB
+	}
+	const step = 256 * MiB
+	return min(max(Size(f.Memory)/2/step*step, GiB), 8*GiB)
 }
 
 // field ties a key of the file to the place of its value.
@@ -156,6 +204,13 @@ func (s *Settings) fields() []field {
 		{"engine.hostsDirs", &s.Engine.HostsDirs, nil},
 		{"build.cacheSize", &s.Build.CacheSize, s.Build.CacheSize.atLeast(100 * MiB)},
 		{"build.cacheAge", &s.Build.CacheAge, s.Build.CacheAge.atLeast(Duration(time.Hour))},
+		{"vm.cpus", &s.VM.CPUs, s.VM.CPUs.between(1, 1024)},
+		{"vm.memory", &s.VM.Memory, s.VM.Memory.atLeast(512 * MiB)},
+		{"vm.disk", &s.VM.Disk, s.VM.Disk.atLeast(GiB)},
+		{"vm.mounts", &s.VM.Mounts, nil},
+		{"vm.mountType", &s.VM.MountType, nil},
+		{"vm.accelerator", &s.VM.Accelerator, nil},
+		{"vm.rosetta", &s.VM.Rosetta, nil},
 		{"log.level", &s.Log.Level, nil},
 	}
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // root are the facts for which config/linnet.yaml is written.
-var root = Facts{OS: "linux", Root: true, Home: "/root", ConfigHome: "/root/.config"}
+var root = Facts{OS: "linux", Root: true, Home: "/root", ConfigHome: "/root/.config", CPUs: 8, Memory: 16 << 30}
 
 // write makes a linnet.yaml in a home directory of its own.
 func write(t *testing.T, text string) Input {
@@ -24,7 +24,7 @@ func write(t *testing.T, text string) Input {
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return Input{Facts: Facts{OS: "linux", Root: true, Home: home}, Path: path}
+	return Input{Facts: Facts{OS: "linux", Root: true, Home: home, CPUs: 8, Memory: 16 << 30}, Path: path}
 }
 
 func env(vars map[string]string) func(string) (string, bool) {
@@ -70,7 +70,8 @@ func TestEveryFieldOfTheStructIsAKey(t *testing.T) {
 			if !f.IsExported() {
 				continue
 			}
-			key := prefix + string(unicode.ToLower(rune(f.Name[0]))) + f.Name[1:]
+			rest := strings.TrimLeftFunc(f.Name, unicode.IsUpper) // of CPUs it is s
+			key := prefix + strings.ToLower(strings.TrimSuffix(f.Name, rest)) + rest
 			if _, leaf := v.Field(i).Addr().Interface().(value); leaf {
 				want = append(want, fmt.Sprintf("%s %p", key, v.Field(i).Addr().Interface()))
 			} else {
@@ -117,6 +118,29 @@ func TestDefaultsOfAnOrdinaryUserLookIntoTheirOwnFoldersFirst(t *testing.T) {
 	}
 }
 
+func TestTheVirtualMachineGetsItsShareOfTheHost(t *testing.T) {
+	for _, c := range []struct {
+		cpus   int
+		memory Size
+		want   string
+	}{
+		{0, 0, "2, 4GiB"},
+		{1, GiB, "1, 1GiB"},
+		{2, 4 * GiB, "2, 2GiB"},
+		{3, 24*GiB - MiB, "2, 8GiB"},
+		{7, 7*GiB + 900*MiB, "4, 3840MiB"},
+		{64, 512 * GiB, "8, 8GiB"},
+	} {
+		vm := Defaults(Facts{CPUs: c.cpus, Memory: int64(c.memory)}).VM
+		if got := fmt.Sprintf("%s, %s", vm.CPUs, vm.Memory); got != c.want {
+			t.Errorf("of %d CPUs and %s it gets %s, want %s", c.cpus, c.memory, got, c.want)
+		}
+	}
+	if f := HostFacts(); f.CPUs < 1 || f.Memory < 1<<28 {
+		t.Errorf("this host has %d CPUs and %d bytes", f.CPUs, f.Memory)
+	}
+}
+
 func TestDefaultsAreIndependentCopies(t *testing.T) {
 	Defaults(root).Engine.HostsDirs[0] = "/changed"
 	if got := Defaults(root).Engine.HostsDirs[0]; got != "/etc/containerd/certs.d" {
@@ -136,10 +160,10 @@ func TestWithoutAFileThereAreTheDefaultsAndNoWork(t *testing.T) {
 }
 
 func TestEachSourceWinsOverTheOnesBefore(t *testing.T) {
-	in := write(t, "# mine\nbackend: lima\nengine:\n  logFiles: 5\n  stopTimeout: 1h30m\n  registries: {insecure: [\"a:5000\", b]}\nbuild:\n  cacheSize: 1.5GiB\nlog: {level: warn}\n")
+	in := write(t, "# mine\nbackend: lima\nengine:\n  logFiles: 5\n  stopTimeout: 1h30m\n  registries: {insecure: [\"a:5000\", b]}\nbuild:\n  cacheSize: 1.5GiB\nlog: {level: warn}\nvm:\n  disk: 200GiB\n  mounts: [/data, \"~:ro\"]\n  rosetta: off\n")
 	in.Env = env(map[string]string{
 		"LINNET_BACKEND": "native", "LINNET_LOG_LEVEL": "error", "LINNET_ENGINE_LOG_SIZE": "",
-		"LINNET_ENGINE_HOSTS_DIRS": "/a,/b", "LINNET_UNKNOWN": "x",
+		"LINNET_ENGINE_HOSTS_DIRS": "/a,/b", "LINNET_UNKNOWN": "x", "LINNET_VM_ACCELERATOR": "tcg",
 	})
 	in.Flags = []Flag{{Name: "--debug", Key: "log.level", Value: "debug"}}
 	s, err := Read(in)
@@ -160,6 +184,13 @@ engine.registries.insecure = a:5000,b (~/linnet.yaml:6)
 engine.hostsDirs = /a,/b (environment LINNET_ENGINE_HOSTS_DIRS)
 build.cacheSize = 1536MiB (~/linnet.yaml:8)
 build.cacheAge = 720h (default)
+vm.cpus = 4 (default)
+vm.memory = 8GiB (default)
+vm.disk = 200GiB (~/linnet.yaml:11)
+vm.mounts = /data,~:ro (~/linnet.yaml:12)
+vm.mountType = auto (default)
+vm.accelerator = tcg (environment LINNET_VM_ACCELERATOR)
+vm.rosetta = off (~/linnet.yaml:13)
 log.level = debug (flag --debug)
 `
 	if got.String() != want {

@@ -1,0 +1,103 @@
+package settings
+
+import (
+	"fmt"
+	"path"
+	"strings"
+)
+
+// Mounts is a list of the host's folders: a path from / or ~ on, and behind it ":ro" for
+// read-only, or ":off" for the home directory itself not to be there.
+type Mounts []string
+
+func (m *Mounts) kind() string       { return "a list" }
+func (m *Mounts) items() []string    { return *m }
+func (m *Mounts) put(items []string) { *m = items }
+func (m *Mounts) item(text string) *fault {
+	folder, mode, _ := strings.Cut(text, ":")
+	inHome := folder == "~" || strings.HasPrefix(folder, "~/")
+	switch {
+	case !inHome && !path.IsAbs(folder):
+		f := &fault{fmt.Sprintf("%q is not a folder from / or ~ on", text), `write it like "/data", "/data:ro" or "~/work"`}
+		if rest, ok := strings.CutPrefix(folder, "$HOME"); ok {
+			f.hint = fmt.Sprintf("try %q", "~"+rest+text[len(folder):])
+		}
+		return f
+	case strings.ContainsFunc(folder, func(r rune) bool { return r < ' ' }):
+		return &fault{text: fmt.Sprintf("%q is not a folder", text)}
+	case path.Clean(folder) == "/":
+		return &fault{fmt.Sprintf("%q is everything that this host has", text), "name the folders that containers need"}
+	}
+	switch mode {
+	case "", "ro", "rw":
+		return nil
+	case "off":
+		if path.Clean(folder) == "~" {
+			return nil
+		}
+		return &fault{fmt.Sprintf("%q: only the home directory is there without being asked for", text), "remove the item"}
+	}
+	f := &fault{fmt.Sprintf("%q: %q is not one of ro, rw, off", text, mode), ""}
+	if path.IsAbs(mode) {
+		f.hint = fmt.Sprintf("a folder has the same path on both sides: try %q", folder)
+	}
+	return f
+}
+
+// MountType is how the host's folders get into the virtual machine.
+type MountType string
+
+// The mount types. MountAuto is Virtiofs on macOS and NineP elsewhere.
+const (
+	MountAuto     MountType = "auto"
+	MountVirtiofs MountType = "virtiofs"
+	MountNineP    MountType = "9p"
+	MountSSHFS    MountType = "reverse-sshfs"
+)
+
+func (m *MountType) kind() string { return "text" }
+
+// String is the text as it stands in the file.
+func (m MountType) String() string { return string(m) }
+
+func (m *MountType) set(text string) *fault {
+	return oneOf(m, text, MountAuto, MountVirtiofs, MountNineP, MountSSHFS)
+}
+
+// Accelerator is what runs a virtual machine's instructions.
+type Accelerator string
+
+// The accelerators. AcceleratorAuto is VZ on macOS; elsewhere KVM, or TCG where KVM does not
+// really run a guest.
+const (
+	AcceleratorAuto Accelerator = "auto"
+	AcceleratorKVM  Accelerator = "kvm"
+	AcceleratorTCG  Accelerator = "tcg"
+	AcceleratorVZ   Accelerator = "vz"
+)
+
+func (a *Accelerator) kind() string { return "text" }
+
+// String is the text as it stands in the file.
+func (a Accelerator) String() string { return string(a) }
+
+func (a *Accelerator) set(text string) *fault {
+	return oneOf(a, text, AcceleratorAuto, AcceleratorKVM, AcceleratorTCG, AcceleratorVZ)
+}
+
+// Switch is on, off, or what suits the host.
+type Switch string
+
+// The positions of a switch.
+const (
+	SwitchAuto Switch = "auto"
+	SwitchOn   Switch = "on"
+	SwitchOff  Switch = "off"
+)
+
+func (s *Switch) kind() string { return "text" }
+
+// String is the text as it stands in the file.
+func (s Switch) String() string { return string(s) }
+
+func (s *Switch) set(text string) *fault { return oneOf(s, text, SwitchAuto, SwitchOn, SwitchOff) }
