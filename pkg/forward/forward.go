@@ -27,6 +27,9 @@ type Options struct {
 	// its working and home directories.
 	Environ   []string
 	Dir, Home string
+	// Credentials answers for registries where the guest cannot look up this side's own;
+	// nil means that nobody does.
+	Credentials func(ctx context.Context, registry string) (guest.Credentials, error)
 	// Done is called before the command takes the terminal.
 	Done func()
 }
@@ -41,19 +44,25 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	if !replaced(o.Guest, o.Streams) {
+		plan.Abandonable()
+	}
 	o.Done()
 	if plan.Direct() {
-		return Process(ctx, o.Guest, o.Streams, process(o, plan, plan.Argv(nil)))
+		return Process(ctx, o.Guest, o.Streams, process(o, plan, nil))
 	}
 	return around(ctx, o, plan)
 }
 
-// process is the command line as a process over there.
-func process(o Options, plan *nerdctl.Plan, argv []string) guest.Process {
+// process is the command line as a process over there; path says where staged files are.
+func process(o Options, plan *nerdctl.Plan, path func(name string) string) guest.Process {
 	p := guest.Process{
-		Argv: append([]string{"nerdctl"}, argv...),
-		Env:  append(append([]string(nil), plan.Unset...), plan.Env...),
-		Dir:  plan.Dir,
+		Argv:      append([]string{"nerdctl"}, plan.Argv(path)...),
+		Env:       append(append([]string(nil), plan.Unset...), plan.Env...),
+		Dir:       plan.Dir,
+		Abandoned: plan.Abandoned(path),
+
+		Credentials: o.Credentials,
 	}
 	if o.Invocation.Terminal() && o.Streams.InTerminal() && o.Streams.OutTerminal() {
 		p.TTY = &guest.TTY{Term: lookup(o.Environ, "TERM")}
@@ -101,7 +110,7 @@ func around(ctx context.Context, o Options, plan *nerdctl.Plan) (err error) {
 		}
 	}
 	var stage guest.Stage
-	if len(plan.Stage)+len(plan.Back) > 0 {
+	if plan.Staged() {
 		if stage, err = o.Guest.Stage(ctx); err != nil {
 			return err
 		}
@@ -110,7 +119,7 @@ func around(ctx context.Context, o Options, plan *nerdctl.Plan) (err error) {
 			return err
 		}
 	}
-	p := process(o, plan, plan.Argv(func(name string) string { return stage.Path(name) }))
+	p := process(o, plan, func(name string) string { return stage.Path(name) })
 	if plan.Stdin != nil {
 		in, err := openIn(plan.Stdin)
 		if err != nil {

@@ -14,15 +14,17 @@ import (
 // this very process, it is replaced and nothing returns; otherwise the terminal, its size
 // and the signals that reach us are carried over.
 func Process(ctx context.Context, g guest.Guest, s *streams.Streams, p guest.Process) error {
-	if r, ok := g.(guest.Replacer); ok && own(s) {
-		return r.Replace(p)
+	if replaced(g, s) {
+		return g.(guest.Replacer).Replace(p) //nolint:forcetypeassert // that is what replaced says
 	}
 	return carry(ctx, g, s, p)
 }
 
-// own says whether the streams are this process's own, which a replaced process would have.
-func own(s *streams.Streams) bool {
-	return s.In == os.Stdin && s.Out == os.Stdout && s.Err == os.Stderr
+// replaced says whether a process would take the place of this one: the guest can do that,
+// and the streams are this process's own.
+func replaced(g guest.Guest, s *streams.Streams) bool {
+	_, ok := g.(guest.Replacer)
+	return ok && s.In == os.Stdin && s.Out == os.Stdout && s.Err == os.Stderr
 }
 
 // carry runs p beside us: a raw terminal when it wants one, resizes, signals.
