@@ -89,24 +89,7 @@ func (n *Native) Status(ctx context.Context) (guest.Status, error) {
 	if err != nil {
 		return s, err
 	}
-	s.State = "running"
-	started := time.Unix(0, info.GetStartedUnixNano())
-	s.StartedAt, s.UptimeSeconds = &started, int64(time.Since(started).Seconds())
-	s.Network = guest.Network{Bridge: info.GetBridge(), Subnet: info.GetSubnet()}
-	s.Versions = map[string]string{"agent": info.GetVersion()}
-	s.Daemons = append(s.Daemons, guest.Daemon{Name: "agent", State: "running", PID: int(info.GetPid()), Socket: l.Socket("agent")})
-	for _, d := range info.GetDaemons() {
-		s.Daemons = append(s.Daemons, guest.Daemon{
-			Name: d.GetName(), State: d.GetState(), PID: int(d.GetPid()), Socket: d.GetSocket(),
-			Restarts: int(d.GetRestarts()), Adopted: d.GetAdopted(), LastError: d.GetLastError(),
-		})
-		if d.GetState() != "running" && s.State == "running" {
-			s.State = d.GetState()
-		}
-	}
-	if s.State == "waiting" {
-		s.State = "degraded"
-	}
+	agent.Describe(&s, info, l.Socket("agent"))
 	return s, nil
 }
 
