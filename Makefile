@@ -9,7 +9,7 @@ LINT     := _output/tools/bin/golangci-lint
 # In order: `make -j` must not test what is being built.
 .NOTPARALLEL:
 
-.PHONY: all build deps system lint cross test test-unit test-differential test-fuzz test-e2e demo bench update clean
+.PHONY: all build deps image system lint cross test test-unit test-differential test-fuzz test-e2e demo bench update clean
 
 all: build deps ## the client, the agent and every component
 
@@ -18,6 +18,11 @@ build: ## bin/linnet and bin/linnet-agent
 
 deps: ## every third-party component this host needs, into libexec/linnet
 	@go run ./deps/build
+
+image: PURPOSES = build vm
+image: system build deps ## the guest's disk, kernel and initrd, into libexec/linnet/image (as root)
+	@go run ./deps/build lima
+	@deps/image/bake.sh $(ARCH)
 
 system: ## the Debian packages that building, testing and the demo need (as root)
 	@deps/system.sh $(PURPOSES)

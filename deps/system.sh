@@ -1,7 +1,7 @@
 #!/bin/sh
 # The Debian packages that linnet needs on this machine:
 #
-#   deps/system.sh [build] [run] [demo] [test]     (none: all of them)
+#   deps/system.sh [build] [run] [demo] [test] [vm]     (none: all but vm)
 #
 # It names what is missing, installs that and asks nothing. Where all is there it does nothing,
 # needs no root and takes a few milliseconds.
@@ -12,6 +12,7 @@ build='gcc libc6-dev pkg-config libseccomp-dev git make ca-certificates' # runc 
 run='iptables libseccomp2 kmod'                                          # the engine's own prerequisites
 demo='curl'                                                              # fetches pages
 test='busybox-static curl iproute2 util-linux procps'                    # the test image, and looking at the machine
+vm='qemu-system-x86 qemu-utils openssh-client mmdebstrap e2fsprogs cpio kmod xz-utils' # runs the guest; makes its image
 # A docker to stand beside: see docker below.
 
 say() { printf 'system: %s\n' "$*" >&2; }
@@ -25,9 +26,10 @@ for purpose in $purposes; do
 	run) wanted="$wanted $run" ;;
 	demo) wanted="$wanted $demo" ;;
 	test) wanted="$wanted $test" docker=yes ;;
+	vm) wanted="$wanted $vm" ;;
 	*)
 		say "unknown purpose \"$purpose\""
-		echo 'hint: build, run, demo or test' >&2
+		echo 'hint: build, run, demo, test or vm' >&2
 		exit 2
 		;;
 	esac

@@ -1,0 +1,144 @@
+#!/bin/bash
+# Makes the guest's image: a root disk, a kernel and an initrd, which boot without a boot loader and download nothing.
+#
+#   bake.sh [ARCH]        amd64 or arm64; this machine's own otherwise
+#
+# In two stages, both keyed by content: the Debian half (debian.sh) is kept in ~/.cache/linnet/image; the disk
+# is made again when anything that goes in has changed. README.md says what is in it.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+top=$(cd "$here/../.." && pwd)
+cache=${LINNET_IMAGE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/linnet/image}
+prefix=${LINNET_PREFIX:-$top/libexec/linnet}
+agent=${LINNET_AGENT:-$top/bin/linnet-agent}
+export LC_ALL=C SOURCE_DATE_EPOCH=1767225600 # a fixed day; nothing depends on which
+
+say() { printf 'image: %s\n' "$*" >&2; }
+fail() {
+	say "$1"
+	printf 'hint: %s\n' "$2" >&2
+	exit 1
+}
+
+arch=${1:-$(go env GOARCH)}
+case $arch in
+amd64) machine=x86_64 console=ttyS0 ;;
+arm64) machine=aarch64 console=ttyAMA0 ;;
+*) fail "unknown architecture \"$arch\"" 'amd64 or arm64' ;;
+esac
+components='bin/buildkitd bin/containerd bin/containerd-shim-runc-v2 bin/nerdctl bin/runc
+	cni/bridge cni/firewall cni/host-local cni/loopback cni/portmap cni/tuning'
+for c in $components; do
+	[ -x "$prefix/$c" ] || fail "$prefix/$c is not there" 'make deps'
+done
+[ -x "$agent" ] || fail "$agent is not there" 'make build'
+
+digest() { sha256sum | cut -c1-16; }
+# A file counts by its path here, its mode and its content.
+contents() { (cd "$1" && shift && find "$@" -type f -printf '%p %m ' -exec sha256sum {} \; -o -type l -printf '%p -> %l\n' | sort); }
+
+debian=debian-$arch-$(contents "$here" debian.sh extras.sh trim.sh packages modules | digest)
+key=$({
+	echo "$debian $SOURCE_DATE_EPOCH"
+	contents "$here" bake.sh init files early
+	(cd "$top" && sha256sum go.mod go.sum)
+	# shellcheck disable=SC2086 # words on purpose
+	(cd "$prefix" && sha256sum $components)
+	sha256sum <"$agent"
+} | digest)
+out=$prefix/image/$machine
+if grep -qs "\"key\": \"$key\"" "$out/manifest.json"; then
+	exit 0
+fi
+
+[ "$(id -u)" = 0 ] || fail 'only root can make an image: its files belong to root' 'sudo make image'
+for tool in mmdebstrap mkfs.ext4 cpio depmod xz; do
+	command -v $tool >/dev/null || fail "$tool is not there" 'deps/system.sh vm'
+done
+mkdir -p "$cache"
+exec 9>"$cache/lock"
+flock 9
+
+work=$(mktemp -d "$cache/work.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+if [ ! -d "$cache/$debian" ]; then
+	"$here/debian.sh" "$arch" "$work/debian"
+	mv "$work/debian" "$cache/$debian"
+fi
+debian=$cache/$debian
+
+say "disk for $machine"
+root=$work/root
+mkdir "$root"
+tar -C "$root" --numeric-owner --xattrs -xf "$debian/rootfs.tar"
+cp -a --no-preserve=ownership "$here/files/." "$root/"
+install -d "$root/usr/libexec/linnet/bin" "$root/usr/libexec/linnet/cni" "$root/var/lib/linnet" "$root/mnt"
+for c in $components; do
+	install -m 755 "$prefix/$c" "$root/usr/libexec/linnet/$c"
+done
+install -m 755 "$agent" "$root/usr/libexec/linnet/bin/linnet-agent"
+ln -s linnet-agent "$root/usr/libexec/linnet/bin/docker-credential-linnet"
+ln -s ../bin/linnet-agent "$root/usr/libexec/linnet/cni/linnet-ports"
+(cd "$top" && CGO_ENABLED=0 GOOS=linux GOARCH=$arch go build -trimpath -buildvcs=false -ldflags '-s -w' \
+	-o "$root/usr/libexec/linnet/bin/linnet-early" ./deps/image/early)
+[ -e "$root/usr/libexec/linnet/emulators/qemu-aarch64" ] || rm -f "$root/usr/lib/binfmt.d/aarch64.conf"
+chmod 440 "$root/etc/sudoers"
+: >"$root/etc/machine-id"
+ln -sf /usr/lib/systemd/system/linnet.target "$root/etc/systemd/system/default.target"
+# What systemd would start by itself, and nothing here needs.
+for unit in getty.target remote-fs.target timers.target systemd-logind.service systemd-user-sessions.service \
+	systemd-binfmt.service systemd-update-utmp.service systemd-update-utmp-runlevel.service \
+	proc-sys-fs-binfmt_misc.automount dev-hugepages.mount dev-mqueue.mount sys-kernel-debug.mount \
+	sys-kernel-tracing.mount sys-fs-fuse-connections.mount sys-kernel-config.mount \
+	systemd-random-seed.service systemd-machine-id-commit.service systemd-remount-fs.service \
+	systemd-modules-load.service systemd-journal-flush.service systemd-journal-catalog-update.service \
+	systemd-update-done.service systemd-firstboot.service systemd-sysusers.service systemd-hwdb-update.service \
+	systemd-ask-password-console.path systemd-ask-password-wall.path systemd-battery-check.service \
+	systemd-boot-random-seed.service systemd-pcrphase.service sudo.service ssh.socket rescue.service emergency.service; do
+	ln -sf /dev/null "$root/etc/systemd/system/$unit"
+done
+find "$root" -depth -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
+
+new=$work/image
+mkdir "$new"
+uuid=1c0de000-11ae-4e75-8000-000000000001
+used=$(du -sm --apparent-size "$root" | cut -f1)
+truncate -s $((used * 5 / 4 + 384))M "$new/disk.raw"
+E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH mkfs.ext4 -q -d "$root" -L linnet-root -U $uuid -m 0 -J size=16 -N 65536 \
+	-E "hash_seed=$uuid,lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0" "$new/disk.raw"
+fallocate --dig-holes "$new/disk.raw"
+
+initrd=$work/initrd
+mkdir -p "$initrd"/{bin,dev,modules,proc,root,sys}
+install -m 755 "$here/init" "$initrd/init"
+install -m 755 "$debian/busybox" "$initrd/bin/busybox"
+for applet in findfs insmod ln mount sh switch_root umount usleep; do
+	ln -s busybox "$initrd/bin/$applet"
+done
+cp "$debian"/modules/* "$initrd/modules/"
+find "$initrd" -depth -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
+(cd "$initrd" && find . -print0 | sort -z | cpio --null --create --format=newc --owner=0:0 --reproducible --quiet) >"$new/initrd"
+cp "$debian/kernel" "$new/kernel"
+echo "console=$console quiet loglevel=4 net.ifnames=0 apparmor=0 systemd.show_status=0" >"$new/cmdline"
+
+size() { stat -c %s "$1"; }
+{
+	printf '{\n  "key": "%s",\n  "arch": "%s",\n  "kernel": "%s",\n' "$key" "$machine" "$(cat "$debian/kernel-version")"
+	printf '  "sizes": {"disk": %s, "used": %s, "kernel": %s, "initrd": %s},\n' "$(size "$new/disk.raw")" \
+		"$(du -B1 "$new/disk.raw" | cut -f1)" "$(size "$new/kernel")" "$(size "$new/initrd")"
+	printf '  "files": {\n'
+	(cd "$prefix" && sha256sum $components) | awk '{ printf "%s    \"%s\": \"sha256:%s\"", sep, $2, $1; sep = ",\n" }'
+	printf ',\n    "bin/linnet-agent": "sha256:%s"\n  },\n  "packages": {\n' "$(sha256sum <"$agent" | cut -d' ' -f1)"
+	awk '{ printf "%s    \"%s:%s\": \"%s\"", sep, $1, $3, $2; sep = ",\n" }' "$debian/packages"
+	printf '\n  }\n}\n'
+} >"$new/manifest.json"
+
+mkdir -p "$(dirname "$out")"
+rm -rf "$out.old"
+[ ! -e "$out" ] || mv "$out" "$out.old"
+cp -a --sparse=always "$new" "$out.new" 2>/dev/null && rm -rf "$out" && mv "$out.new" "$out"
+rm -rf "$out.old"
+say "$(du -sh "$out" | cut -f1) in $out"

@@ -1,0 +1,167 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	dataDir   = "/var/lib/linnet"
+	dataLabel = "linnet-data"
+)
+
+// dataDisk mounts the data disk, and makes its file system when the disk is blank. A disk that is neither
+// ours nor blank is never touched.
+func dataDisk(ctx context.Context) error {
+	if mounted(dataDir) {
+		return nil
+	}
+	device, blank, err := findDataDisk()
+	if err != nil {
+		return err
+	}
+	if blank {
+		// With a journal (a machine may be switched off), and without the wait for all its tables.
+		err := command(ctx, "mkfs.ext4", "-q", "-F", "-L", dataLabel, "-m", "1", "-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard", device)
+		if err != nil {
+			return fmt.Errorf("making the data disk's file system: %w", err)
+		}
+	}
+	sb, err := readExt4(device)
+	if err != nil {
+		return err
+	}
+	if sb.broken {
+		if err := command(ctx, "e2fsck", "-p", device); err != nil {
+			return fmt.Errorf("repairing the data disk: %w", err)
+		}
+	}
+	if err := os.MkdirAll(dataDir, 0o755); err != nil {
+		return fmt.Errorf("making the data disk's mount point: %w", err)
+	}
+	if err := unix.Mount(device, dataDir, "ext4", unix.MS_NOATIME, ""); err != nil {
+		return fmt.Errorf("mounting the data disk %s: %w", device, err)
+	}
+	if size, err := deviceSize(device); err == nil && sb.size+(64<<20) < size {
+		if err := command(ctx, "resize2fs", device); err != nil {
+			return fmt.Errorf("growing the data disk's file system: %w", err)
+		}
+	}
+	return nil
+}
+
+// findDataDisk looks for the disk by what is on it: which device Lima's second disk becomes is up to the order
+// in which the kernel finds them.
+func findDataDisk() (device string, blank bool, err error) {
+	root, err := os.Readlink("/dev/linnet-root")
+	if err != nil {
+		return "", false, fmt.Errorf("asking which disk is the root: %w", err)
+	}
+	devices, err := os.ReadDir("/sys/block")
+	if err != nil {
+		return "", false, fmt.Errorf("listing disks: %w", err)
+	}
+	var empty, others []string
+	for _, d := range devices {
+		device := "/dev/" + d.Name()
+		if !strings.HasPrefix(d.Name(), "vd") || device == root || isoLabel(device) != "" {
+			continue
+		}
+		sb, err := readExt4(device)
+		switch {
+		case err == nil && sb.label == dataLabel:
+			return device, false, nil
+		case isBlank(device):
+			empty = append(empty, device)
+		default:
+			others = append(others, device)
+		}
+	}
+	switch {
+	case len(empty) > 0:
+		return empty[0], true, nil
+	case len(others) > 0:
+		return "", false, fmt.Errorf("finding the data disk: %s is not empty and not linnet's", strings.Join(others, ", "))
+	}
+	return "", false, errors.New("finding the data disk: there is none")
+}
+
+// isBlank says whether nothing was ever written where any file system, partition table or volume manager
+// keeps what it is known by: in the first or the last MiB.
+func isBlank(device string) bool {
+	f, err := os.Open(device)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	const end = 1 << 20
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil || size < 2*end {
+		return false
+	}
+	part, zero := make([]byte, end), make([]byte, end)
+	for _, at := range []int64{0, size - end} {
+		if _, err := f.ReadAt(part, at); err != nil || !bytes.Equal(part, zero) {
+			return false
+		}
+	}
+	return true
+}
+
+type ext4 struct {
+	label  string
+	size   int64 // bytes
+	broken bool  // the kernel has seen errors in it
+}
+
+// readExt4 reads a superblock (the kernel's Documentation/filesystems/ext4/super.rst).
+func readExt4(device string) (ext4, error) {
+	var sb [1024]byte
+	f, err := os.Open(device)
+	if err != nil {
+		return ext4{}, fmt.Errorf("reading the disk: %w", err)
+	}
+	defer f.Close()
+	if _, err := f.ReadAt(sb[:], 1024); err != nil {
+		return ext4{}, fmt.Errorf("reading the disk %s: %w", device, err)
+	}
+	if binary.LittleEndian.Uint16(sb[0x38:]) != 0xEF53 {
+		return ext4{}, fmt.Errorf("reading the disk %s: no ext4", device)
+	}
+	blocks := int64(binary.LittleEndian.Uint32(sb[0x4:])) | int64(binary.LittleEndian.Uint32(sb[0x150:]))<<32
+	const errorsSeen = 2
+	return ext4{
+		label:  strings.TrimRight(string(sb[0x78:0x88]), "\x00"),
+		size:   blocks << (10 + binary.LittleEndian.Uint32(sb[0x18:])),
+		broken: binary.LittleEndian.Uint16(sb[0x3A:])&errorsSeen != 0,
+	}, nil
+}
+
+func deviceSize(device string) (int64, error) {
+	text, err := os.ReadFile("/sys/block/" + strings.TrimPrefix(device, "/dev/") + "/size")
+	if err != nil {
+		return 0, err
+	}
+	sectors, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+	return sectors * 512, err
+}
+
+func command(ctx context.Context, name string, args ...string) error {
+	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s: %w: %s", name, err, bytes.TrimSpace(out))
+	}
+	return nil
+}

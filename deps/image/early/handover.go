@@ -1,0 +1,109 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const runDir = "/run/linnet"
+
+// handOver leaves in /run/linnet what the agent needs.
+func handOver(c *cidata) error {
+	if err := os.MkdirAll(runDir, 0o755); err != nil {
+		return fmt.Errorf("making %s: %w", runDir, err)
+	}
+	environment, err := hostEnvironment(filepath.Join(c.dir, "etc_environment"))
+	if err != nil {
+		return err
+	}
+	environment += fmt.Sprintf("LINNET_OWNER=%d:%d\n", c.uid(), c.uid())
+	errs := []error{
+		write(filepath.Join(runDir, "environment"), environment, 0o644),
+		write(filepath.Join(runDir, "docker/config.json"), `{"credsStore":"linnet"}`+"\n", 0o644),
+	}
+	for path, source := range c.dataFiles() {
+		if !strings.HasPrefix(path, runDir+"/") {
+			continue // Lima's own script puts it there
+		}
+		text, err := os.ReadFile(source)
+		if err == nil {
+			err = write(path, string(text), 0o600)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// hostEnvironment are the variables that Lima hands on from the host, proxies above all, as
+// an EnvironmentFile= of systemd.
+func hostEnvironment(file string) (string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("reading cidata: %w", err)
+	}
+	var out strings.Builder
+	for line := range strings.Lines(string(text)) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && !strings.HasPrefix(name, "#") {
+			fmt.Fprintf(&out, "%s=%q\n", name, strings.Trim(value, `"'`))
+		}
+	}
+	return out.String(), nil
+}
+
+// setClock sets the clock of a machine that has none (vz's has none when it boots a kernel directly), from the
+// instance's id, which is the second of its start. Lima's agent corrects it later.
+func setClock(c *cidata) error {
+	seconds, err := strconv.ParseInt(strings.TrimPrefix(c.env["IID"], "iid-"), 10, 64)
+	if err != nil || time.Now().Unix() >= seconds {
+		return nil //nolint:nilerr // no second in it; and a clock that is later than the start is one that goes
+	}
+	return syscall.Settimeofday(&syscall.Timeval{Sec: seconds})
+}
+
+// maskScripts makes those of Lima's boot scripts do nothing that do again, slowly, what is done, or what
+// this guest has no need for.
+func maskScripts() error {
+	var errs []error
+	for _, name := range []string{
+		"00-check-rtc-and-wait-ntp.sh", // the clock is set here, and kept by Lima's agent
+		"00-modprobe.sh",               // the kernel loads what is used
+		"00-systemd-user-group.sh",     // there is no journal to share
+		"04-persistent-data-volume.sh", // for images that run from memory
+		"05-lima-disks.sh",             // would want partitions on the data disk
+		"05-lima-mounts.sh",            // repairs an fstab that is not there
+		"06-enable-mdns-on-systemd.sh", // for resolved
+		"08-shell-prompt.sh",           // decoration
+		"09-host-dns-setup.sh",         // made here in one step
+		"20-rootless-base.sh",          // for a containerd of Lima's
+		"30-install-packages.sh",       // all is there
+		"40-install-containerd.sh",     // all is there
+	} {
+		script := filepath.Join(cidataDir, "boot.Linux", name)
+		if _, err := os.Stat(script); err != nil {
+			continue
+		}
+		if err := unix.Mount("/usr/bin/true", script, "", unix.MS_BIND, ""); err != nil {
+			errs = append(errs, fmt.Errorf("masking %s: %w", script, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// limaReady says to Lima at once what its own scripts would say much later: that no session will be ended
+// again, and that sshfs may be used.
+func limaReady(c *cidata) error {
+	return errors.Join(
+		write("/run/lima-ssh-ready", c.env["IID"]+"\n", 0o644),
+		write("/run/lima-fuse-ready", c.env["IID"]+"\n", 0o644),
+	)
+}

@@ -1,0 +1,81 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// mountShares mounts the shared folders of the host, and makes the folders on which Lima will mount those that
+// it shares over ssh.
+func mountShares(m *modules, c *cidata) error {
+	var errs []error
+	for _, f := range c.user.Mounts {
+		if len(f) < 4 {
+			errs = append(errs, fmt.Errorf("a mount in cidata with %d fields: %q", len(f), f))
+			continue
+		}
+		errs = append(errs, mountShare(m, f[0], f[1], f[2], f[3]))
+	}
+	if c.env["MOUNTTYPE"] == "reverse-sshfs" {
+		count, _ := strconv.Atoi(c.env["MOUNTS"])
+		for i := range count {
+			errs = append(errs, makeMountPoint(c.env[fmt.Sprintf("MOUNTS_%d_MOUNTPOINT", i)], c.uid()))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// mountShare mounts one folder, by the fields of fstab(5).
+func mountShare(m *modules, tag, dir, kind, options string) error {
+	if mounted(dir) {
+		return nil
+	}
+	if kind == "9p" {
+		if err := m.load("9pnet_virtio", "9p"); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("making the mount point of a shared folder: %w", err)
+	}
+	flags, data := mountOptions(options)
+	if err := unix.Mount(tag, dir, kind, flags, data); err != nil {
+		return fmt.Errorf("mounting the shared folder %s (%s, %s): %w", dir, kind, options, err)
+	}
+	return nil
+}
+
+// mountOptions tells what mount(2) takes as flags, what the file system takes, and what is for fstab's
+// readers alone.
+func mountOptions(options string) (flags uintptr, data string) {
+	var rest []string
+	for option := range strings.SplitSeq(options, ",") {
+		switch option {
+		case "rw", "defaults", "nofail", "":
+		case "ro":
+			flags |= unix.MS_RDONLY
+		default:
+			rest = append(rest, option)
+		}
+	}
+	return flags, strings.Join(rest, ",")
+}
+
+// makeMountPoint makes a folder that belongs to the user: fusermount mounts on no other.
+func makeMountPoint(dir string, uid int) error {
+	if mounted(dir) || !filepath.IsAbs(dir) {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("making the mount point of a shared folder: %w", err)
+	}
+	return os.Chown(dir, uid, uid)
+}
