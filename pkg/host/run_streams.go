@@ -40,7 +40,7 @@ func (r *process) openPipes() error {
 	if r.cmd.Stdout, err = r.outPipe("output", r.Stdout); err != nil {
 		return err
 	}
-	if r.Stderr != nil && sameWriter(r.Stdout, r.Stderr) {
+	if r.Stderr != nil && SameWriter(r.Stdout, r.Stderr) {
 		r.cmd.Stderr = r.cmd.Stdout
 		return nil
 	}
@@ -96,8 +96,8 @@ func direct(stream any) (*os.File, bool) {
 	return f, ok && err == nil
 }
 
-// sameWriter compares two writers whose types may not be comparable.
-func sameWriter(a, b io.Writer) (same bool) {
+// SameWriter compares two writers whose types may not be comparable.
+func SameWriter(a, b io.Writer) (same bool) {
 	defer func() {
 		if recover() != nil {
 			same = false
@@ -225,6 +225,9 @@ type outlet struct {
 // so that the process meets SIGPIPE, or SIGHUP on a terminal, as if it had written there.
 func (o *outlet) run() {
 	defer close(o.done)
+	if left, ok := o.to.(Leaver); ok {
+		go o.follow(left)
+	}
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := o.from.Read(buf)
@@ -238,6 +241,18 @@ func (o *outlet) run() {
 		if err != nil {
 			return
 		}
+	}
+}
+
+// Leaver is a writer whose reader may leave: Left is closed then. The process that writes
+// there meets SIGPIPE with its next write, as it would with a pipe of its own.
+type Leaver interface{ Left() <-chan struct{} }
+
+func (o *outlet) follow(l Leaver) {
+	select {
+	case <-l.Left():
+		_ = o.from.Close()
+	case <-o.done:
 	}
 }
 

@@ -105,7 +105,7 @@ func (f *Fake) Run(ctx context.Context, p guest.Process) error {
 	c := host.Command{
 		Argv: p.Argv, Env: append(env, p.Env...), Dir: p.Dir,
 		Stdin: p.Stdin, Stdout: p.Stdout, Stderr: p.Stderr,
-		Signals: p.Signals, Grace: f.Grace,
+		Signals: p.Signals, Grace: f.Grace, Abandoned: p.Abandoned,
 	}
 	if c.Dir == "" {
 		c.Dir = f.home
