@@ -24,8 +24,9 @@ var allowed = map[string][]string{
 	"pkg/cli":          {"deps", "pkg/agent", "pkg/forward", "pkg/guest", "pkg/host", "pkg/native", "pkg/nerdctl", "pkg/report", "pkg/settings", "pkg/streams"},
 	"pkg/forward":      {"pkg/guest", "pkg/nerdctl", "pkg/streams"},
 	"pkg/native":       {"pkg/agent", "pkg/agent/agentpb", "pkg/guest", "pkg/host", "pkg/report"},
-	"pkg/engine":       {"config", "pkg/agent", "pkg/agent/agentpb", "pkg/host"},
+	"pkg/engine":       {"config", "pkg/agent", "pkg/agent/agentpb", "pkg/farside", "pkg/host"},
 	"pkg/agent":        {"pkg/agent/agentpb", "pkg/guest", "pkg/host", "pkg/report"},
+	"pkg/farside":      {"pkg/agent", "pkg/agent/agentpb", "pkg/host"},
 
 	"config":            {},
 	"deps":              {},

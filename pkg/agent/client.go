@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 
 	"google.golang.org/grpc"
@@ -16,6 +17,20 @@ import (
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
+// Protocol is the revision of what client and agent say to each other. It changes when one
+// of the other revision would be misunderstood.
+const Protocol = 1
+
+// How much of a stream may be under way, unread, in either direction. It bounds how far a
+// process gets ahead of whoever reads what it writes.
+const (
+	// StreamWindow is for one stream, ConnectionWindow for all of a connection.
+	StreamWindow     = 1 << 20
+	ConnectionWindow = 16 << 20
+	// MessageMax is the largest message: a command with all its arguments and variables.
+	MessageMax = 16 << 20
+)
+
 // ErrNotRunning says that no agent answers on the socket, ErrStopping that it is about to
 // end: whoever needs an engine waits for that and starts another.
 var (
@@ -23,74 +38,149 @@ var (
 	ErrStopping   = errors.New("the engine is being stopped")
 )
 
-// Client speaks to an agent.
+// Dialer opens a connection to an agent's socket, wherever that is.
+type Dialer func(ctx context.Context) (net.Conn, error)
+
+// Client speaks to an agent. It is safe for concurrent use.
 type Client struct {
-	conn   *grpc.ClientConn
-	engine agentpb.EngineClient
+	dialer   Dialer
+	conn     *grpc.ClientConn
+	engine   agentpb.EngineClient
+	commands agentpb.CommandsClient
+	stager   agentpb.StagesClient
+	upkeep   agentpb.UpkeepClient
+
+	mu     sync.Mutex
+	first  net.Conn        // the connection of Connect, until somebody needs one
+	failed error           // of the last dial, nil when it succeeded
+	stages map[string]bool // the identifiers of those that are open
 }
 
 // Dial connects to the agent on a unix socket; ErrNotRunning when nobody listens there.
 func Dial(ctx context.Context, socket string) (*Client, error) {
-	var dialer net.Dialer
-	first, err := dialer.DialContext(ctx, "unix", socket)
-	// A file in the place of the socket, or of one of its folders, is nobody who listens;
-	// the start says what is wrong there.
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOTDIR) {
-		return nil, ErrNotRunning
-	}
-	if errors.Is(err, os.ErrPermission) {
-		return nil, &host.HintError{
-			Err: fmt.Errorf("connecting to the agent: %s belongs to another user", socket),
-			Fix: "run it as that user, or set LINNET_HOME to a folder of your own",
+	return Connect(ctx, Socket(socket))
+}
+
+// Socket dials a unix socket; ErrNotRunning when nobody listens there.
+func Socket(path string) Dialer {
+	return func(ctx context.Context) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
+		// A file in the place of the socket, or of one of its folders, is nobody who listens;
+		// the start says what is wrong there.
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOTDIR) {
+			return nil, ErrNotRunning
 		}
+		if errors.Is(err, os.ErrPermission) {
+			return nil, &host.HintError{
+				Err: fmt.Errorf("connecting to the agent: %s belongs to another user", path),
+				Fix: "run it as that user, or set LINNET_HOME to a folder of your own",
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("connecting to the agent: %w", err)
+		}
+		return conn, nil
 	}
+}
+
+// Connect connects to the agent that dial reaches, and again when the connection broke. An
+// error of the first dial is returned as it is.
+func Connect(ctx context.Context, dial Dialer) (*Client, error) {
+	first, err := dial(ctx)
 	if err != nil {
+		return nil, err
+	}
+	c := &Client{dialer: dial, first: first, stages: map[string]bool{}}
+	c.conn, err = grpc.NewClient("passthrough:///agent",
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return c.connection(ctx) }),
+		grpc.WithInitialWindowSize(StreamWindow), grpc.WithInitialConnWindowSize(ConnectionWindow),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MessageMax)),
+		grpc.WithDisableRetry(), grpc.WithDisableServiceConfig(),
+	)
+	if err != nil {
+		first.Close()
 		return nil, fmt.Errorf("connecting to the agent: %w", err)
 	}
-	first.Close()
-	conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		return nil, fmt.Errorf("connecting to the agent: %w", err)
+	c.engine, c.commands = agentpb.NewEngineClient(c.conn), agentpb.NewCommandsClient(c.conn)
+	c.stager, c.upkeep = agentpb.NewStagesClient(c.conn), agentpb.NewUpkeepClient(c.conn)
+	return c, nil
+}
+
+// connection is a connection that nobody uses yet.
+func (c *Client) connection(ctx context.Context) (net.Conn, error) {
+	c.mu.Lock()
+	conn := c.first
+	c.first = nil
+	c.mu.Unlock()
+	if conn != nil {
+		return conn, nil
 	}
-	return &Client{conn: conn, engine: agentpb.NewEngineClient(conn)}, nil
+	conn, err := c.dialer(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failed = err
+	return conn, err
 }
 
 // Close ends the connection.
-func (c *Client) Close() error { return c.conn.Close() }
+func (c *Client) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.first != nil {
+		c.first.Close()
+		c.first = nil
+	}
+	return c.conn.Close()
+}
 
 // Info asks for versions, process ids and states.
 func (c *Client) Info(ctx context.Context) (*agentpb.InfoReply, error) {
 	reply, err := c.engine.Info(ctx, &agentpb.InfoRequest{})
-	return reply, FromStatus(err)
+	return reply, c.failure(err)
 }
 
 // Ready waits until the engine answers and passes on what it waits for.
 func (c *Client) Ready(ctx context.Context, tell func(*agentpb.Event)) error {
 	stream, err := c.engine.Ready(ctx, &agentpb.ReadyRequest{})
 	if err != nil {
-		return FromStatus(err)
+		return c.failure(err)
 	}
-	return events(stream, tell)
+	return c.events(stream, tell)
 }
 
 // Stop stops the engine and the agent.
 func (c *Client) Stop(ctx context.Context, req *agentpb.StopRequest, tell func(*agentpb.Event)) error {
 	stream, err := c.engine.Stop(ctx, req)
 	if err != nil {
-		return FromStatus(err)
+		return c.failure(err)
 	}
-	return events(stream, tell)
+	return c.events(stream, tell)
 }
 
-func events(stream grpc.ServerStreamingClient[agentpb.Event], tell func(*agentpb.Event)) error {
+func (c *Client) events(stream grpc.ServerStreamingClient[agentpb.Event], tell func(*agentpb.Event)) error {
 	for {
 		event, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
-			return FromStatus(err)
+			return c.failure(err)
 		}
 		tell(event)
 	}
+}
+
+// failure is what the caller is told of a failed call: why there was no connection, when
+// that is the reason, or what the agent said.
+func (c *Client) failure(err error) error {
+	if err == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := FromStatus(err); !errors.Is(err, ErrStopping) || c.failed == nil {
+		return err
+	}
+	return c.failed
 }

@@ -23,6 +23,55 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type Output int32
+
+const (
+	Output_OUTPUT_UNSPECIFIED Output = 0
+	Output_OUTPUT_STDOUT      Output = 1
+	Output_OUTPUT_STDERR      Output = 2
+)
+
+// Enum value maps for Output.
+var (
+	Output_name = map[int32]string{
+		0: "OUTPUT_UNSPECIFIED",
+		1: "OUTPUT_STDOUT",
+		2: "OUTPUT_STDERR",
+	}
+	Output_value = map[string]int32{
+		"OUTPUT_UNSPECIFIED": 0,
+		"OUTPUT_STDOUT":      1,
+		"OUTPUT_STDERR":      2,
+	}
+)
+
+func (x Output) Enum() *Output {
+	p := new(Output)
+	*p = x
+	return p
+}
+
+func (x Output) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Output) Descriptor() protoreflect.EnumDescriptor {
+	return file_pkg_agent_agentpb_agent_proto_enumTypes[0].Descriptor()
+}
+
+func (Output) Type() protoreflect.EnumType {
+	return &file_pkg_agent_agentpb_agent_proto_enumTypes[0]
+}
+
+func (x Output) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Output.Descriptor instead.
+func (Output) EnumDescriptor() ([]byte, []int) {
+	return file_pkg_agent_agentpb_agent_proto_rawDescGZIP(), []int{0}
+}
+
 type Event_Kind int32
 
 const (
@@ -59,11 +108,11 @@ func (x Event_Kind) String() string {
 }
 
 func (Event_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_pkg_agent_agentpb_agent_proto_enumTypes[0].Descriptor()
+	return file_pkg_agent_agentpb_agent_proto_enumTypes[1].Descriptor()
 }
 
 func (Event_Kind) Type() protoreflect.EnumType {
-	return &file_pkg_agent_agentpb_agent_proto_enumTypes[0]
+	return &file_pkg_agent_agentpb_agent_proto_enumTypes[1]
 }
 
 func (x Event_Kind) Number() protoreflect.EnumNumber {
@@ -73,6 +122,63 @@ func (x Event_Kind) Number() protoreflect.EnumNumber {
 // Deprecated: Use Event_Kind.Descriptor instead.
 func (Event_Kind) EnumDescriptor() ([]byte, []int) {
 	return file_pkg_agent_agentpb_agent_proto_rawDescGZIP(), []int{5, 0}
+}
+
+type Exit_Reason int32
+
+const (
+	Exit_REASON_UNSPECIFIED Exit_Reason = 0
+	// The program, or the working directory, does not exist.
+	Exit_REASON_NOT_FOUND     Exit_Reason = 1
+	Exit_REASON_NOT_PERMITTED Exit_Reason = 2
+	// It was ended because its client gave up, or because the agent ends.
+	Exit_REASON_CANCELLED Exit_Reason = 3
+	Exit_REASON_STOPPING  Exit_Reason = 4
+)
+
+// Enum value maps for Exit_Reason.
+var (
+	Exit_Reason_name = map[int32]string{
+		0: "REASON_UNSPECIFIED",
+		1: "REASON_NOT_FOUND",
+		2: "REASON_NOT_PERMITTED",
+		3: "REASON_CANCELLED",
+		4: "REASON_STOPPING",
+	}
+	Exit_Reason_value = map[string]int32{
+		"REASON_UNSPECIFIED":   0,
+		"REASON_NOT_FOUND":     1,
+		"REASON_NOT_PERMITTED": 2,
+		"REASON_CANCELLED":     3,
+		"REASON_STOPPING":      4,
+	}
+)
+
+func (x Exit_Reason) Enum() *Exit_Reason {
+	p := new(Exit_Reason)
+	*p = x
+	return p
+}
+
+func (x Exit_Reason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Exit_Reason) Descriptor() protoreflect.EnumDescriptor {
+	return file_pkg_agent_agentpb_agent_proto_enumTypes[2].Descriptor()
+}
+
+func (Exit_Reason) Type() protoreflect.EnumType {
+	return &file_pkg_agent_agentpb_agent_proto_enumTypes[2]
+}
+
+func (x Exit_Reason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Exit_Reason.Descriptor instead.
+func (Exit_Reason) EnumDescriptor() ([]byte, []int) {
+	return file_pkg_agent_agentpb_agent_proto_rawDescGZIP(), []int{12, 0}
 }
 
 type InfoRequest struct {
@@ -123,8 +229,8 @@ type InfoReply struct {
 	Subnet string `protobuf:"bytes,6,opt,name=subnet,proto3" json:"subnet,omitempty"`
 	// The revision of this protocol: agents and clients of the same one understand each other.
 	Protocol int32 `protobuf:"varint,7,opt,name=protocol,proto3" json:"protocol,omitempty"`
-	// The SHA-256 of the agent's own program, in hexadecimal.
-	ProgramSha256 string `protobuf:"bytes,8,opt,name=program_sha256,json=programSha256,proto3" json:"program_sha256,omitempty"`
+	// Which program the agent is: what agent.ProgramID says of its file.
+	Program string `protobuf:"bytes,8,opt,name=program,proto3" json:"program,omitempty"`
 	// How many commands of clients run.
 	Commands      int32 `protobuf:"varint,9,opt,name=commands,proto3" json:"commands,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -210,9 +316,9 @@ func (x *InfoReply) GetProtocol() int32 {
 	return 0
 }
 
-func (x *InfoReply) GetProgramSha256() string {
+func (x *InfoReply) GetProgram() string {
 	if x != nil {
-		return x.ProgramSha256
+		return x.Program
 	}
 	return ""
 }
@@ -471,6 +577,7 @@ type RunRequest struct {
 	//	*RunRequest_Resize
 	//	*RunRequest_Signal
 	//	*RunRequest_Credentials
+	//	*RunRequest_Closed
 	What          isRunRequest_What `protobuf_oneof:"what"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -558,6 +665,15 @@ func (x *RunRequest) GetCredentials() *Credentials {
 	return nil
 }
 
+func (x *RunRequest) GetClosed() Output {
+	if x != nil {
+		if x, ok := x.What.(*RunRequest_Closed); ok {
+			return x.Closed
+		}
+	}
+	return Output_OUTPUT_UNSPECIFIED
+}
+
 type isRunRequest_What interface {
 	isRunRequest_What()
 }
@@ -584,6 +700,11 @@ type RunRequest_Credentials struct {
 	Credentials *Credentials `protobuf:"bytes,5,opt,name=credentials,proto3,oneof"`
 }
 
+type RunRequest_Closed struct {
+	// Nobody reads this output any more: the process meets SIGPIPE.
+	Closed Output `protobuf:"varint,6,opt,name=closed,proto3,enum=linnet.agent.v1.Output,oneof"`
+}
+
 func (*RunRequest_Start) isRunRequest_What() {}
 
 func (*RunRequest_Stdin) isRunRequest_What() {}
@@ -594,25 +715,33 @@ func (*RunRequest_Signal) isRunRequest_What() {}
 
 func (*RunRequest_Credentials) isRunRequest_What() {}
 
+func (*RunRequest_Closed) isRunRequest_What() {}
+
+// Arguments, variables and file names are bytes: nothing says that they are UTF-8.
 type Start struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Argv  []string               `protobuf:"bytes,1,rep,name=argv,proto3" json:"argv,omitempty"`
+	Argv  [][]byte               `protobuf:"bytes,1,rep,name=argv,proto3" json:"argv,omitempty"`
 	// NAME=value is added, a bare NAME taken out.
-	Env []string `protobuf:"bytes,2,rep,name=env,proto3" json:"env,omitempty"`
-	Dir string   `protobuf:"bytes,3,opt,name=dir,proto3" json:"dir,omitempty"`
+	Env [][]byte `protobuf:"bytes,2,rep,name=env,proto3" json:"env,omitempty"`
+	Dir []byte   `protobuf:"bytes,3,opt,name=dir,proto3" json:"dir,omitempty"`
 	// A terminal; absent means three pipes.
 	Terminal *Terminal `protobuf:"bytes,4,opt,name=terminal,proto3" json:"terminal,omitempty"`
 	// Standard input is given; otherwise the process reads an end at once.
 	Stdin bool `protobuf:"varint,5,opt,name=stdin,proto3" json:"stdin,omitempty"`
 	// The client answers credential requests of this command.
 	Credentials bool `protobuf:"varint,6,opt,name=credentials,proto3" json:"credentials,omitempty"`
-	// The staged directory that the command uses: it stays until the command has ended.
-	Stage string `protobuf:"bytes,7,opt,name=stage,proto3" json:"stage,omitempty"`
+	// The staged directories that the command may use: they stay until it has ended.
+	Stages []string `protobuf:"bytes,7,rep,name=stages,proto3" json:"stages,omitempty"`
 	// A command that is run, once, when this one was ended because its client went away or
 	// gave up; empty means none.
-	Abandoned []string `protobuf:"bytes,8,rep,name=abandoned,proto3" json:"abandoned,omitempty"`
+	Abandoned [][]byte `protobuf:"bytes,8,rep,name=abandoned,proto3" json:"abandoned,omitempty"`
 	// The client's version.
-	Version       string `protobuf:"bytes,9,opt,name=version,proto3" json:"version,omitempty"`
+	Version string `protobuf:"bytes,9,opt,name=version,proto3" json:"version,omitempty"`
+	// Nobody wants this output.
+	NoStdout bool `protobuf:"varint,10,opt,name=no_stdout,json=noStdout,proto3" json:"no_stdout,omitempty"`
+	NoStderr bool `protobuf:"varint,11,opt,name=no_stderr,json=noStderr,proto3" json:"no_stderr,omitempty"`
+	// Both outputs are one pipe, so that their order is kept.
+	Merged        bool `protobuf:"varint,12,opt,name=merged,proto3" json:"merged,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -647,25 +776,25 @@ func (*Start) Descriptor() ([]byte, []int) {
 	return file_pkg_agent_agentpb_agent_proto_rawDescGZIP(), []int{7}
 }
 
-func (x *Start) GetArgv() []string {
+func (x *Start) GetArgv() [][]byte {
 	if x != nil {
 		return x.Argv
 	}
 	return nil
 }
 
-func (x *Start) GetEnv() []string {
+func (x *Start) GetEnv() [][]byte {
 	if x != nil {
 		return x.Env
 	}
 	return nil
 }
 
-func (x *Start) GetDir() string {
+func (x *Start) GetDir() []byte {
 	if x != nil {
 		return x.Dir
 	}
-	return ""
+	return nil
 }
 
 func (x *Start) GetTerminal() *Terminal {
@@ -689,14 +818,14 @@ func (x *Start) GetCredentials() bool {
 	return false
 }
 
-func (x *Start) GetStage() string {
+func (x *Start) GetStages() []string {
 	if x != nil {
-		return x.Stage
+		return x.Stages
 	}
-	return ""
+	return nil
 }
 
-func (x *Start) GetAbandoned() []string {
+func (x *Start) GetAbandoned() [][]byte {
 	if x != nil {
 		return x.Abandoned
 	}
@@ -708,6 +837,27 @@ func (x *Start) GetVersion() string {
 		return x.Version
 	}
 	return ""
+}
+
+func (x *Start) GetNoStdout() bool {
+	if x != nil {
+		return x.NoStdout
+	}
+	return false
+}
+
+func (x *Start) GetNoStderr() bool {
+	if x != nil {
+		return x.NoStderr
+	}
+	return false
+}
+
+func (x *Start) GetMerged() bool {
+	if x != nil {
+		return x.Merged
+	}
+	return false
 }
 
 type Terminal struct {
@@ -1018,8 +1168,11 @@ func (x *Started) GetVersion() string {
 
 type Exit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// As a shell would show it: 0 to 255, 128+N after signal N.
-	Code          int32 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
+	// As a shell would show it: 0 to 255, 128+N after signal N; -1 when it is not known.
+	Code int32 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
+	// Why it could not be run or its streams not be carried; empty when it ran to its end.
+	Error         string      `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	Reason        Exit_Reason `protobuf:"varint,3,opt,name=reason,proto3,enum=linnet.agent.v1.Exit_Reason" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1059,6 +1212,20 @@ func (x *Exit) GetCode() int32 {
 		return x.Code
 	}
 	return 0
+}
+
+func (x *Exit) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *Exit) GetReason() Exit_Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return Exit_REASON_UNSPECIFIED
 }
 
 type CredentialsRequest struct {
@@ -1274,7 +1441,7 @@ func (x *HoldReply) GetDir() string {
 type PutRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Stage string                 `protobuf:"bytes,1,opt,name=stage,proto3" json:"stage,omitempty"`
-	Name  string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Name  []byte                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	// Permission bits.
 	Mode          uint32 `protobuf:"varint,3,opt,name=mode,proto3" json:"mode,omitempty"`
 	Data          []byte `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
@@ -1319,11 +1486,11 @@ func (x *PutRequest) GetStage() string {
 	return ""
 }
 
-func (x *PutRequest) GetName() string {
+func (x *PutRequest) GetName() []byte {
 	if x != nil {
 		return x.Name
 	}
-	return ""
+	return nil
 }
 
 func (x *PutRequest) GetMode() uint32 {
@@ -1379,7 +1546,7 @@ func (*PutReply) Descriptor() ([]byte, []int) {
 type GetRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Stage         string                 `protobuf:"bytes,1,opt,name=stage,proto3" json:"stage,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Name          []byte                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1421,13 +1588,14 @@ func (x *GetRequest) GetStage() string {
 	return ""
 }
 
-func (x *GetRequest) GetName() string {
+func (x *GetRequest) GetName() []byte {
 	if x != nil {
 		return x.Name
 	}
-	return ""
+	return nil
 }
 
+// The first one comes as soon as the file is open, and may be empty.
 type GetReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
@@ -2008,7 +2176,7 @@ var File_pkg_agent_agentpb_agent_proto protoreflect.FileDescriptor
 const file_pkg_agent_agentpb_agent_proto_rawDesc = "" +
 	"\n" +
 	"\x1dpkg/agent/agentpb/agent.proto\x12\x0flinnet.agent.v1\"\r\n" +
-	"\vInfoRequest\"\xa5\x02\n" +
+	"\vInfoRequest\"\x98\x02\n" +
 	"\tInfoReply\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x03R\x03pid\x12*\n" +
@@ -2016,8 +2184,8 @@ const file_pkg_agent_agentpb_agent_proto_rawDesc = "" +
 	"\adaemons\x18\x04 \x03(\v2\x17.linnet.agent.v1.DaemonR\adaemons\x12\x16\n" +
 	"\x06bridge\x18\x05 \x01(\tR\x06bridge\x12\x16\n" +
 	"\x06subnet\x18\x06 \x01(\tR\x06subnet\x12\x1a\n" +
-	"\bprotocol\x18\a \x01(\x05R\bprotocol\x12%\n" +
-	"\x0eprogram_sha256\x18\b \x01(\tR\rprogramSha256\x12\x1a\n" +
+	"\bprotocol\x18\a \x01(\x05R\bprotocol\x12\x18\n" +
+	"\aprogram\x18\b \x01(\tR\aprogram\x12\x1a\n" +
 	"\bcommands\x18\t \x01(\x05R\bcommands\"\xdd\x01\n" +
 	"\x06Daemon\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
@@ -2039,25 +2207,30 @@ const file_pkg_agent_agentpb_agent_proto_rawDesc = "" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tKIND_STEP\x10\x01\x12\r\n" +
 	"\tKIND_NOTE\x10\x02\x12\r\n" +
-	"\tKIND_DONE\x10\x03\"\xef\x01\n" +
+	"\tKIND_DONE\x10\x03\"\xa2\x02\n" +
 	"\n" +
 	"RunRequest\x12.\n" +
 	"\x05start\x18\x01 \x01(\v2\x16.linnet.agent.v1.StartH\x00R\x05start\x12\x16\n" +
 	"\x05stdin\x18\x02 \x01(\fH\x00R\x05stdin\x125\n" +
 	"\x06resize\x18\x03 \x01(\v2\x1b.linnet.agent.v1.WindowSizeH\x00R\x06resize\x12\x18\n" +
 	"\x06signal\x18\x04 \x01(\tH\x00R\x06signal\x12@\n" +
-	"\vcredentials\x18\x05 \x01(\v2\x1c.linnet.agent.v1.CredentialsH\x00R\vcredentialsB\x06\n" +
-	"\x04what\"\xfc\x01\n" +
+	"\vcredentials\x18\x05 \x01(\v2\x1c.linnet.agent.v1.CredentialsH\x00R\vcredentials\x121\n" +
+	"\x06closed\x18\x06 \x01(\x0e2\x17.linnet.agent.v1.OutputH\x00R\x06closedB\x06\n" +
+	"\x04what\"\xd0\x02\n" +
 	"\x05Start\x12\x12\n" +
-	"\x04argv\x18\x01 \x03(\tR\x04argv\x12\x10\n" +
-	"\x03env\x18\x02 \x03(\tR\x03env\x12\x10\n" +
-	"\x03dir\x18\x03 \x01(\tR\x03dir\x125\n" +
+	"\x04argv\x18\x01 \x03(\fR\x04argv\x12\x10\n" +
+	"\x03env\x18\x02 \x03(\fR\x03env\x12\x10\n" +
+	"\x03dir\x18\x03 \x01(\fR\x03dir\x125\n" +
 	"\bterminal\x18\x04 \x01(\v2\x19.linnet.agent.v1.TerminalR\bterminal\x12\x14\n" +
 	"\x05stdin\x18\x05 \x01(\bR\x05stdin\x12 \n" +
-	"\vcredentials\x18\x06 \x01(\bR\vcredentials\x12\x14\n" +
-	"\x05stage\x18\a \x01(\tR\x05stage\x12\x1c\n" +
-	"\tabandoned\x18\b \x03(\tR\tabandoned\x12\x18\n" +
-	"\aversion\x18\t \x01(\tR\aversion\"O\n" +
+	"\vcredentials\x18\x06 \x01(\bR\vcredentials\x12\x16\n" +
+	"\x06stages\x18\a \x03(\tR\x06stages\x12\x1c\n" +
+	"\tabandoned\x18\b \x03(\fR\tabandoned\x12\x18\n" +
+	"\aversion\x18\t \x01(\tR\aversion\x12\x1b\n" +
+	"\tno_stdout\x18\n" +
+	" \x01(\bR\bnoStdout\x12\x1b\n" +
+	"\tno_stderr\x18\v \x01(\bR\bnoStderr\x12\x16\n" +
+	"\x06merged\x18\f \x01(\bR\x06merged\"O\n" +
 	"\bTerminal\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\tR\x04term\x12/\n" +
 	"\x04size\x18\x02 \x01(\v2\x1b.linnet.agent.v1.WindowSizeR\x04size\"4\n" +
@@ -2075,9 +2248,17 @@ const file_pkg_agent_agentpb_agent_proto_rawDesc = "" +
 	"\x04what\"5\n" +
 	"\aStarted\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\x03R\x03pid\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\tR\aversion\"\x1a\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\"\xe3\x01\n" +
 	"\x04Exit\x12\x12\n" +
-	"\x04code\x18\x01 \x01(\x05R\x04code\"@\n" +
+	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x14\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\x124\n" +
+	"\x06reason\x18\x03 \x01(\x0e2\x1c.linnet.agent.v1.Exit.ReasonR\x06reason\"{\n" +
+	"\x06Reason\x12\x16\n" +
+	"\x12REASON_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10REASON_NOT_FOUND\x10\x01\x12\x18\n" +
+	"\x14REASON_NOT_PERMITTED\x10\x02\x12\x14\n" +
+	"\x10REASON_CANCELLED\x10\x03\x12\x13\n" +
+	"\x0fREASON_STOPPING\x10\x04\"@\n" +
 	"\x12CredentialsRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x1a\n" +
 	"\bregistry\x18\x02 \x01(\tR\bregistry\"g\n" +
@@ -2093,7 +2274,7 @@ const file_pkg_agent_agentpb_agent_proto_rawDesc = "" +
 	"\n" +
 	"PutRequest\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\tR\x05stage\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\fR\x04name\x12\x12\n" +
 	"\x04mode\x18\x03 \x01(\rR\x04mode\x12\x12\n" +
 	"\x04data\x18\x04 \x01(\fR\x04data\"\n" +
 	"\n" +
@@ -2101,7 +2282,7 @@ const file_pkg_agent_agentpb_agent_proto_rawDesc = "" +
 	"\n" +
 	"GetRequest\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\tR\x05stage\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"\x1e\n" +
+	"\x04name\x18\x02 \x01(\fR\x04name\"\x1e\n" +
 	"\bGetReply\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\"\x96\x01\n" +
 	"\x04Port\x12\x1a\n" +
@@ -2135,15 +2316,19 @@ const file_pkg_agent_agentpb_agent_proto_rawDesc = "" +
 	"\x05force\x18\x01 \x01(\bR\x05force\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x16\n" +
 	"\x06sha256\x18\x03 \x01(\tR\x06sha256\"\x0e\n" +
-	"\fReplaceReply2\xcc\x01\n" +
+	"\fReplaceReply*F\n" +
+	"\x06Output\x12\x16\n" +
+	"\x12OUTPUT_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rOUTPUT_STDOUT\x10\x01\x12\x11\n" +
+	"\rOUTPUT_STDERR\x10\x022\xcc\x01\n" +
 	"\x06Engine\x12@\n" +
 	"\x04Info\x12\x1c.linnet.agent.v1.InfoRequest\x1a\x1a.linnet.agent.v1.InfoReply\x12@\n" +
 	"\x05Ready\x12\x1d.linnet.agent.v1.ReadyRequest\x1a\x16.linnet.agent.v1.Event0\x01\x12>\n" +
 	"\x04Stop\x12\x1c.linnet.agent.v1.StopRequest\x1a\x16.linnet.agent.v1.Event0\x012M\n" +
 	"\bCommands\x12A\n" +
-	"\x03Run\x12\x1b.linnet.agent.v1.RunRequest\x1a\x19.linnet.agent.v1.RunReply(\x010\x012\xce\x01\n" +
-	"\x06Stages\x12B\n" +
-	"\x04Hold\x12\x1c.linnet.agent.v1.HoldRequest\x1a\x1a.linnet.agent.v1.HoldReply0\x01\x12?\n" +
+	"\x03Run\x12\x1b.linnet.agent.v1.RunRequest\x1a\x19.linnet.agent.v1.RunReply(\x010\x012\xd0\x01\n" +
+	"\x06Stages\x12D\n" +
+	"\x04Hold\x12\x1c.linnet.agent.v1.HoldRequest\x1a\x1a.linnet.agent.v1.HoldReply(\x010\x01\x12?\n" +
 	"\x03Put\x12\x1b.linnet.agent.v1.PutRequest\x1a\x19.linnet.agent.v1.PutReply(\x01\x12?\n" +
 	"\x03Get\x12\x1b.linnet.agent.v1.GetRequest\x1a\x19.linnet.agent.v1.GetReply0\x012\xe3\x01\n" +
 	"\x05Ports\x12J\n" +
@@ -2167,84 +2352,88 @@ func file_pkg_agent_agentpb_agent_proto_rawDescGZIP() []byte {
 	return file_pkg_agent_agentpb_agent_proto_rawDescData
 }
 
-var file_pkg_agent_agentpb_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_pkg_agent_agentpb_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_pkg_agent_agentpb_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_pkg_agent_agentpb_agent_proto_goTypes = []any{
-	(Event_Kind)(0),            // 0: linnet.agent.v1.Event.Kind
-	(*InfoRequest)(nil),        // 1: linnet.agent.v1.InfoRequest
-	(*InfoReply)(nil),          // 2: linnet.agent.v1.InfoReply
-	(*Daemon)(nil),             // 3: linnet.agent.v1.Daemon
-	(*ReadyRequest)(nil),       // 4: linnet.agent.v1.ReadyRequest
-	(*StopRequest)(nil),        // 5: linnet.agent.v1.StopRequest
-	(*Event)(nil),              // 6: linnet.agent.v1.Event
-	(*RunRequest)(nil),         // 7: linnet.agent.v1.RunRequest
-	(*Start)(nil),              // 8: linnet.agent.v1.Start
-	(*Terminal)(nil),           // 9: linnet.agent.v1.Terminal
-	(*WindowSize)(nil),         // 10: linnet.agent.v1.WindowSize
-	(*RunReply)(nil),           // 11: linnet.agent.v1.RunReply
-	(*Started)(nil),            // 12: linnet.agent.v1.Started
-	(*Exit)(nil),               // 13: linnet.agent.v1.Exit
-	(*CredentialsRequest)(nil), // 14: linnet.agent.v1.CredentialsRequest
-	(*Credentials)(nil),        // 15: linnet.agent.v1.Credentials
-	(*HoldRequest)(nil),        // 16: linnet.agent.v1.HoldRequest
-	(*HoldReply)(nil),          // 17: linnet.agent.v1.HoldReply
-	(*PutRequest)(nil),         // 18: linnet.agent.v1.PutRequest
-	(*PutReply)(nil),           // 19: linnet.agent.v1.PutReply
-	(*GetRequest)(nil),         // 20: linnet.agent.v1.GetRequest
-	(*GetReply)(nil),           // 21: linnet.agent.v1.GetReply
-	(*Port)(nil),               // 22: linnet.agent.v1.Port
-	(*AttendRequest)(nil),      // 23: linnet.agent.v1.AttendRequest
-	(*AttendReply)(nil),        // 24: linnet.agent.v1.AttendReply
-	(*ClaimRequest)(nil),       // 25: linnet.agent.v1.ClaimRequest
-	(*ClaimReply)(nil),         // 26: linnet.agent.v1.ClaimReply
-	(*ReleaseRequest)(nil),     // 27: linnet.agent.v1.ReleaseRequest
-	(*ReleaseReply)(nil),       // 28: linnet.agent.v1.ReleaseReply
-	(*HelperRequest)(nil),      // 29: linnet.agent.v1.HelperRequest
-	(*ReplaceRequest)(nil),     // 30: linnet.agent.v1.ReplaceRequest
-	(*ReplaceReply)(nil),       // 31: linnet.agent.v1.ReplaceReply
+	(Output)(0),                // 0: linnet.agent.v1.Output
+	(Event_Kind)(0),            // 1: linnet.agent.v1.Event.Kind
+	(Exit_Reason)(0),           // 2: linnet.agent.v1.Exit.Reason
+	(*InfoRequest)(nil),        // 3: linnet.agent.v1.InfoRequest
+	(*InfoReply)(nil),          // 4: linnet.agent.v1.InfoReply
+	(*Daemon)(nil),             // 5: linnet.agent.v1.Daemon
+	(*ReadyRequest)(nil),       // 6: linnet.agent.v1.ReadyRequest
+	(*StopRequest)(nil),        // 7: linnet.agent.v1.StopRequest
+	(*Event)(nil),              // 8: linnet.agent.v1.Event
+	(*RunRequest)(nil),         // 9: linnet.agent.v1.RunRequest
+	(*Start)(nil),              // 10: linnet.agent.v1.Start
+	(*Terminal)(nil),           // 11: linnet.agent.v1.Terminal
+	(*WindowSize)(nil),         // 12: linnet.agent.v1.WindowSize
+	(*RunReply)(nil),           // 13: linnet.agent.v1.RunReply
+	(*Started)(nil),            // 14: linnet.agent.v1.Started
+	(*Exit)(nil),               // 15: linnet.agent.v1.Exit
+	(*CredentialsRequest)(nil), // 16: linnet.agent.v1.CredentialsRequest
+	(*Credentials)(nil),        // 17: linnet.agent.v1.Credentials
+	(*HoldRequest)(nil),        // 18: linnet.agent.v1.HoldRequest
+	(*HoldReply)(nil),          // 19: linnet.agent.v1.HoldReply
+	(*PutRequest)(nil),         // 20: linnet.agent.v1.PutRequest
+	(*PutReply)(nil),           // 21: linnet.agent.v1.PutReply
+	(*GetRequest)(nil),         // 22: linnet.agent.v1.GetRequest
+	(*GetReply)(nil),           // 23: linnet.agent.v1.GetReply
+	(*Port)(nil),               // 24: linnet.agent.v1.Port
+	(*AttendRequest)(nil),      // 25: linnet.agent.v1.AttendRequest
+	(*AttendReply)(nil),        // 26: linnet.agent.v1.AttendReply
+	(*ClaimRequest)(nil),       // 27: linnet.agent.v1.ClaimRequest
+	(*ClaimReply)(nil),         // 28: linnet.agent.v1.ClaimReply
+	(*ReleaseRequest)(nil),     // 29: linnet.agent.v1.ReleaseRequest
+	(*ReleaseReply)(nil),       // 30: linnet.agent.v1.ReleaseReply
+	(*HelperRequest)(nil),      // 31: linnet.agent.v1.HelperRequest
+	(*ReplaceRequest)(nil),     // 32: linnet.agent.v1.ReplaceRequest
+	(*ReplaceReply)(nil),       // 33: linnet.agent.v1.ReplaceReply
 }
 var file_pkg_agent_agentpb_agent_proto_depIdxs = []int32{
-	3,  // 0: linnet.agent.v1.InfoReply.daemons:type_name -> linnet.agent.v1.Daemon
-	0,  // 1: linnet.agent.v1.Event.kind:type_name -> linnet.agent.v1.Event.Kind
-	8,  // 2: linnet.agent.v1.RunRequest.start:type_name -> linnet.agent.v1.Start
-	10, // 3: linnet.agent.v1.RunRequest.resize:type_name -> linnet.agent.v1.WindowSize
-	15, // 4: linnet.agent.v1.RunRequest.credentials:type_name -> linnet.agent.v1.Credentials
-	9,  // 5: linnet.agent.v1.Start.terminal:type_name -> linnet.agent.v1.Terminal
-	10, // 6: linnet.agent.v1.Terminal.size:type_name -> linnet.agent.v1.WindowSize
-	14, // 7: linnet.agent.v1.RunReply.credentials:type_name -> linnet.agent.v1.CredentialsRequest
-	13, // 8: linnet.agent.v1.RunReply.exit:type_name -> linnet.agent.v1.Exit
-	12, // 9: linnet.agent.v1.RunReply.started:type_name -> linnet.agent.v1.Started
-	22, // 10: linnet.agent.v1.AttendReply.open:type_name -> linnet.agent.v1.Port
-	22, // 11: linnet.agent.v1.ClaimRequest.ports:type_name -> linnet.agent.v1.Port
-	1,  // 12: linnet.agent.v1.Engine.Info:input_type -> linnet.agent.v1.InfoRequest
-	4,  // 13: linnet.agent.v1.Engine.Ready:input_type -> linnet.agent.v1.ReadyRequest
-	5,  // 14: linnet.agent.v1.Engine.Stop:input_type -> linnet.agent.v1.StopRequest
-	7,  // 15: linnet.agent.v1.Commands.Run:input_type -> linnet.agent.v1.RunRequest
-	16, // 16: linnet.agent.v1.Stages.Hold:input_type -> linnet.agent.v1.HoldRequest
-	18, // 17: linnet.agent.v1.Stages.Put:input_type -> linnet.agent.v1.PutRequest
-	20, // 18: linnet.agent.v1.Stages.Get:input_type -> linnet.agent.v1.GetRequest
-	23, // 19: linnet.agent.v1.Ports.Attend:input_type -> linnet.agent.v1.AttendRequest
-	25, // 20: linnet.agent.v1.Ports.Claim:input_type -> linnet.agent.v1.ClaimRequest
-	27, // 21: linnet.agent.v1.Ports.Release:input_type -> linnet.agent.v1.ReleaseRequest
-	29, // 22: linnet.agent.v1.Helper.Ask:input_type -> linnet.agent.v1.HelperRequest
-	30, // 23: linnet.agent.v1.Upkeep.Replace:input_type -> linnet.agent.v1.ReplaceRequest
-	2,  // 24: linnet.agent.v1.Engine.Info:output_type -> linnet.agent.v1.InfoReply
-	6,  // 25: linnet.agent.v1.Engine.Ready:output_type -> linnet.agent.v1.Event
-	6,  // 26: linnet.agent.v1.Engine.Stop:output_type -> linnet.agent.v1.Event
-	11, // 27: linnet.agent.v1.Commands.Run:output_type -> linnet.agent.v1.RunReply
-	17, // 28: linnet.agent.v1.Stages.Hold:output_type -> linnet.agent.v1.HoldReply
-	19, // 29: linnet.agent.v1.Stages.Put:output_type -> linnet.agent.v1.PutReply
-	21, // 30: linnet.agent.v1.Stages.Get:output_type -> linnet.agent.v1.GetReply
-	24, // 31: linnet.agent.v1.Ports.Attend:output_type -> linnet.agent.v1.AttendReply
-	26, // 32: linnet.agent.v1.Ports.Claim:output_type -> linnet.agent.v1.ClaimReply
-	28, // 33: linnet.agent.v1.Ports.Release:output_type -> linnet.agent.v1.ReleaseReply
-	15, // 34: linnet.agent.v1.Helper.Ask:output_type -> linnet.agent.v1.Credentials
-	31, // 35: linnet.agent.v1.Upkeep.Replace:output_type -> linnet.agent.v1.ReplaceReply
-	24, // [24:36] is the sub-list for method output_type
-	12, // [12:24] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	5,  // 0: linnet.agent.v1.InfoReply.daemons:type_name -> linnet.agent.v1.Daemon
+	1,  // 1: linnet.agent.v1.Event.kind:type_name -> linnet.agent.v1.Event.Kind
+	10, // 2: linnet.agent.v1.RunRequest.start:type_name -> linnet.agent.v1.Start
+	12, // 3: linnet.agent.v1.RunRequest.resize:type_name -> linnet.agent.v1.WindowSize
+	17, // 4: linnet.agent.v1.RunRequest.credentials:type_name -> linnet.agent.v1.Credentials
+	0,  // 5: linnet.agent.v1.RunRequest.closed:type_name -> linnet.agent.v1.Output
+	11, // 6: linnet.agent.v1.Start.terminal:type_name -> linnet.agent.v1.Terminal
+	12, // 7: linnet.agent.v1.Terminal.size:type_name -> linnet.agent.v1.WindowSize
+	16, // 8: linnet.agent.v1.RunReply.credentials:type_name -> linnet.agent.v1.CredentialsRequest
+	15, // 9: linnet.agent.v1.RunReply.exit:type_name -> linnet.agent.v1.Exit
+	14, // 10: linnet.agent.v1.RunReply.started:type_name -> linnet.agent.v1.Started
+	2,  // 11: linnet.agent.v1.Exit.reason:type_name -> linnet.agent.v1.Exit.Reason
+	24, // 12: linnet.agent.v1.AttendReply.open:type_name -> linnet.agent.v1.Port
+	24, // 13: linnet.agent.v1.ClaimRequest.ports:type_name -> linnet.agent.v1.Port
+	3,  // 14: linnet.agent.v1.Engine.Info:input_type -> linnet.agent.v1.InfoRequest
+	6,  // 15: linnet.agent.v1.Engine.Ready:input_type -> linnet.agent.v1.ReadyRequest
+	7,  // 16: linnet.agent.v1.Engine.Stop:input_type -> linnet.agent.v1.StopRequest
+	9,  // 17: linnet.agent.v1.Commands.Run:input_type -> linnet.agent.v1.RunRequest
+	18, // 18: linnet.agent.v1.Stages.Hold:input_type -> linnet.agent.v1.HoldRequest
+	20, // 19: linnet.agent.v1.Stages.Put:input_type -> linnet.agent.v1.PutRequest
+	22, // 20: linnet.agent.v1.Stages.Get:input_type -> linnet.agent.v1.GetRequest
+	25, // 21: linnet.agent.v1.Ports.Attend:input_type -> linnet.agent.v1.AttendRequest
+	27, // 22: linnet.agent.v1.Ports.Claim:input_type -> linnet.agent.v1.ClaimRequest
+	29, // 23: linnet.agent.v1.Ports.Release:input_type -> linnet.agent.v1.ReleaseRequest
+	31, // 24: linnet.agent.v1.Helper.Ask:input_type -> linnet.agent.v1.HelperRequest
+	32, // 25: linnet.agent.v1.Upkeep.Replace:input_type -> linnet.agent.v1.ReplaceRequest
+	4,  // 26: linnet.agent.v1.Engine.Info:output_type -> linnet.agent.v1.InfoReply
+	8,  // 27: linnet.agent.v1.Engine.Ready:output_type -> linnet.agent.v1.Event
+	8,  // 28: linnet.agent.v1.Engine.Stop:output_type -> linnet.agent.v1.Event
+	13, // 29: linnet.agent.v1.Commands.Run:output_type -> linnet.agent.v1.RunReply
+	19, // 30: linnet.agent.v1.Stages.Hold:output_type -> linnet.agent.v1.HoldReply
+	21, // 31: linnet.agent.v1.Stages.Put:output_type -> linnet.agent.v1.PutReply
+	23, // 32: linnet.agent.v1.Stages.Get:output_type -> linnet.agent.v1.GetReply
+	26, // 33: linnet.agent.v1.Ports.Attend:output_type -> linnet.agent.v1.AttendReply
+	28, // 34: linnet.agent.v1.Ports.Claim:output_type -> linnet.agent.v1.ClaimReply
+	30, // 35: linnet.agent.v1.Ports.Release:output_type -> linnet.agent.v1.ReleaseReply
+	17, // 36: linnet.agent.v1.Helper.Ask:output_type -> linnet.agent.v1.Credentials
+	33, // 37: linnet.agent.v1.Upkeep.Replace:output_type -> linnet.agent.v1.ReplaceReply
+	26, // [26:38] is the sub-list for method output_type
+	14, // [14:26] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_pkg_agent_agentpb_agent_proto_init() }
@@ -2258,6 +2447,7 @@ func file_pkg_agent_agentpb_agent_proto_init() {
 		(*RunRequest_Resize)(nil),
 		(*RunRequest_Signal)(nil),
 		(*RunRequest_Credentials)(nil),
+		(*RunRequest_Closed)(nil),
 	}
 	file_pkg_agent_agentpb_agent_proto_msgTypes[10].OneofWrappers = []any{
 		(*RunReply_Stdout)(nil),
@@ -2272,7 +2462,7 @@ func file_pkg_agent_agentpb_agent_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pkg_agent_agentpb_agent_proto_rawDesc), len(file_pkg_agent_agentpb_agent_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      3,
 			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   6,

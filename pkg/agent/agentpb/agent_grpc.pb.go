@@ -228,9 +228,10 @@ const (
 // Commands runs processes over there and carries everything that a process has: streams,
 // terminal, signals, environment, exit code.
 type CommandsClient interface {
-	// Run runs one command. The first message says which; the stream's end before the
-	// command's is its client's end: the command is sent SIGTERM, then SIGKILL, and what it
-	// would have removed itself is removed.
+	// Run runs one command. The first message says which. The client's end of the stream,
+	// before the command's, is the client giving up: the command is sent SIGTERM, then
+	// SIGKILL, and how it ended is still told. A connection that breaks does the same, with
+	// nobody left to tell.
 	Run(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[RunRequest, RunReply], error)
 }
 
@@ -262,9 +263,10 @@ type Commands_RunClient = grpc.BidiStreamingClient[RunRequest, RunReply]
 // Commands runs processes over there and carries everything that a process has: streams,
 // terminal, signals, environment, exit code.
 type CommandsServer interface {
-	// Run runs one command. The first message says which; the stream's end before the
-	// command's is its client's end: the command is sent SIGTERM, then SIGKILL, and what it
-	// would have removed itself is removed.
+	// Run runs one command. The first message says which. The client's end of the stream,
+	// before the command's, is the client giving up: the command is sent SIGTERM, then
+	// SIGKILL, and how it ended is still told. A connection that breaks does the same, with
+	// nobody left to tell.
 	Run(grpc.BidiStreamingServer[RunRequest, RunReply]) error
 	mustEmbedUnimplementedCommandsServer()
 }
@@ -337,8 +339,9 @@ const (
 //
 // Stages holds private directories in memory.
 type StagesClient interface {
-	// Hold makes a directory and keeps it until the stream ends.
-	Hold(ctx context.Context, in *HoldRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[HoldReply], error)
+	// Hold makes a directory, says which, and keeps it until the client ends the stream. The
+	// agent ends it once the directory is gone.
+	Hold(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[HoldRequest, HoldReply], error)
 	// Put writes a file: the first message says which, all carry bytes.
 	Put(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[PutRequest, PutReply], error)
 	// Get reads one; NOT_FOUND when it is not there.
@@ -353,24 +356,18 @@ func NewStagesClient(cc grpc.ClientConnInterface) StagesClient {
 	return &stagesClient{cc}
 }
 
-func (c *stagesClient) Hold(ctx context.Context, in *HoldRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[HoldReply], error) {
+func (c *stagesClient) Hold(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[HoldRequest, HoldReply], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &Stages_ServiceDesc.Streams[0], Stages_Hold_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
 	x := &grpc.GenericClientStream[HoldRequest, HoldReply]{ClientStream: stream}
-	if err := x.ClientStream.SendMsg(in); err != nil {
-		return nil, err
-	}
-	if err := x.ClientStream.CloseSend(); err != nil {
-		return nil, err
-	}
 	return x, nil
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type Stages_HoldClient = grpc.ServerStreamingClient[HoldReply]
+type Stages_HoldClient = grpc.BidiStreamingClient[HoldRequest, HoldReply]
 
 func (c *stagesClient) Put(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[PutRequest, PutReply], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -410,8 +407,9 @@ type Stages_GetClient = grpc.ServerStreamingClient[GetReply]
 //
 // Stages holds private directories in memory.
 type StagesServer interface {
-	// Hold makes a directory and keeps it until the stream ends.
-	Hold(*HoldRequest, grpc.ServerStreamingServer[HoldReply]) error
+	// Hold makes a directory, says which, and keeps it until the client ends the stream. The
+	// agent ends it once the directory is gone.
+	Hold(grpc.BidiStreamingServer[HoldRequest, HoldReply]) error
 	// Put writes a file: the first message says which, all carry bytes.
 	Put(grpc.ClientStreamingServer[PutRequest, PutReply]) error
 	// Get reads one; NOT_FOUND when it is not there.
@@ -426,7 +424,7 @@ type StagesServer interface {
 // pointer dereference when methods are called.
 type UnimplementedStagesServer struct{}
 
-func (UnimplementedStagesServer) Hold(*HoldRequest, grpc.ServerStreamingServer[HoldReply]) error {
+func (UnimplementedStagesServer) Hold(grpc.BidiStreamingServer[HoldRequest, HoldReply]) error {
 	return status.Error(codes.Unimplemented, "method Hold not implemented")
 }
 func (UnimplementedStagesServer) Put(grpc.ClientStreamingServer[PutRequest, PutReply]) error {
@@ -457,15 +455,11 @@ func RegisterStagesServer(s grpc.ServiceRegistrar, srv StagesServer) {
 }
 
 func _Stages_Hold_Handler(srv interface{}, stream grpc.ServerStream) error {
-	m := new(HoldRequest)
-	if err := stream.RecvMsg(m); err != nil {
-		return err
-	}
-	return srv.(StagesServer).Hold(m, &grpc.GenericServerStream[HoldRequest, HoldReply]{ServerStream: stream})
+	return srv.(StagesServer).Hold(&grpc.GenericServerStream[HoldRequest, HoldReply]{ServerStream: stream})
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type Stages_HoldServer = grpc.ServerStreamingServer[HoldReply]
+type Stages_HoldServer = grpc.BidiStreamingServer[HoldRequest, HoldReply]
 
 func _Stages_Put_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(StagesServer).Put(&grpc.GenericServerStream[PutRequest, PutReply]{ServerStream: stream})
@@ -497,6 +491,7 @@ var Stages_ServiceDesc = grpc.ServiceDesc{
 			StreamName:    "Hold",
 			Handler:       _Stages_Hold_Handler,
 			ServerStreams: true,
+			ClientStreams: true,
 		},
 		{
 			StreamName:    "Put",
