@@ -28,6 +28,8 @@ var allowed = map[string][]string{
 	"pkg/agent":        {"pkg/agent/agentpb", "pkg/guest", "pkg/host", "pkg/report"},
 	"pkg/farside":      {"pkg/agent", "pkg/agent/agentpb", "pkg/host"},
 
+	"pkg/vm": {"pkg/report"},
+
 	"config":            {},
 	"deps":              {},
 	"pkg/agent/agentpb": {},
@@ -40,6 +42,7 @@ var allowed = map[string][]string{
 
 	// Tests' own and tools.
 	"pkg/guest/guesttest": {"pkg/guest", "pkg/host"},
+	"pkg/vm/vmtest":       {"pkg/vm"},
 }
 
 type listed struct {
