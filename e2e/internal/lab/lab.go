@@ -19,8 +19,9 @@ import (
 	"time"
 )
 
-// Timeout bounds one command of a test; a test that waits for a state uses it too.
-const Timeout = 2 * time.Minute
+// Timeout bounds one command of a test; a test that waits for a state uses it too. A suite
+// whose engine is emulated sets more.
+var Timeout = 2 * time.Minute
 
 // envRoot says where bin and libexec are, for a suite that runs as another user.
 const envRoot = "LINNET_LAB_ROOT"
