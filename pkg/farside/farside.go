@@ -39,7 +39,9 @@ type Options struct {
 	Socket string
 	// Grace is how long a command has between SIGTERM and SIGKILL; 0 means 10 s.
 	Grace time.Duration
-	Log   logrus.FieldLogger
+	// Program is the file of the agent's own program; empty means that it cannot be replaced.
+	Program string
+	Log     logrus.FieldLogger
 }
 
 // Server serves clients until it is closed.
@@ -47,6 +49,9 @@ type Server struct {
 	o Options
 	// ending is closed when no further command is accepted, and those that run must end.
 	ending chan struct{}
+	// replaced is closed when Program is another one.
+	replaced     chan struct{}
+	replacedOnce sync.Once
 
 	mu       sync.Mutex
 	closed   bool
@@ -57,7 +62,7 @@ type Server struct {
 
 // New makes a Server.
 func New(o Options) (*Server, error) {
-	s := &Server{o: o, ending: make(chan struct{}), commands: map[*command]bool{}, stages: map[string]*stage{}}
+	s := &Server{o: o, ending: make(chan struct{}), replaced: make(chan struct{}), commands: map[*command]bool{}, stages: map[string]*stage{}}
 	if err := s.clearStages(); err != nil {
 		return nil, err
 	}
@@ -77,6 +82,7 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 	agentpb.RegisterCommandsServer(r, &commands{Server: s})
 	agentpb.RegisterStagesServer(r, &stages{Server: s})
 	agentpb.RegisterHelperServer(r, &helper{Server: s})
+	agentpb.RegisterUpkeepServer(r, &upkeep{Server: s})
 }
 
 // Running is how many commands run.

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/linnet-dev/linnet/pkg/agent"
+	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/guest/guesttest"
 )
@@ -58,6 +59,7 @@ func newLab(t testing.TB, change func(*Options)) *lab {
 	}
 	g := grpc.NewServer(ServerOptions()...)
 	l.Register(g)
+	agentpb.RegisterEngineServer(g, &fakeEngine{Server: l.Server})
 	served := make(chan error, 1)
 	go func() { served <- l.Serve(context.WithoutCancel(t.Context()), listener, g) }()
 	t.Cleanup(func() {
