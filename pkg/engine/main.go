@@ -30,15 +30,24 @@ import (
 // listens, or why it could not.
 const ReadyFD = 3
 
-const usage = "usage: linnet-agent start|serve|clean --spec FILE | linnet-agent version"
+const usage = `usage: linnet-agent start|serve|clean --spec FILE
+       linnet-agent guest --spec FILE --socket PATH [--owner UID:GID]
+       linnet-agent stop --socket PATH
+       linnet-agent version`
 
 // Main is linnet-agent: `serve` runs an engine until it is stopped, `start` starts that in the
-// background, `clean` removes all that one keeps, `version` prints the version. It returns
-// an exit code.
+// background, `clean` removes all that one keeps, `guest` runs one for clients elsewhere, `stop`
+// stops that, `version` prints the version. It returns an exit code.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 1 && (args[0] == "version" || args[0] == "--version") {
 		fmt.Fprintln(stdout, agent.Version)
 		return 0
+	}
+	if len(args) > 0 && args[0] == "guest" {
+		return guestMain(ctx, args[1:], stderr)
+	}
+	if len(args) > 0 && args[0] == "stop" {
+		return stopMain(ctx, args[1:], stderr)
 	}
 	flags := flag.NewFlagSet("linnet-agent", flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -107,11 +116,7 @@ func serveMain(ctx context.Context, specFile string, stderr io.Writer) int {
 	unix.CloseOnExec(ReadyFD) // a daemon that had it would keep the client waiting
 	ready := os.NewFile(ReadyFD, "ready")
 	if err := serve(ctx, specFile, func() { answer(ready, "ok") }); err != nil {
-		text := err.Error()
-		var hint *host.HintError
-		if errors.As(err, &hint) {
-			text += "\nhint: " + hint.Fix
-		}
+		text := withHint(err)
 		answer(ready, text)
 		fmt.Fprintln(stderr, "linnet-agent:", text)
 		return 1
