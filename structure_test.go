@@ -24,9 +24,12 @@ var allowed = map[string][]string{
 	"pkg/cli":          {"deps", "pkg/agent", "pkg/forward", "pkg/guest", "pkg/host", "pkg/native", "pkg/nerdctl", "pkg/report", "pkg/settings", "pkg/streams"},
 	"pkg/forward":      {"pkg/guest", "pkg/nerdctl", "pkg/streams"},
 	"pkg/native":       {"pkg/agent", "pkg/agent/agentpb", "pkg/guest", "pkg/host", "pkg/report"},
-	"pkg/engine":       {"config", "pkg/agent", "pkg/agent/agentpb", "pkg/farside", "pkg/host"},
+	"pkg/engine":       {"config", "pkg/agent", "pkg/agent/agentpb", "pkg/farside", "pkg/farside/portplugin", "pkg/host"},
 	"pkg/agent":        {"pkg/agent/agentpb", "pkg/guest", "pkg/host", "pkg/report"},
 	"pkg/farside":      {"pkg/agent", "pkg/agent/agentpb", "pkg/host"},
+
+	"pkg/farside/portplugin": {"pkg/agent/agentpb"},
+	"pkg/relay":              {"pkg/agent", "pkg/agent/agentpb", "pkg/host"},
 
 	"pkg/vm": {"pkg/report"},
 

@@ -114,6 +114,9 @@ func (s *Server) dial(ctx context.Context, service string) (net.Conn, error) {
 	if address, ok := strings.CutPrefix(service, "tcp:"); ok {
 		return d.DialContext(ctx, "tcp", address)
 	}
+	if address, ok := strings.CutPrefix(service, "udp:"); ok {
+		return dialUDP(ctx, address)
+	}
 	socket, ok := s.o.Services[service]
 	if !ok {
 		return nil, fmt.Errorf("the engine has no service %q", service)

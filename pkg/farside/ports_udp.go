@@ -48,17 +48,18 @@ func (d *datagrams) Read(p []byte) (int, error) {
 
 func (d *datagrams) Write(p []byte) (int, error) {
 	d.out = append(d.out, p...)
-	for len(d.out) >= 2 {
-		end := 2 + int(binary.BigEndian.Uint16(d.out))
-		if len(d.out) < end {
+	rest := d.out
+	for len(rest) >= 2 {
+		end := 2 + int(binary.BigEndian.Uint16(rest))
+		if len(rest) < end {
 			break
 		}
-		if _, err := d.Conn.Write(d.out[2:end]); errors.Is(err, net.ErrClosed) {
+		if _, err := d.Conn.Write(rest[2:end]); errors.Is(err, net.ErrClosed) {
 			return 0, err
 		}
-		d.out = d.out[end:]
+		rest = rest[end:]
 	}
-	d.out = append([]byte(nil), d.out...)
+	d.out = d.out[:copy(d.out, rest)]
 	return len(p), nil
 }
 
