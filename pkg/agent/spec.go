@@ -41,6 +41,9 @@ type Spec struct {
 	InsecureRegistries []string `json:"insecureRegistries,omitempty"`
 	// HostsDirs are the folders of registry host configurations.
 	HostsDirs []string `json:"hostsDirs,omitempty"`
+	// GuestSocket is where the agent of a virtual machine listens; empty means that this is
+	// no guest, and that published ports are open on the host by themselves.
+	GuestSocket string `json:"guestSocket,omitempty"`
 }
 
 // Write writes the specification, whole or not at all.

@@ -57,7 +57,7 @@ func New(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldLog
 		return nil, err
 	}
 	e := &Engine{spec: spec, log: log, started: time.Now(), stopped: make(chan struct{})}
-	e.nets = networks{layout: l, log: log}
+	e.nets = networks{layout: l, guestSocket: spec.GuestSocket, log: log}
 	var err error
 	if e.bridge, err = e.nets.ensureDefault(spec.Subnet); err != nil {
 		return nil, err

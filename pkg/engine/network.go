@@ -18,6 +18,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/linnet-dev/linnet/config"
+	"github.com/linnet-dev/linnet/pkg/farside/portplugin"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
@@ -25,7 +26,10 @@ import (
 // would give a network of the same name the same interface and the same leases.
 type networks struct {
 	layout host.Layout
-	log    logrus.FieldLogger
+	// guestSocket is where the agent listens when this is a guest: each network then has its
+	// ports published on the host.
+	guestSocket string
+	log         logrus.FieldLogger
 }
 
 // ensureDefault makes the default network once and keeps it: its addresses stay the same
@@ -127,7 +131,7 @@ func (n networks) adopt(ctx context.Context) error {
 		if err != nil {
 			continue // removed meanwhile
 		}
-		ours, changed, err := ownNetwork(text, n.layout)
+		ours, changed, err := ownNetwork(text, n.layout, n.guestSocket)
 		if err != nil {
 			n.log.WithError(err).WithField("file", file).Warn("leaving a network as it is")
 			continue
@@ -138,7 +142,7 @@ func (n networks) adopt(ctx context.Context) error {
 		if err := host.WriteFile(file, ours, 0o644); err != nil {
 			return err
 		}
-		n.log.WithField("file", file).Info("gave a network its own interface and leases")
+		n.log.WithField("file", file).Info("made a network our own")
 	}
 	return nil
 }
@@ -234,9 +238,10 @@ func ownInterface(l host.Layout, name string) bool {
 }
 
 // ownNetwork rewrites the configuration of a bridge network: interface ln-<hashes of home
-// and name> instead of nerdctl's br-<hash of name>, and host-local's leases under our home.
-// Everything else stays, fields that we do not know included.
-func ownNetwork(text []byte, l host.Layout) (out []byte, changed bool, err error) {
+// and name> instead of nerdctl's br-<hash of name>, and host-local's leases under our home;
+// in a guest, ports that are published here are published on the host as well. Everything
+// else stays, fields that we do not know included.
+func ownNetwork(text []byte, l host.Layout, guestSocket string) (out []byte, changed bool, err error) {
 	var conf map[string]any
 	if err := json.Unmarshal(text, &conf); err != nil {
 		return nil, false, err
@@ -257,11 +262,31 @@ func ownNetwork(text []byte, l host.Layout) (out []byte, changed bool, err error
 			changed = true
 		}
 	}
+	if guestSocket != "" && publishes(plugins) {
+		conf["plugins"] = append(plugins, map[string]any{
+			"type": portplugin.Name, "capabilities": map[string]any{"portMappings": true}, "socket": guestSocket,
+		})
+		changed = true
+	}
 	if !changed {
 		return text, false, nil
 	}
 	out, err = json.MarshalIndent(conf, "", "  ")
 	return out, true, err
+}
+
+// publishes says whether a network publishes ports, and not on the host yet.
+func publishes(plugins []any) (here bool) {
+	for _, p := range plugins {
+		plugin, _ := p.(map[string]any)
+		if plugin["type"] == portplugin.Name {
+			return false
+		}
+		if capabilities, _ := plugin["capabilities"].(map[string]any); capabilities["portMappings"] == true {
+			here = true
+		}
+	}
+	return here
 }
 
 // conflist is what we read of a CNI network configuration list.

@@ -88,7 +88,7 @@ func TestOwnNetworkChangesInterfaceAndLeasesAndNothingElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, changed, err := ownNetwork(text, fixed)
+	got, changed, err := ownNetwork(text, fixed, "")
 	if err != nil || !changed {
 		t.Fatalf("changed %v, %v", changed, err)
 	}
@@ -106,11 +106,11 @@ func TestOwnNetworkChangesInterfaceAndLeasesAndNothingElse(t *testing.T) {
 		t.Errorf("before %v\nafter %v", before, after)
 	}
 
-	again, changed, err := ownNetwork(got, fixed)
+	again, changed, err := ownNetwork(got, fixed, "")
 	if err != nil || changed || string(again) != string(got) {
 		t.Errorf("a second time: changed %v, %v\n%s", changed, err, again)
 	}
-	other, _, err := ownNetwork(text, host.Layout{Home: "/home/b/.linnet"})
+	other, _, err := ownNetwork(text, host.Layout{Home: "/home/b/.linnet"}, "")
 	if err != nil || string(other) == string(got) {
 		t.Errorf("another home gets the same: %v", err)
 	}
@@ -123,14 +123,66 @@ func TestOwnNetworkLeavesWhatIsNotNerdctls(t *testing.T) {
 		`{"name": "a", "plugins": [{"type": "bridge", "bridge": "linnet-0", "ipam": {"type": "host-local", "dataDir": "/x"}}]}`,
 		`{"name": "a", "plugins": []}`, `{"name": "a"}`, `{"plugins": [1, null, "x"]}`,
 	} {
-		if got, changed, err := ownNetwork([]byte(text), fixed); err != nil || changed || string(got) != text {
+		if got, changed, err := ownNetwork([]byte(text), fixed, ""); err != nil || changed || string(got) != text {
 			t.Errorf("%s became %s (%v, %v)", text, got, changed, err)
 		}
 	}
 	for _, text := range []string{"", "{", "[]", "7"} {
-		if _, changed, err := ownNetwork([]byte(text), fixed); err == nil || changed {
+		if _, changed, err := ownNetwork([]byte(text), fixed, ""); err == nil || changed {
 			t.Errorf("%q: %v, %v", text, changed, err)
 		}
+	}
+}
+
+func TestInAGuestANetworkThatPublishesDoesSoOnTheHostToo(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("testdata", "nerdctl-network.conflist"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	native, _, err := ownNetwork(text, fixed, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, changed, err := ownNetwork(native, fixed, "/run/linnet/agent.sock")
+	if err != nil || !changed {
+		t.Fatalf("changed %v, %v", changed, err)
+	}
+	golden(t, "guest-network.conflist", append(got, '\n'))
+	if again, changed, err := ownNetwork(got, fixed, "/run/linnet/agent.sock"); err != nil || changed {
+		t.Errorf("a second time: changed %v, %v\n%s", changed, err, again)
+	}
+	for _, text := range []string{
+		`{"name": "a", "plugins": [{"type": "macvlan", "master": "eth0"}]}`,
+		`{"name": "a", "plugins": [{"type": "portmap", "capabilities": {"portMappings": false}}, {"type": "x", "capabilities": 1}, null]}`,
+	} {
+		if got, changed, err := ownNetwork([]byte(text), fixed, "/s"); err != nil || changed {
+			t.Errorf("%s publishes nothing and became %s (%v, %v)", text, got, changed, err)
+		}
+	}
+}
+
+func TestTheDefaultNetworkOfAGuestPublishesOnTheHost(t *testing.T) {
+	n := newNetworks(t)
+	n.guestSocket = "/run/linnet/agent.sock"
+	if _, err := n.ensureDefault("10.231.0.0/16"); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.adopt(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(n.layout.NetConf(), "nerdctl-bridge.conflist"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var conf conflist
+	if err := json.Unmarshal(text, &conf); err != nil {
+		t.Fatal(err)
+	}
+	if last := conf.Plugins[len(conf.Plugins)-1].Type; last != "linnet-ports" {
+		t.Errorf("its last plugin is %s", last)
+	}
+	if _, ok := n.readDefault(filepath.Join(n.layout.NetConf(), "nerdctl-bridge.conflist")); !ok {
+		t.Error("it is not read back")
 	}
 }
 
