@@ -106,6 +106,7 @@ func serveGuest(ctx context.Context, o guestOptions, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	spec.GuestSocket = o.socket
 	if err := makeFolders(spec.Layout); err != nil {
 		return err
 	}
