@@ -3,7 +3,6 @@ package native
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -159,28 +158,13 @@ func (n *Native) lockStopped(ctx context.Context) (*os.File, error) {
 // diskUse adds up what the engine keeps, in bytes. Folders that are not there are empty.
 func diskUse(l host.Layout) map[string]int64 {
 	use := map[string]int64{
-		"images":     treeSize(l.ContainerdRoot()),
-		"buildCache": treeSize(l.BuildkitRoot()),
-		"volumes":    treeSize(l.NerdctlRoot()),
+		"images":     host.Used(l.ContainerdRoot()),
+		"buildCache": host.Used(l.BuildkitRoot()),
+		"volumes":    host.Used(l.NerdctlRoot()),
 	}
 	use["total"] = use["images"] + use["buildCache"] + use["volumes"]
-	if free, ok := freeSpace(l.Home); ok {
+	if free, ok := host.Free(l.Home); ok {
 		use["free"] = free
 	}
 	return use
-}
-
-// treeSize adds up the blocks of the files below dir that are on its own file system.
-func treeSize(dir string) int64 {
-	var sum int64
-	_ = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return nil //nolint:nilerr // removed meanwhile, or not ours to read
-		}
-		if info, err := e.Info(); err == nil {
-			sum += blocks(info)
-		}
-		return nil
-	})
-	return sum
 }
