@@ -37,7 +37,7 @@ digest() { sha256sum | cut -c1-16; }
 # A file counts by its path here, its mode and its content.
 contents() { (cd "$1" && shift && find "$@" -type f -printf '%p %m ' -exec sha256sum {} \; -o -type l -printf '%p -> %l\n' | sort); }
 
-debian=debian-$arch-$(contents "$here" debian.sh extras.sh trim.sh packages modules | digest)
+debian=debian-$arch-$(contents "$here" debian.sh extras.sh trim.sh packages modules units | digest)
 key=$({
 	echo "$debian $SOURCE_DATE_EPOCH"
 	contents "$here" bake.sh init files early
@@ -88,18 +88,6 @@ ln -s ../bin/linnet-agent "$root/usr/libexec/linnet/cni/linnet-ports"
 chmod 440 "$root/etc/sudoers"
 : >"$root/etc/machine-id"
 ln -sf /usr/lib/systemd/system/linnet.target "$root/etc/systemd/system/default.target"
-# What systemd would start by itself, and nothing here needs.
-for unit in getty.target remote-fs.target timers.target systemd-logind.service systemd-user-sessions.service \
-	systemd-binfmt.service systemd-update-utmp.service systemd-update-utmp-runlevel.service \
-	proc-sys-fs-binfmt_misc.automount dev-hugepages.mount dev-mqueue.mount sys-kernel-debug.mount \
-	sys-kernel-tracing.mount sys-fs-fuse-connections.mount sys-kernel-config.mount \
-	systemd-random-seed.service systemd-machine-id-commit.service systemd-remount-fs.service \
-	systemd-modules-load.service systemd-journal-flush.service systemd-journal-catalog-update.service \
-	systemd-update-done.service systemd-firstboot.service systemd-sysusers.service systemd-hwdb-update.service \
-	systemd-ask-password-console.path systemd-ask-password-wall.path systemd-battery-check.service \
-	systemd-boot-random-seed.service systemd-pcrphase.service sudo.service ssh.socket rescue.service emergency.service; do
-	ln -sf /dev/null "$root/etc/systemd/system/$unit"
-done
 find "$root" -depth -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 
 new=$work/image
@@ -122,7 +110,7 @@ cp "$debian"/modules/* "$initrd/modules/"
 find "$initrd" -depth -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 (cd "$initrd" && find . -print0 | sort -z | cpio --null --create --format=newc --owner=0:0 --reproducible --quiet) >"$new/initrd"
 cp "$debian/kernel" "$new/kernel"
-echo "console=$console quiet loglevel=4 net.ifnames=0 apparmor=0 systemd.show_status=0" >"$new/cmdline"
+echo "console=$console quiet loglevel=4 net.ifnames=0 lsm=landlock,yama systemd.show_status=0" >"$new/cmdline"
 
 size() { stat -c %s "$1"; }
 {

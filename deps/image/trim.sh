@@ -1,8 +1,17 @@
 #!/bin/bash
 # Takes out of a root what the guest never uses: trim.sh ROOT
 set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$1"
 rm -rf var/lib/apt var/cache/* var/log/* var/lib/dpkg etc/apt tmp/* run/* boot/* \
 	usr/share/{doc,man,info,locale,lintian,bug,bash-completion,zsh,polkit-1,common-licenses} \
 	usr/share/i18n usr/lib/locale \
 	etc/ssh/ssh_host_* etc/machine-id etc/hostname etc/resolv.conf
+
+# systemd: no generators (each is a process at every boot, and again at every daemon-reload) and only the units
+# that are used. What is to start, linnet.target says.
+rm -rf usr/lib/systemd/system-generators etc/systemd/system usr/lib/systemd/system-preset
+mkdir etc/systemd/system
+find usr/lib/systemd/system -mindepth 1 -maxdepth 1 -printf '%f\n' | LC_ALL=C sort |
+	LC_ALL=C comm -23 - <(sed 's/#.*//' "$here/units" | awk 'NF' | LC_ALL=C sort) |
+	while read -r unit; do rm -rf "usr/lib/systemd/system/$unit"; done

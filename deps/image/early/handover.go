@@ -26,9 +26,13 @@ func handOver(c *cidata) error {
 	if err != nil {
 		return err
 	}
+	if err := write("/etc/environment", environment, 0o644); err != nil {
+		return err
+	}
 	environment += fmt.Sprintf("LINNET_OWNER=%d:%d\n", c.uid(), c.uid())
 	errs := []error{
 		write(filepath.Join(runDir, "environment"), environment, 0o644),
+		write(filepath.Join(runDir, "lima"), "LIMA_GUESTAGENT_ARGS="+guestAgentArgs(c)+"\n", 0o644),
 		write(filepath.Join(runDir, "docker/config.json"), `{"credsStore":"linnet"}`+"\n", 0o644),
 	}
 	for path, source := range c.dataFiles() {
@@ -42,6 +46,17 @@ func handOver(c *cidata) error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// guestAgentArgs says where Lima's guest agent is to listen; Lima's own script decides likewise.
+func guestAgentArgs(c *cidata) string {
+	switch {
+	case c.env["VSOCK_PORT"] != "" && c.env["VSOCK_PORT"] != "0":
+		return "--vsock-port " + c.env["VSOCK_PORT"]
+	case c.env["VIRTIO_PORT"] != "":
+		return "--virtio-port " + c.env["VIRTIO_PORT"]
+	}
+	return "--socket-owner " + c.env["UID"]
 }
 
 // hostEnvironment are the variables that Lima hands on from the host, proxies above all, as
@@ -77,15 +92,22 @@ func maskScripts() error {
 	for _, name := range []string{
 		"00-check-rtc-and-wait-ntp.sh", // the clock is set here, and kept by Lima's agent
 		"00-modprobe.sh",               // the kernel loads what is used
+		"00-reboot-if-required.sh",     // nothing is ever upgraded
 		"00-systemd-user-group.sh",     // there is no journal to share
 		"04-persistent-data-volume.sh", // for images that run from memory
 		"05-lima-disks.sh",             // would want partitions on the data disk
 		"05-lima-mounts.sh",            // repairs an fstab that is not there
 		"06-enable-mdns-on-systemd.sh", // for resolved
+		"06-etc-hosts.sh",              // done here
+		"07-etc-environment.sh",        // done here
 		"08-shell-prompt.sh",           // decoration
-		"09-host-dns-setup.sh",         // made here in one step
+		"09-host-dns-setup.sh",         // done here in one step
+		"10-alpine-cgroups.sh",         // for another system
+		"11-colorterm-environment.sh",  // sshd's configuration has it
 		"20-rootless-base.sh",          // for a containerd of Lima's
+		"25-guestagent-base.sh",        // lima-guestagent.service
 		"30-install-packages.sh",       // all is there
+		"35-setup-packages.sh",         // done here
 		"40-install-containerd.sh",     // all is there
 	} {
 		script := filepath.Join(cidataDir, "boot.Linux", name)

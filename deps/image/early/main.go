@@ -44,6 +44,7 @@ func run(ctx context.Context) error {
 	others.start("emulators", func() error { return emulators(modules, "/usr/lib/binfmt.d") })
 	others.start("randomness", func() error { return modules.load("virtio_rng") })
 	others.start("the agent's port", linkVirtioPorts)
+	others.start("the kernel's settings", func() error { return errors.Join(makeNodes(), settings("/etc/sysctl.d")) })
 
 	c, err := readCIData(ctx, modules)
 	if err != nil {
