@@ -1,20 +1,35 @@
 //go:build linux
 
-// linnet-agent is the far side of linnet: it runs the engine. Linux only.
+// linnet-agent is the far side of linnet: it runs the engine. Linux only. By other names it
+// is what others start over there: Docker's credential helper, and a CNI plugin.
 package main
 
 import (
 	"context"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/linnet-dev/linnet/pkg/engine"
+	"github.com/linnet-dev/linnet/pkg/farside"
+	"github.com/linnet-dev/linnet/pkg/farside/portplugin"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	code := engine.Main(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	code := run(ctx)
 	stop()
 	os.Exit(code)
+}
+
+func run(ctx context.Context) int {
+	switch filepath.Base(os.Args[0]) {
+	case farside.HelperName:
+		return farside.Helper(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout)
+	case portplugin.Name:
+		return portplugin.Main(ctx, os.Environ(), os.Stdin, os.Stdout)
+	default:
+		return engine.Main(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	}
 }

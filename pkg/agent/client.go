@@ -9,8 +9,10 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
@@ -97,6 +99,12 @@ func Connect(ctx context.Context, dial Dialer) (*Client, error) {
 		grpc.WithInitialWindowSize(StreamWindow), grpc.WithInitialConnWindowSize(ConnectionWindow),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MessageMax)),
 		grpc.WithDisableRetry(), grpc.WithDisableServiceConfig(),
+		// A machine that boots lets its clients wait; how long they do is theirs to say.
+		// An agent that is replaced is soon back.
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+			MinConnectTimeout: time.Hour,
+		}),
 	)
 	if err != nil {
 		first.Close()
