@@ -31,7 +31,8 @@ var allowed = map[string][]string{
 	"pkg/farside/portplugin": {"pkg/agent/agentpb"},
 	"pkg/relay":              {"pkg/agent", "pkg/agent/agentpb", "pkg/host"},
 
-	"pkg/vm": {"pkg/report"},
+	"pkg/vm":   {"pkg/report"},
+	"pkg/lima": {"config", "pkg/agent", "pkg/agent/agentpb", "pkg/guest", "pkg/host", "pkg/relay", "pkg/report", "pkg/vm"},
 
 	"config":            {},
 	"deps":              {},

@@ -193,6 +193,11 @@ func lookUp(c Command) (string, error) {
 	return "", fmt.Errorf("not executable in PATH %s: %w", path, err)
 }
 
+// LookPath finds a program as Run does, in the PATH of an environment.
+func LookPath(name string, env []string) (string, error) {
+	return lookUp(Command{Argv: []string{name}, Env: env})
+}
+
 // startFailure turns the reason why c was not started into Run's results. execve(2) and
 // chdir(2) fail alike, so a missing directory is told apart here.
 func startFailure(c Command, err error) (int, error) {

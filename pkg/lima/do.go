@@ -1,0 +1,250 @@
+package lima
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/vm"
+)
+
+// Do does one step of a plan. Its errors say what limactl said, and what to do.
+func (m *Machine) Do(ctx context.Context, want vm.Spec, step vm.Step) error {
+	l := m.o.Layout
+	size := strconv.FormatInt(want.DataDisk, 10)
+	switch step.Kind {
+	case vm.Tidy:
+		return gone(os.Remove(step.Arg))
+	case vm.EndStart:
+		return end(ctx, syscall.SIGTERM, startPID(l))
+	case vm.Stop:
+		return m.told(m.stop(ctx), "")
+	case vm.Kill:
+		return m.told(m.kill(ctx), "")
+	case vm.Delete:
+		return m.told(m.remove(ctx), "")
+	case vm.RemoveTorn:
+		return m.removeTorn(ctx)
+	case vm.DeleteDisk:
+		return m.told(m.deleteDisk(ctx), "")
+	case vm.RemoveTornDisk:
+		return m.removeTornDisk()
+	case vm.RemoveFiles:
+		return m.removeFiles()
+	case vm.CreateDisk:
+		_, err := m.limactl(ctx, "disk", "create", host.Instance, "--size="+size)
+		return m.told(err, "")
+	case vm.UnlockDisk:
+		return m.told(m.effect(ctx, func() bool { return !exists(filepath.Join(l.LimaDisk(), "in_use_by")) }, "disk", "unlock", host.Instance), "")
+	case vm.GrowDisk:
+		_, err := m.limactl(ctx, "disk", "resize", host.Instance, "--size="+size)
+		return m.told(err, "")
+	case vm.Create:
+		return m.told(m.create(ctx, want), "")
+	case vm.Configure:
+		return m.configure(want)
+	case vm.Start:
+		return m.start(ctx, want)
+	case vm.Wait:
+		return m.wait(ctx)
+	}
+	return fmt.Errorf("there is no step %q", step.Kind)
+}
+
+// told gives limactl's failure the one thing to do, which depends on its reason.
+func (m *Machine) told(err error, log string) error {
+	var failed *failure
+	if err == nil || !errors.As(err, &failed) {
+		return err
+	}
+	fix := "try again; `linnet vm rm` and another start make the virtual machine anew, and keep images, containers and volumes"
+	switch {
+	case strings.Contains(failed.reason, syscall.ENOSPC.Error()):
+		fix = "free some space, or set LINNET_HOME to a folder on another disk"
+	case strings.Contains(failed.reason, "ermission denied"):
+		fix = "see who owns " + m.o.Layout.LimaHome()
+	case log != "":
+		fix = "the log says more: " + log
+	}
+	return &host.HintError{Err: err, Fix: fix}
+}
+
+// gone takes it for done when there is nothing to remove any more.
+func gone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// effect runs a limactl that may warn, do nothing and call it success: ok says whether it did.
+func (m *Machine) effect(ctx context.Context, ok func() bool, args ...string) error {
+	_, log, err := m.run(ctx, args...)
+	if err != nil || ok() {
+		return err
+	}
+	return &failure{command: command(args), reason: warnings(log)}
+}
+
+// graceful is how long a machine may take to shut down before it is ended.
+const graceful = 2 * time.Minute
+
+// stop shuts the machine down, and ends it when it does not.
+func (m *Machine) stop(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, graceful)
+	defer cancel()
+	_, err := m.limactl(limited, "stop", host.Instance)
+	if err == nil || ctx.Err() != nil {
+		return errors.Join(err, ctx.Err())
+	}
+	why := err.Error()
+	if limited.Err() != nil {
+		why = "it takes longer than " + graceful.String()
+	}
+	m.warn("the virtual machine does not shut down, and is ended: " + why)
+	return m.kill(ctx)
+}
+
+// kill ends the machine's processes.
+func (m *Machine) kill(ctx context.Context) error {
+	pids := m.pids()
+	if _, err := m.limactl(ctx, "stop", "-f", host.Instance); err != nil {
+		return err
+	}
+	return end(ctx, syscall.SIGKILL, pids...) // limactl does not wait for them
+}
+
+// pids are the processes that Lima's files name and that really belong to the machine: a
+// file may have outlived its process, and the number have gone to another.
+func (m *Machine) pids() (all []int) {
+	dir := m.o.Layout.LimaInstance()
+	for _, name := range []string{"ha.pid", qemu + ".pid", vz + ".pid"} {
+		pid := readPID(filepath.Join(dir, name))
+		if alive(pid) && strings.Contains(commandLine(pid), dir) {
+			all = append(all, pid)
+		}
+	}
+	return all
+}
+
+// end sends a signal to processes that are not our children, and waits for their end. After a
+// while it sends SIGKILL.
+func end(ctx context.Context, signal syscall.Signal, pids ...int) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for _, pid := range pids {
+		if pid == 0 {
+			continue
+		}
+		_ = syscall.Kill(pid, signal) // ended meanwhile
+		for waited := 0; alive(pid); waited++ {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			switch waited {
+			case 250:
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			case 500:
+				return fmt.Errorf("ending process %d: it does not end", pid)
+			}
+		}
+	}
+	return nil
+}
+
+// remove removes the machine, and by what its sshd was known.
+func (m *Machine) remove(ctx context.Context) error {
+	l := m.o.Layout
+	err := m.effect(ctx, func() bool { return !exists(l.LimaInstance()) }, "delete", "-f", host.Instance)
+	if err != nil {
+		return err
+	}
+	return gone(os.Remove(l.HostKey()))
+}
+
+// removeTorn removes what limactl will not: a machine's folder with no configuration in it.
+func (m *Machine) removeTorn(ctx context.Context) error {
+	l := m.o.Layout
+	if err := end(ctx, syscall.SIGTERM, startPID(l)); err != nil {
+		return err
+	}
+	if err := end(ctx, syscall.SIGKILL, m.pids()...); err != nil {
+		return err
+	}
+	return errors.Join(os.RemoveAll(l.LimaInstance()), gone(os.Remove(l.HostKey())))
+}
+
+func (m *Machine) deleteDisk(ctx context.Context) error {
+	folder := m.o.Layout.LimaDisk()
+	_, err := m.limactl(ctx, "disk", "delete", "-f", host.Instance)
+	if ctx.Err() != nil || !exists(folder) {
+		return err
+	}
+	return os.RemoveAll(folder) // one that limactl cannot read
+}
+
+func (m *Machine) removeTornDisk() error {
+	folder := m.o.Layout.LimaDisk()
+	if exists(filepath.Join(folder, "datadisk")) {
+		return fmt.Errorf("there is a disk in %s", folder)
+	}
+	return os.RemoveAll(folder)
+}
+
+// removeFiles removes the folders around the machine: ours, and Lima's when nothing is in it
+// but what limactl makes by itself.
+func (m *Machine) removeFiles() error {
+	l := m.o.Layout
+	left, err := os.ReadDir(l.LimaHome())
+	if gone(err) != nil {
+		return err
+	}
+	disks, _ := os.ReadDir(filepath.Dir(l.LimaDisk())) // none: none is left
+	ours := len(disks) == 0
+	for _, entry := range left {
+		ours = ours && strings.HasPrefix(entry.Name(), "_")
+	}
+	if ours {
+		err = os.RemoveAll(l.LimaHome())
+	}
+	err = errors.Join(err, os.RemoveAll(l.VM()))
+	_ = os.Remove(filepath.Dir(l.VM())) // unless there is another
+	return err
+}
+
+// create makes the machine from a configuration that is not marked as whole; the mark comes
+// when it is. A machine of which limactl, or the host, has made only a part is found by that.
+func (m *Machine) create(ctx context.Context, want vm.Spec) error {
+	path := m.o.Layout.VMConfig()
+	if err := host.WriteFile(path, []byte(vm.Draft(want.Config)), 0o600); err != nil {
+		return homeError(m.o.Layout.Home, err)
+	}
+	if _, err := m.limactl(ctx, "create", "--name="+host.Instance, path); err != nil {
+		return err
+	}
+	return m.configure(want)
+}
+
+func (m *Machine) configure(want vm.Spec) error {
+	path := filepath.Join(m.o.Layout.LimaInstance(), "lima.yaml")
+	if err := host.WriteFile(path, []byte(want.Config), 0o600); err != nil {
+		return homeError(m.o.Layout.Home, err)
+	}
+	return nil
+}
+
+func (m *Machine) warn(text string) {
+	if m.o.Warn != nil {
+		m.o.Warn(text)
+	}
+}

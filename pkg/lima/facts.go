@@ -1,0 +1,84 @@
+package lima
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+
+	"github.com/linnet-dev/linnet/pkg/host"
+)
+
+// Facts are what a virtual machine on this host depends on.
+type Facts struct {
+	// OS and Arch are a GOOS and a GOARCH.
+	OS, Arch string
+	// Home is the user's home directory, User the user's name.
+	Home, User string
+	// Root says that linnet runs as the superuser.
+	Root bool
+	// CPUs is how many there are.
+	CPUs int
+	// Kernel is the release of the host's kernel.
+	Kernel string
+	// Rosetta says that Apple's translator is installed.
+	Rosetta bool
+}
+
+// rosettaRuntime is there when Rosetta is installed.
+const rosettaRuntime = "/Library/Apple/usr/libexec/oah/libRosettaRuntime"
+
+// HostFacts returns the facts of this process's host and user.
+func HostFacts() Facts {
+	f := Facts{OS: runtime.GOOS, Arch: runtime.GOARCH, Root: os.Geteuid() == 0, CPUs: runtime.NumCPU(), Kernel: kernelRelease()}
+	f.Home, f.User = os.Getenv("HOME"), os.Getenv("USER")
+	if home, err := os.UserHomeDir(); err == nil {
+		f.Home = home
+	}
+	if f.User == "" {
+		f.User = os.Getenv("LOGNAME")
+	}
+	if _, err := os.Stat(rosettaRuntime); err == nil {
+		f.Rosetta = true
+	}
+	return f
+}
+
+// The architectures as Lima names them.
+const (
+	amd64 = "x86_64"
+	arm64 = "aarch64"
+)
+
+// arch is this host's architecture as Lima names it.
+func (f Facts) arch() (string, error) {
+	switch f.Arch {
+	case "amd64":
+		return amd64, nil
+	case "arm64":
+		return arm64, nil
+	}
+	return "", fmt.Errorf("choosing an image: there is none for %s", f.Arch)
+}
+
+// longestSocket is the longest name of a socket in the machine's folder: that of Lima's ssh
+// while it is being made.
+const longestSocket = "/ssh.sock.1234567890123456"
+
+// check says what keeps every virtual machine from running here.
+func (f Facts) check(l host.Layout) error {
+	if f.Home == "" {
+		return &host.HintError{Err: errors.New("finding the home directory: HOME is not set"), Fix: "set HOME"}
+	}
+	most := 107 // sun_path of unix(7), without the final NUL
+	if f.OS != "linux" {
+		most = 103
+	}
+	if over := len(l.LimaInstance()) + len(longestSocket) - most; over > 0 {
+		return &host.HintError{
+			Err: fmt.Errorf("%s %s is too long for a virtual machine's sockets below it: %d bytes, at most %d", host.EnvHome, l.Home, len(l.Home), len(l.Home)-over),
+			Fix: "set LINNET_HOME to a shorter path; a symbolic link to the long one will not do",
+		}
+	}
+	return nil
+}

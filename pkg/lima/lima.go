@@ -1,0 +1,165 @@
+// Package lima is the virtual machine that Lima runs: limactl is asked what there is and told
+// what to do (Machine), and what runs in it is reached as somewhere containers can run (Guest).
+//
+// It exists so that Lima can be taken as it is, a program, pinned like the others. It must not
+// know what a container or a setting's file is, nor what stands above the Guest.
+package lima
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/report"
+	"github.com/linnet-dev/linnet/pkg/vm"
+)
+
+// Options are what a Machine is made of.
+type Options struct {
+	Layout host.Layout
+	// Environ is this process's environment; limactl gets a closed list of it.
+	Environ []string
+	Facts   Facts
+	Wanted  Wanted
+	Report  *report.Reporter
+	// Warn tells the user something that goes on all the same; nil tells nothing.
+	Warn func(text string)
+	// Engine returns what the engine is started with, as JSON; nil means that none is.
+	Engine func() ([]byte, error)
+
+	// Launched is called when the machine has been launched, before its agent is waited
+	// for; nil means that nothing has to be done then.
+	Launched func(ctx context.Context) error
+	// Answers says at once whether the agent answers. Wait returns when it does, or when ctx
+	// ends, which it does when the start has failed. Nil: a machine that runs, answers.
+	Answers func(ctx context.Context) bool
+	Wait    func(ctx context.Context) error
+}
+
+// Machine is the virtual machine; it implements vm.Machine.
+type Machine struct{ o Options }
+
+var _ vm.Machine = (*Machine)(nil)
+
+// New returns the machine; nothing is done yet.
+func New(o Options) *Machine { return &Machine{o: o} }
+
+// Ensure makes the machine as the goal says, with named steps.
+func (m *Machine) Ensure(ctx context.Context, goal vm.Goal) error {
+	return vm.Ensure(ctx, m, goal, m.o.Report)
+}
+
+// Plan says what Ensure would do, and what the user should know.
+func (m *Machine) Plan(ctx context.Context, goal vm.Goal) (vm.Plan, error) {
+	_, plan, err := vm.Find(ctx, m, goal)
+	return plan, err
+}
+
+// Lock makes the folders for it and takes the lock of the one client that changes the machine.
+func (m *Machine) Lock(ctx context.Context) (release func(), err error) {
+	l := m.o.Layout
+	for {
+		for _, dir := range []string{l.VMRun(), filepath.Dir(l.VMLog("relay"))} {
+			if err := os.MkdirAll(dir, 0o700); err != nil {
+				return nil, homeError(l.Home, err)
+			}
+		}
+		lock, err := host.Lock(ctx, l.VMLock("start"))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue // removed meanwhile, with all else
+		case err != nil && ctx.Err() == nil:
+			return nil, homeError(l.Home, err)
+		case err != nil:
+			return nil, err
+		}
+		return func() { lock.Close() }, nil
+	}
+}
+
+// homeError says what is wrong with LINNET_HOME and what to do.
+func homeError(home string, err error) error {
+	hint := "set LINNET_HOME to a folder that you can write to"
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		hint = "free some space there, or set LINNET_HOME to a folder on another disk"
+	}
+	cause := err
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		cause = path.Err
+	}
+	return &host.HintError{Err: fmt.Errorf("writing to %s: %w", home, cause), Fix: hint}
+}
+
+// Answers says whether the machine's agent answers.
+func (m *Machine) Answers(ctx context.Context) bool {
+	if m.o.Answers == nil {
+		return Processes(m.o.Layout).Driver
+	}
+	return m.o.Answers(ctx)
+}
+
+// Want is what the settings mean on this host.
+func (m *Machine) Want(ctx context.Context) (vm.Spec, error) {
+	// What does not fit is said before anything is tried out.
+	if err := m.o.Facts.check(m.o.Layout); err != nil {
+		return vm.Spec{}, err
+	}
+	chosen, err := m.o.Wanted.choose(m.o.Facts)
+	if err != nil {
+		return vm.Spec{}, err
+	}
+	if chosen.mounts, err = existing(chosen.mounts); err != nil {
+		return vm.Spec{}, err
+	}
+	// Without an image nothing is made, and Observe says why.
+	chosen.image, _ = ReadImage(m.o.Layout.Image(chosen.arch))
+	switch chosen.accelerator {
+	case "kvm":
+		if d := device(kvmDevice); d != "there" {
+			return vm.Spec{}, &host.HintError{Err: fmt.Errorf("configuring the virtual machine: vm.accelerator: %q, and %s is %s", "kvm", kvmDevice, d), Fix: mend(d)}
+		}
+	case auto:
+		chosen.accelerator = m.accelerator(ctx, chosen)
+		if err := ctx.Err(); err != nil {
+			return vm.Spec{}, err
+		}
+	}
+	if m.o.Engine != nil {
+		if chosen.engine, err = m.o.Engine(); err != nil {
+			return vm.Spec{}, err
+		}
+	}
+	return chosen.render()
+}
+
+// existing resolves the links on the way to each folder: the guest has it where it really is.
+func existing(mounts []Mount) ([]Mount, error) {
+	found := make([]Mount, len(mounts))
+	for i, mount := range mounts {
+		path, err := filepath.EvalSymlinks(mount.Path)
+		info, statErr := os.Stat(path)
+		switch {
+		case err != nil:
+			return nil, &host.HintError{Err: fmt.Errorf("sharing %s: %w", mount.Path, bare(err)), Fix: "make the folder, or take it out of vm.mounts"}
+		case statErr == nil && !info.IsDir():
+			return nil, &host.HintError{Err: fmt.Errorf("sharing %s: it is not a folder", mount.Path), Fix: "name its folder in vm.mounts instead"}
+		}
+		found[i] = Mount{Path: path, ReadOnly: mount.ReadOnly}
+	}
+	return found, nil
+}
+
+// bare is an error of package os without the operation and the path.
+func bare(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}

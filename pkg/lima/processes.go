@@ -1,0 +1,116 @@
+package lima
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/vm"
+)
+
+// Alive says which processes of the machine there are.
+type Alive struct {
+	// HostAgent is Lima's own process beside the machine, Driver the machine itself, Starting
+	// the limactl that starts it.
+	HostAgent, Driver, Starting bool
+}
+
+// Any says that there is a machine, or will be one soon.
+func (a Alive) Any() bool { return a.HostAgent || a.Driver || a.Starting }
+
+// Processes looks at Lima's files and at the processes that they name, which takes
+// microseconds. It asks nobody.
+func Processes(l host.Layout) Alive {
+	dir := l.LimaInstance()
+	a := Alive{HostAgent: alive(readPID(filepath.Join(dir, "ha.pid")))}
+	for _, kind := range []string{qemu, vz} {
+		a.Driver = a.Driver || alive(readPID(filepath.Join(dir, kind+".pid")))
+	}
+	a.Starting = startPID(l) != 0
+	return a
+}
+
+// startPID is the process of a limactl that is starting the machine, 0 when there is none. The
+// process has a lock that it was given, and which its children keep; its number is in the file.
+func startPID(l host.Layout) int {
+	path := l.VMLock("limactl")
+	pid := readPID(path)
+	if !alive(pid) {
+		return 0
+	}
+	lock, err := host.TryLock(path)
+	if err == nil {
+		lock.Close()
+		return 0 // the number belongs to somebody else by now
+	}
+	if !errors.Is(err, host.ErrLocked) {
+		return 0
+	}
+	return pid
+}
+
+// readPID reads a file that holds a process's number; 0 when it does not.
+func readPID(path string) int {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || pid <= 1 {
+		return 0
+	}
+	return pid
+}
+
+func alive(pid int) bool {
+	if pid == 0 {
+		return false
+	}
+	err := syscall.Kill(pid, 0)
+	return (err == nil || errors.Is(err, syscall.EPERM)) && !ended(pid)
+}
+
+// Target is the machine's sshd and how to log in there.
+type Target struct {
+	// Address is a host and a port, User a name in the machine, Key the path of a private key.
+	Address, User, Key string
+}
+
+// ReadTarget reads what Lima's host agent writes before it starts the machine; its error is
+// fs.ErrNotExist until then.
+func ReadTarget(l host.Layout) (Target, error) {
+	path := filepath.Join(l.LimaInstance(), "ssh.config")
+	f, err := os.Open(path)
+	if err != nil {
+		return Target{}, fmt.Errorf("reading how to reach the virtual machine: %w", err)
+	}
+	defer f.Close()
+	values := map[string]string{}
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		key, value, _ := strings.Cut(strings.TrimSpace(lines.Text()), " ")
+		if _, known := values[key]; !known {
+			values[key] = strings.Trim(strings.TrimSpace(value), `"`)
+		}
+	}
+	if values["Port"] == "" || values["User"] == "" {
+		return Target{}, fmt.Errorf("reading how to reach the virtual machine: %s names no port or no user: %w", path, fs.ErrNotExist)
+	}
+	return Target{Address: values["Hostname"] + ":" + values["Port"], User: values["User"], Key: l.LimaKey()}, nil
+}
+
+// ReadShape reads what the machine was configured with; false when there is none, or it is
+// not whole.
+func ReadShape(l host.Layout) (vm.Shape, bool) {
+	text, err := os.ReadFile(filepath.Join(l.LimaInstance(), "lima.yaml"))
+	if err != nil {
+		return vm.Shape{}, false
+	}
+	return vm.ParseShape(string(text))
+}
