@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -277,6 +278,27 @@ func TestRunKeepsTheEndOfATerminalsOutput(t *testing.T) {
 	}
 	if pid, err := strconv.Atoi(lines[0]); err == nil {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+}
+
+// leaver is a writer whose reader leaves once it has read something.
+type leaver struct {
+	once sync.Once
+	left chan struct{}
+}
+
+func (l *leaver) Left() <-chan struct{} { return l.left }
+
+func (l *leaver) Write(p []byte) (int, error) {
+	l.once.Do(func() { close(l.left) })
+	return len(p), nil
+}
+
+func TestRunBreaksThePipeOfAReaderThatLeft(t *testing.T) {
+	c := sh("while :; do echo out; done")
+	c.Stdout = &leaver{left: make(chan struct{})}
+	if code, err := host.Run(t.Context(), c); code != 128+int(syscall.SIGPIPE) || err != nil {
+		t.Errorf("code %d, error %v", code, err)
 	}
 }
 

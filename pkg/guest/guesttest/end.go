@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,6 +22,7 @@ var endCases = []testCase{
 	{"CancelledOnATerminal", cancelledOnATerminal},
 	{"CancelledStubborn", cancelledStubborn},
 	{"CancelledTidiesUp", cancelledTidiesUp},
+	{"Abandoned", abandoned},
 }
 
 // forwarded are the signals that a command line hands on.
@@ -127,6 +129,28 @@ func cancelledTidiesUp(t *testing.T, s *suite) {
 	err := x.wait()
 	if err == nil || !strings.Contains(x.out.String(), "tidied") || !strings.Contains(x.err.String(), "tidied") {
 		t.Errorf("Run returned %v, stdout %q, stderr %q", err, x.out, x.err)
+	}
+}
+
+// abandoned cleans up after a process that was ended, and only after that.
+func abandoned(t *testing.T, s *suite) {
+	dir := s.scratch(t)
+	for end, want := range map[string]string{"exec sleep 600": "over there", "exit 3": ""} {
+		log := filepath.Join(dir, "log")
+		p := s.sh("echo ready; " + end)
+		p.Dir, p.Env = s.visible(t, dir).Path, []string{"WHERE=over there"}
+		p.Abandoned = s.sh(`printf %s "$WHERE" >log`).Argv
+		x := s.start(t, p)
+		x.expect("ready")
+		if want != "" {
+			x.cancel()
+		}
+		_ = x.wait() // what it returns is other cases' affair
+		text, err := os.ReadFile(log)
+		if string(text) != want || (err != nil) != (want == "") {
+			t.Errorf("%s: afterwards there is %q, %v", end, text, err)
+		}
+		_ = os.Remove(log)
 	}
 }
 
