@@ -29,6 +29,8 @@ const (
 	// StreamWindow is for one stream, ConnectionWindow for all of a connection.
 	StreamWindow     = 1 << 20
 	ConnectionWindow = 16 << 20
+	// BufferSize is how much is read and written at once on a connection.
+	BufferSize = 128 << 10
 	// MessageMax is the largest message: a command with all its arguments and variables.
 	MessageMax = 16 << 20
 )
@@ -97,6 +99,7 @@ func Connect(ctx context.Context, dial Dialer) (*Client, error) {
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return c.connection(ctx) }),
 		grpc.WithInitialWindowSize(StreamWindow), grpc.WithInitialConnWindowSize(ConnectionWindow),
+		grpc.WithReadBufferSize(BufferSize), grpc.WithWriteBufferSize(BufferSize),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MessageMax)),
 		grpc.WithDisableRetry(), grpc.WithDisableServiceConfig(),
 		// A machine that boots lets its clients wait; how long they do is theirs to say.

@@ -73,6 +73,7 @@ func New(o Options) (*Server, error) {
 func ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.InitialWindowSize(agent.StreamWindow), grpc.InitialConnWindowSize(agent.ConnectionWindow),
+		grpc.ReadBufferSize(agent.BufferSize), grpc.WriteBufferSize(agent.BufferSize),
 		grpc.MaxRecvMsgSize(agent.MessageMax),
 	}
 }
