@@ -26,7 +26,7 @@ amd64) machine=x86_64 console=ttyS0 ;;
 arm64) machine=aarch64 console=ttyAMA0 ;;
 *) fail "unknown architecture \"$arch\"" 'amd64 or arm64' ;;
 esac
-components='bin/buildkitd bin/containerd bin/containerd-shim-runc-v2 bin/nerdctl bin/runc
+components='bin/buildctl bin/buildkitd bin/containerd bin/containerd-shim-runc-v2 bin/nerdctl bin/runc
 	cni/bridge cni/firewall cni/host-local cni/loopback cni/portmap cni/tuning'
 for c in $components; do
 	[ -x "$prefix/$c" ] || fail "$prefix/$c is not there" 'make deps'
