@@ -9,7 +9,7 @@ LINT     := _output/tools/bin/golangci-lint
 # In order: `make -j` must not test what is being built.
 .NOTPARALLEL:
 
-.PHONY: all build deps image system lint cross test test-unit test-differential test-fuzz test-e2e demo bench update clean
+.PHONY: all build deps image system lint cross test test-unit test-differential test-fuzz test-e2e test-vm-smoke test-vm demo bench update clean
 
 all: build deps ## the client, the agent and every component
 
@@ -38,7 +38,7 @@ cross: ## the client compiles and vets for every platform it is meant for
 		echo "cross $$p" && export CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} && \
 		go build -o /dev/null ./cmd/linnet && go vet ./... || exit 1; done
 
-test: system build deps lint cross test-unit test-differential test-fuzz test-e2e ## everything; what CI runs
+test: system build deps lint cross test-unit test-differential test-fuzz test-e2e test-vm-smoke ## everything; what CI runs
 
 test-unit: ## unit, golden and script tests, with the race detector
 	@go test -race -shuffle=on -skip '^TestDifferential' $(UNIT)
@@ -50,7 +50,13 @@ test-fuzz: ## each fuzz target for a few seconds
 	@deps/fuzz.sh 5s
 
 test-e2e: build deps ## the finished linnet on the real engine, natively (as root)
-	@go test -shuffle=on -count=1 -timeout 30m ./e2e/...
+	@go test -shuffle=on -count=1 -timeout 30m ./e2e/native ./e2e/internal/...
+
+test-vm-smoke: build image ## the main job once in a real virtual machine (as root, who makes an ordinary user for it)
+	@go test -v -count=1 -timeout 25m -run '^TestSmoke$$' ./e2e/vm
+
+test-vm: build image ## everything in a real virtual machine
+	@go test -v -count=1 -timeout 120m ./e2e/vm
 
 demo: PURPOSES = build run demo
 demo: system build deps ## the main job on real input

@@ -21,9 +21,18 @@ import (
 func main() {
 	rounds := flag.Int("n", 30, "rounds of each group")
 	asJSON := flag.Bool("json", false, "print JSON")
+	inVM := flag.Bool("vm", false, "measure in a virtual machine, as an ordinary user that is made")
+	starts := flag.Int("starts", 3, "rounds of starting the virtual machine")
 	flag.Parse()
-	b := &bench{rounds: *rounds}
-	if err := b.run(); err != nil {
+	if *inVM && os.Geteuid() == 0 {
+		os.Exit(lab.AsUser("build", "image"))
+	}
+	b := &bench{rounds: *rounds, starts: *starts}
+	measure := b.run
+	if *inVM {
+		measure = b.runVM
+	}
+	if err := measure(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -41,6 +50,13 @@ type command struct {
 	env  []string
 	// within is the budget over the group's first command, 0 for none.
 	within time.Duration
+	// before is done before each round, outside of the measure; nil is nothing.
+	before func() error
+	// stdin is what the command reads, opened for each round; empty is nothing.
+	stdin string
+	// inside takes the measure from what the command printed, and gives the rest back; nil
+	// measures the command itself.
+	inside func(out []byte) (time.Duration, []byte, error)
 }
 
 // result is what was measured of a command.
@@ -57,6 +73,7 @@ type result struct {
 
 type bench struct {
 	rounds  int
+	starts  int
 	engine  *lab.Engine
 	results []result
 	dir     string
@@ -92,19 +109,19 @@ func (b *bench) run() (err error) {
 		commands []command
 	}{
 		{"start-up, no engine needed", false, []command{
-			{"a Go hello", []string{hello}, env, 0},
-			{"linnet version", []string{linnet, "version"}, env, 6 * time.Millisecond},
-			{"linnet config show", []string{linnet, "config", "show"}, env, 6 * time.Millisecond},
+			{Name: "a Go hello", argv: []string{hello}, env: env, within: 0},
+			{Name: "linnet version", argv: []string{linnet, "version"}, env: env, within: 6 * time.Millisecond},
+			{Name: "linnet config show", argv: []string{linnet, "config", "show"}, env: env, within: 6 * time.Millisecond},
 		}},
 		{"the forward path alone (nerdctl replaced by the hello)", true, []command{
-			{"a Go hello", []string{hello}, env, 0},
-			{"linnet ps -> hello", []string{linnet, "ps"}, append(slices.Clone(env), "LINNET_LIBEXEC="+empty), 6 * time.Millisecond},
-			{"linnet run ... -> hello", []string{linnet, "run", "--rm", "-e", "A=b", "-v", "/tmp:/src", "-p", "127.0.0.1:1:1", "image", "sh"}, append(slices.Clone(env), "LINNET_LIBEXEC="+empty), 6 * time.Millisecond},
+			{Name: "a Go hello", argv: []string{hello}, env: env, within: 0},
+			{Name: "linnet ps -> hello", argv: []string{linnet, "ps"}, env: append(slices.Clone(env), "LINNET_LIBEXEC="+empty), within: 6 * time.Millisecond},
+			{Name: "linnet run ... -> hello", argv: []string{linnet, "run", "--rm", "-e", "A=b", "-v", "/tmp:/src", "-p", "127.0.0.1:1:1", "image", "sh"}, env: append(slices.Clone(env), "LINNET_LIBEXEC="+empty), within: 6 * time.Millisecond},
 		}},
 		{"a forwarded command, native", true, []command{
-			{"nerdctl ps", []string{nerdctl, "ps"}, append(slices.Clone(env), toml), 0},
-			{"linnet ps", []string{linnet, "ps"}, env, 8 * time.Millisecond},
-			{"linnet nerdctl ps", []string{linnet, "nerdctl", "ps"}, env, 8 * time.Millisecond},
+			{Name: "nerdctl ps", argv: []string{nerdctl, "ps"}, env: append(slices.Clone(env), toml), within: 0},
+			{Name: "linnet ps", argv: []string{linnet, "ps"}, env: env, within: 8 * time.Millisecond},
+			{Name: "linnet nerdctl ps", argv: []string{linnet, "nerdctl", "ps"}, env: env, within: 8 * time.Millisecond},
 		}},
 	}
 	if err := os.MkdirAll(filepath.Join(empty, "bin"), 0o755); err != nil {
@@ -143,21 +160,16 @@ func (b *bench) group(name string, same bool, commands []command) error {
 	outputs := make([][]byte, len(commands))
 	for round := -2; round < b.rounds; round++ {
 		for i, c := range commands {
-			var out bytes.Buffer
-			cmd := exec.Command(c.argv[0], c.argv[1:]...)
-			cmd.Env, cmd.Stdout, cmd.Stderr = c.env, &out, &out
-			begun := time.Now()
-			err := cmd.Run()
-			wall := time.Since(begun)
+			wall, cpu, out, err := c.measure()
 			if err != nil {
-				return fmt.Errorf("%s: %w\n%s", c.Name, err, &out)
+				return fmt.Errorf("%s: %w\n%s", c.Name, err, out)
 			}
 			if round < 0 {
 				continue // warming up
 			}
 			walls[i] = append(walls[i], wall)
-			cpus[i] = append(cpus[i], cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime())
-			outputs[i] = out.Bytes()
+			cpus[i] = append(cpus[i], cpu)
+			outputs[i] = out
 		}
 	}
 	first := median(walls[0])
@@ -171,6 +183,33 @@ func (b *bench) group(name string, same bool, commands []command) error {
 		})
 	}
 	return nil
+}
+
+// measure runs the command once.
+func (c command) measure() (wall, cpu time.Duration, out []byte, err error) {
+	if c.before != nil {
+		if err := c.before(); err != nil {
+			return 0, 0, nil, err
+		}
+	}
+	var text bytes.Buffer
+	cmd := exec.Command(c.argv[0], c.argv[1:]...)
+	cmd.Env, cmd.Stdout, cmd.Stderr = c.env, &text, &text
+	if c.stdin != "" {
+		in, err := os.Open(c.stdin)
+		if err != nil {
+			return 0, 0, nil, err
+		}
+		defer in.Close()
+		cmd.Stdin = in
+	}
+	begun := time.Now()
+	err = cmd.Run()
+	wall, out = time.Since(begun), text.Bytes()
+	if err == nil && c.inside != nil {
+		wall, out, err = c.inside(out)
+	}
+	return wall, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), out, err
 }
 
 func median(d []time.Duration) time.Duration {

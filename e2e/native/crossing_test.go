@@ -242,10 +242,26 @@ func TestCrossingOutlives(t *testing.T) {
 
 	t.Run("Killed", func(t *testing.T) {
 		before := info(t, g)
+		pid := make(chan string, 1)
+		lost := make(chan error, 1)
+		go func() {
+			lost <- g.Run(t.Context(), guest.Process{
+				Argv:      []string{"sh", "-c", "echo $$; exec sleep 600"},
+				Abandoned: []string{"nerdctl", "rm", "-f", "survivor"},
+				Stdout:    writer(func(p []byte) { pid <- strings.TrimSpace(string(p)) }),
+			})
+		}()
+		running := <-pid
 		_ = c.agent.Process.Kill()
 		_ = c.agent.Wait()
+		if err := <-lost; !errors.Is(err, agent.ErrLost) {
+			t.Errorf("the client is told %v", err)
+		}
 		c.start(outer)
 		adopted(t, g, before)
+		// What the killed agent was to end, the next one ends, and cleans up after.
+		lab.Eventually(t, "the command has ended", func() bool { return textOf("/proc/"+running+"/cmdline") == "" })
+		lab.Eventually(t, "it is cleaned up after", func() bool { return nerdctl("ps", "-aq") == "" })
 	})
 
 	t.Run("PowerOff", func(t *testing.T) {

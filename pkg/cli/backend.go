@@ -40,14 +40,14 @@ func (a *app) Engine() (engine, error) {
 	}
 	switch chosen {
 	case settings.Lima:
-		a.engine, err = a.machine(l, s, program)
+		a.engine = a.machine(l, s, program)
 	default:
 		a.engine = native.New(native.Options{
 			Layout: l, Program: program, Environ: os.Environ(), Report: a.Report(),
 			Spec: func() (agent.Spec, error) { return engineSpec(l, s), nil },
 		})
 	}
-	return a.engine, err
+	return a.engine, nil
 }
 
 // chooseBackend says which backend a setting means on a host: natively where that is

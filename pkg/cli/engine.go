@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,27 +14,40 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/report"
+	"github.com/linnet-dev/linnet/pkg/vm"
 )
 
 // newEngine is `linnet engine ...`, the engine as a person handles it. vm is the same: on
 // macOS the engine is a virtual machine.
 func (a *app) newEngine() *cobra.Command {
 	c := group("engine", "start, stop and look at the engine", "vm")
-	c.AddCommand(a.newEngineStart(), a.newEngineStop(), a.newEngineRestart(), a.newEngineStatus(), a.newEngineLogs(), a.newEngineReset())
+	c.AddCommand(
+		a.newEngineInit(), a.newEngineStart(), a.newEngineStop(), a.newEngineRestart(), a.newEngineStatus(),
+		a.newEngineShell(), a.newEngineLogs(), a.newEngineReset(), a.newEngineRemove(), a.newRelay(),
+	)
 	return c
 }
 
 func (a *app) newEngineStart() *cobra.Command {
-	return &cobra.Command{
+	var dry bool
+	c := &cobra.Command{
 		Use: "start", Short: "start the engine, if it does not run yet", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if dry {
+				return a.dryRun(cmd.Context(), "start", vm.Started)
+			}
 			e, err := a.Engine()
 			if err != nil {
 				return err
 			}
-			return e.Start(cmd.Context())
+			if err := e.Start(cmd.Context()); err != nil {
+				return err
+			}
+			return a.showNotes(cmd.Context(), e)
 		},
 	}
+	addDryRun(c, &dry)
+	return c
 }
 
 const stopLong = `stop ends every running container (its stop signal, SIGKILL after the timeout), then
@@ -43,11 +57,18 @@ command that needs the engine starts it again, and containers whose restart poli
 
 func (a *app) newEngineStop() *cobra.Command {
 	var timeout time.Duration
+	var dry bool
 	c := &cobra.Command{
 		Use: "stop", Short: "stop all containers and the engine", Long: stopLong, Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.stopEngine(cmd, timeout) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if dry {
+				return a.dryRun(cmd.Context(), "stop", vm.Stopped)
+			}
+			return a.stopEngine(cmd, timeout)
+		},
 	}
 	addTimeout(c, &timeout)
+	addDryRun(c, &dry)
 	return c
 }
 
@@ -65,10 +86,14 @@ func (a *app) stopEngine(cmd *cobra.Command, timeout time.Duration) error {
 
 func (a *app) newEngineRestart() *cobra.Command {
 	var timeout time.Duration
+	var dry bool
 	c := &cobra.Command{
 		Use: "restart", Short: "stop the engine and start it again", Args: noArgs,
 		Long: stopLong,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if dry {
+				return a.dryRun(cmd.Context(), "restart", vm.Restarted)
+			}
 			e, err := a.Engine()
 			if err != nil {
 				return err
@@ -80,6 +105,7 @@ func (a *app) newEngineRestart() *cobra.Command {
 		},
 	}
 	addTimeout(c, &timeout)
+	addDryRun(c, &dry)
 	return c
 }
 
@@ -151,8 +177,12 @@ func printStatus(w io.Writer, s guest.Status, terminal bool) error {
 	if s.Network.Bridge != "" {
 		fmt.Fprintf(w, "network: %s %s\n", s.Network.Bridge, s.Network.Subnet)
 	}
-	fmt.Fprintf(w, "disk:    %s images and layers, %s build cache, %s volumes and logs; %s free\n",
-		bytesText(s.Disk["images"]), bytesText(s.Disk["buildCache"]), bytesText(s.Disk["volumes"]), bytesText(s.Disk["free"]))
+	if _, machine := s.Disk["machine"]; machine {
+		fmt.Fprintf(w, "disk:    %s machine, %s data disk; %s free\n", bytesText(s.Disk["machine"]), bytesText(s.Disk["data"]), bytesText(s.Disk["free"]))
+	} else {
+		fmt.Fprintf(w, "disk:    %s images and layers, %s build cache, %s volumes and logs; %s free\n",
+			bytesText(s.Disk["images"]), bytesText(s.Disk["buildCache"]), bytesText(s.Disk["volumes"]), bytesText(s.Disk["free"]))
+	}
 	if len(s.Daemons) == 0 {
 		return nil
 	}
@@ -181,8 +211,10 @@ func (a *app) newEngineLogs() *cobra.Command {
 	var follow bool
 	var tail int
 	c := &cobra.Command{
-		Use: "logs [agent|containerd|buildkitd]", Short: "show the logs of the engine's own processes",
-		Args: cobra.MaximumNArgs(1), ValidArgs: []string{"agent", "containerd", "buildkitd"},
+		Use: "logs [NAME]", Short: "show the logs of the engine's own processes",
+		Long: `logs shows the logs of agent, containerd and buildkitd; of a virtual machine also relay (the
+channel into it and its published ports), limactl, hostagent and serial (its console).`,
+		Args: cobra.MaximumNArgs(1), ValidArgs: []string{"agent", "containerd", "buildkitd", "relay", "limactl", "hostagent", "serial"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			e, err := a.Engine()
 			if err != nil {
@@ -228,12 +260,8 @@ caches. linnet.yaml stays. A docker or containerd beside linnet is not touched.`
 			if err != nil {
 				return err
 			}
-			s, err := e.Status(cmd.Context())
-			if err != nil {
-				return err
-			}
 			if !force {
-				if err := a.confirm(fmt.Sprintf("This removes all containers, images, volumes and caches in %s (%s).", s.Home, bytesText(s.Disk["total"]))); err != nil {
+				if err := a.confirmReset(cmd.Context(), e); err != nil {
 					return err
 				}
 			}
@@ -242,6 +270,15 @@ caches. linnet.yaml stays. A docker or containerd beside linnet is not touched.`
 	}
 	c.Flags().BoolVarP(&force, "force", "f", false, "do not ask")
 	return c
+}
+
+// confirmReset asks before everything that an engine keeps is removed.
+func (a *app) confirmReset(ctx context.Context, e engine) error {
+	s, err := e.Status(ctx)
+	if err != nil {
+		return err
+	}
+	return a.confirm(fmt.Sprintf("This removes all containers, images, volumes and caches in %s (%s).", s.Home, bytesText(s.Disk["total"])))
 }
 
 // confirm asks on the terminal; off one it refuses, naming the flag.

@@ -1,16 +1,32 @@
 package cli
 
 import (
-	"errors"
+	"encoding/json"
+	"os"
 
+	"github.com/linnet-dev/linnet/pkg/agent"
 	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/lima"
 	"github.com/linnet-dev/linnet/pkg/settings"
 )
 
 // machine is the engine in a virtual machine.
-func (*app) machine(host.Layout, *settings.Settings, string) (engine, error) {
-	return nil, &host.HintError{
-		Err: errors.New(`choosing the backend: "lima" is not available in this build`),
-		Fix: "run linnet on Linux as root, with backend: auto or native",
-	}
+func (a *app) machine(l host.Layout, s *settings.Settings, program string) *lima.Guest {
+	return lima.NewGuest(lima.Options{
+		Layout: l, Environ: os.Environ(), Facts: lima.HostFacts(), Report: a.Report(),
+		Wanted: lima.Wanted{
+			CPUs: int(s.VM.CPUs), Memory: int64(s.VM.Memory), Disk: int64(s.VM.Disk), Mounts: s.VM.Mounts,
+			MountType: s.VM.MountType.String(), Accelerator: s.VM.Accelerator.String(), Rosetta: s.VM.Rosetta.String(),
+		},
+		Warn:   func(text string) { a.log.Warn(text) },
+		Engine: func() ([]byte, error) { return json.Marshal(guestSpec(s)) },
+	}, program)
+}
+
+// guestSpec is what the settings mean to the agent in a virtual machine: its places are over
+// there.
+func guestSpec(s *settings.Settings) agent.Spec {
+	spec := engineSpec(lima.GuestLayout(), s)
+	spec.GuestSocket = lima.AgentSocket
+	return spec
 }

@@ -49,10 +49,12 @@ func Main(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "make build deps:", err)
 		return 1
 	}
-	code := m.Run()
-	shared.close()
-	return code
+	defer CloseShared()
+	return m.Run()
 }
+
+// CloseShared ends the engine that Shared made, if it did.
+func CloseShared() { shared.close() }
 
 // Engine is an engine in a home of its own.
 type Engine struct {

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/linnet-dev/linnet/e2e/internal/lab"
+)
+
+// vmSettings are of a small machine. Nothing in it needs a registry.
+const vmSettings = "backend: lima\nvm:\n  cpus: 2\n  memory: 3GiB\n  disk: 20GiB\n"
+
+// machine is the virtual machine that is measured, and the other ways into it.
+type machine struct {
+	*lab.Engine
+	limactl string
+	env     []string
+	lima    []string // env with LIMA_HOME
+	ssh     []string // multiplexed over Lima's own master
+}
+
+func newMachine(e *lab.Engine) (*machine, error) {
+	if err := os.MkdirAll(e.Home, 0o700); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(e.Home, "linnet.yaml"), []byte(vmSettings), 0o600); err != nil {
+		return nil, err
+	}
+	home := filepath.Join(e.Home, "lima")
+	return &machine{
+		Engine: e, env: e.Environ(), lima: append(e.Environ(), "LIMA_HOME="+home, emulator),
+		limactl: filepath.Join(lab.Root(), "libexec", "linnet", "bin", "limactl"),
+		ssh:     []string{"ssh", "-F", filepath.Join(home, "default", "ssh.config"), "lima-default"},
+	}, nil
+}
+
+// emulator is how limactl is told to emulate, as linnet tells it where KVM does not work.
+const emulator = "QEMU_SYSTEM_X86_64=qemu-system-x86_64 -machine q35,vmport=off -accel tcg,thread=multi,tb-size=1024"
+
+func (m *machine) linnet(args ...string) error {
+	cmd := exec.Command(lab.Linnet(), args...)
+	cmd.Env = m.env
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("linnet %q: %w\n%s", args, err, out)
+	}
+	return nil
+}
+
+func (m *machine) limactlDo(args ...string) error {
+	cmd := exec.Command(m.limactl, append([]string{"--tty=false"}, args...)...)
+	cmd.Env = m.lima
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("limactl %q: %w\n%s", args, err, out)
+	}
+	return nil
+}
+
+// runVM measures what the virtual machine costs, beside the other ways into the same one.
+func (b *bench) runVM() error {
+	var err error
+	if b.dir, err = os.MkdirTemp("", "linnet-bench-"); err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(b.dir) }()
+	engine, done, err := lab.Open()
+	if err != nil {
+		return err
+	}
+	defer done()
+	m, err := newMachine(engine)
+	if err != nil {
+		return err
+	}
+	if err := m.linnet("ps"); err != nil {
+		return err
+	}
+	// Lima's own boot scripts are still at work when the first command is answered; what is
+	// compared is a machine at rest.
+	if err := m.settled(); err != nil {
+		return err
+	}
+	return errors.Join(b.forwarded(m), b.throughput(m), b.starting(m))
+}
+
+// settled waits until limactl has called the machine READY.
+func (m *machine) settled() error {
+	deadline := time.Now().Add(5 * time.Minute)
+	for {
+		cmd := exec.Command(m.ssh[0], append(m.ssh[1:], "test", "-e", "/run/lima-boot-done")...)
+		cmd.Env = m.lima
+		if cmd.Run() == nil {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return errors.New("Lima's boot scripts do not end")
+		}
+		time.Sleep(time.Second) //nolint:forbidigo // a poll for a state, with a deadline
+	}
+}
+
+// guestPS is nerdctl ps timed inside the machine, where no way there counts.
+const guestPS = `a=$EPOCHREALTIME; nerdctl ps; b=$EPOCHREALTIME; echo TOOK $((${b/./} - ${a/./}))`
+
+// inEngine is how nerdctl finds the engine in the machine.
+var inEngine = []string{"sudo", "env", "NERDCTL_TOML=/var/lib/linnet/native/etc/nerdctl.toml", "PATH=/usr/libexec/linnet/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+
+var took = regexp.MustCompile(`TOOK (\d+)\n$`)
+
+func inside(out []byte) (time.Duration, []byte, error) {
+	m := took.FindSubmatch(out)
+	if m == nil {
+		return 0, out, errors.New("it did not say how long it took")
+	}
+	us, err := strconv.Atoi(string(m[1]))
+	return time.Duration(us) * time.Microsecond, bytes.TrimSuffix(out, m[0]), err
+}
+
+func (b *bench) forwarded(m *machine) error {
+	ps := append(slices.Clone(inEngine), "nerdctl", "ps")
+	return b.group("a forwarded command, in the virtual machine", true, []command{
+		{
+			Name: "nerdctl ps, inside", env: m.lima, inside: inside,
+			argv: slices.Concat(m.ssh, inEngine, []string{"bash", "-c", "'" + guestPS + "'"}),
+		},
+		{Name: "linnet ps", argv: []string{lab.Linnet(), "ps"}, env: m.env, within: 15 * time.Millisecond},
+		{
+			Name: "linnet ps, cold", argv: []string{lab.Linnet(), "ps"}, env: m.env,
+			before: func() error { return exec.Command("pkill", "-f", lab.Linnet()+" vm relay").Run() },
+		},
+		{Name: "multiplexed ssh", argv: slices.Concat(m.ssh, ps), env: m.lima},
+		{Name: "limactl shell", argv: slices.Concat([]string{m.limactl, "shell", "--workdir", "/", "default"}, ps), env: m.lima},
+		{
+			Name: "as finch does", env: m.lima,
+			argv: []string{"sh", "-c", `"$0" ls -f '{{.Status}}' default >/dev/null && "$0" shell --workdir / default "$@"`, m.limactl, ps[0], ps[1], ps[2], ps[3], ps[4], ps[5]},
+		},
+	})
+}
+
+// throughput compares what streams into the machine.
+func (b *bench) throughput(m *machine) error {
+	file := filepath.Join(b.dir, "context")
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	if err := f.Truncate(contextSize); err != nil {
+		return err
+	}
+	f.Close()
+	rounds := b.rounds
+	b.rounds = min(rounds, 5)
+	defer func() { b.rounds = rounds }()
+	return b.group(fmt.Sprintf("%d MiB into the virtual machine", contextSize>>20), true, []command{
+		{Name: "raw ssh", argv: slices.Concat(m.ssh, []string{"cat", ">/dev/null"}), env: m.lima, stdin: file},
+		{Name: "linnet", argv: []string{lab.Linnet(), "vm", "shell", "sh", "-c", "cat >/dev/null"}, env: m.env, stdin: file},
+	})
+}
+
+const contextSize = 64 << 20
+
+// starting compares the start of a stopped machine up to the first answer with limactl's own
+// start of the same one.
+func (b *bench) starting(m *machine) error {
+	rounds := b.rounds
+	b.rounds = b.starts
+	defer func() { b.rounds = rounds }()
+	stop := func() error { return m.linnet("vm", "stop") }
+	return b.group("from stopped", false, []command{
+		{Name: "limactl start to READY", argv: []string{m.limactl, "--tty=false", "start", "default"}, env: m.lima, before: stop},
+		{Name: "linnet ps", argv: []string{lab.Linnet(), "ps"}, env: m.env, before: stop},
+	})
+}

@@ -1,0 +1,198 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
+
+	"github.com/linnet-dev/linnet/pkg/forward"
+	"github.com/linnet-dev/linnet/pkg/guest"
+	"github.com/linnet-dev/linnet/pkg/lima"
+	"github.com/linnet-dev/linnet/pkg/relay"
+	"github.com/linnet-dev/linnet/pkg/vm"
+)
+
+// Machine is the virtual machine that the settings choose; what is asked of it makes no
+// sense to the native engine, which the error says.
+func (a *app) Machine(what, instead string) (*lima.Guest, error) {
+	e, err := a.Engine()
+	if err != nil {
+		return nil, err
+	}
+	g, ok := e.(*lima.Guest)
+	if !ok {
+		return nil, &usageError{err: fmt.Errorf("engine %s: the native engine is no virtual machine", what), hint: instead}
+	}
+	return g, nil
+}
+
+// addDryRun adds --dry-run to a command that changes the virtual machine.
+func addDryRun(c *cobra.Command, dry *bool) {
+	c.Flags().BoolVar(dry, "dry-run", false, "virtual machine only: show what would be done, and why, and do nothing")
+}
+
+// dryRun prints the plan for a goal.
+func (a *app) dryRun(ctx context.Context, what string, goal vm.Goal) error {
+	g, err := a.Machine(what+" --dry-run", "leave --dry-run out")
+	if err != nil {
+		return err
+	}
+	plan, err := g.Plan(ctx, goal)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(a.streams.Out, plan.String())
+	return err
+}
+
+// showNotes says what the user should know of a virtual machine that runs: which settings wait
+// for its next start, say.
+func (a *app) showNotes(ctx context.Context, e engine) error {
+	g, ok := e.(*lima.Guest)
+	if !ok || a.quiet {
+		return nil
+	}
+	plan, err := g.Plan(ctx, vm.Started)
+	if err != nil {
+		return err
+	}
+	for _, note := range plan.Notes {
+		fmt.Fprintln(a.streams.Err, "note:", note)
+	}
+	return nil
+}
+
+func (a *app) newEngineInit() *cobra.Command {
+	var dry bool
+	c := &cobra.Command{
+		Use: "init", Short: "make the virtual machine and its data disk without starting it", Args: noArgs,
+		Long: `init makes the virtual machine and its data disk, if they are not there, and does not start
+it. No other command needs it: what needs the machine makes it. The native engine has none.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if dry {
+				return a.dryRun(cmd.Context(), "init", vm.Initialised)
+			}
+			g, err := a.Machine("init", "nothing has to be made: the first command starts it")
+			if err != nil {
+				return err
+			}
+			return g.Initialise(cmd.Context())
+		},
+	}
+	addDryRun(c, &dry)
+	return c
+}
+
+func (a *app) newEngineRemove() *cobra.Command {
+	var data, force, dry bool
+	c := &cobra.Command{
+		Use: "rm", Short: "remove the virtual machine; its data disk stays", Args: noArgs,
+		Long: `rm stops and removes the virtual machine. Its data disk stays, with all images, containers,
+volumes, networks and caches: the next machine takes it over. --data destroys the disk too, after
+saying what goes with it. The native engine is no machine: engine reset removes what it keeps.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			goal := vm.Removed
+			if data {
+				goal = vm.RemovedWithData
+			}
+			if dry {
+				return a.dryRun(cmd.Context(), "rm", goal)
+			}
+			g, err := a.Machine("rm", "linnet engine reset removes what it keeps")
+			if err != nil {
+				return err
+			}
+			if data && !force {
+				if err := a.confirmReset(cmd.Context(), g); err != nil {
+					return err
+				}
+			}
+			return g.Remove(cmd.Context(), data)
+		},
+	}
+	c.Flags().BoolVar(&data, "data", false, "destroy the data disk too: every image, container, volume and cache")
+	c.Flags().BoolVarP(&force, "force", "f", false, "do not ask")
+	addDryRun(c, &dry)
+	return c
+}
+
+func (a *app) newEngineShell() *cobra.Command {
+	return &cobra.Command{
+		Use: "shell [COMMAND [ARG...]]", Short: "run a shell or a command inside the virtual machine, as your user there",
+		Long: `shell runs a login shell, or a command, inside the virtual machine: as the user that has your
+name there, who may use sudo, and in the current folder if the machine shares it.`,
+		DisableFlagParsing: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 && (args[0] == "-h" || args[0] == "--help") {
+				return cmd.Help()
+			}
+			if len(args) > 0 && args[0] == "--" {
+				args = args[1:]
+			}
+			g, err := a.Machine("shell", "it runs on this host, where your shell is")
+			if err != nil {
+				return err
+			}
+			if err := g.Ready(a.ctx); err != nil {
+				return err
+			}
+			p := guest.Process{Argv: g.Shell(args)}
+			if dir, err := os.Getwd(); err == nil {
+				if v, err := g.Path(dir); err == nil {
+					p.Dir = v.Path
+				}
+			}
+			if a.streams.InTerminal() && a.streams.OutTerminal() {
+				p.TTY = &guest.TTY{Term: os.Getenv("TERM")}
+			}
+			a.closeReport()
+			return forward.Process(a.ctx, g, a.streams, p)
+		},
+	}
+}
+
+// newRelay is the host's process that lives as long as the virtual machine; whoever starts
+// the machine starts it, and learns on descriptor 3 whether it listens.
+func (a *app) newRelay() *cobra.Command {
+	return &cobra.Command{
+		Use: "relay", Hidden: true, Args: noArgs, Short: "hold the channel into the virtual machine",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			l, err := a.Layout()
+			if err != nil {
+				return err
+			}
+			for _, dir := range []string{l.VMRun(), filepath.Dir(l.VMLog("relay"))} {
+				if err := os.MkdirAll(dir, 0o700); err != nil {
+					return err
+				}
+			}
+			out, err := relay.OpenLog(l.VMLog("relay"))
+			if err != nil {
+				return err
+			}
+			defer out.Close()
+			log := logrus.New()
+			log.SetOutput(out)
+			log.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, DisableColors: true})
+			r, err := relay.New(relay.Options{
+				AgentSocket: l.VMSocket("agent"), ControlSocket: l.VMSocket("relay"), Lock: l.VMLock("relay"),
+				HostKey: l.HostKey(), GuestSocket: lima.AgentSocket,
+				Target: func(context.Context) (relay.Target, error) {
+					t, err := lima.ReadTarget(l)
+					return relay.Target(t), err
+				},
+				Alive: func() bool { return lima.Processes(l).Any() },
+				Log:   log,
+			})
+			if err != nil {
+				return err
+			}
+			return r.Run(cmd.Context())
+		},
+	}
+}

@@ -1,0 +1,298 @@
+package lima
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/linnet-dev/linnet/pkg/agent"
+	"github.com/linnet-dev/linnet/pkg/guest"
+	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/relay"
+	"github.com/linnet-dev/linnet/pkg/report"
+	"github.com/linnet-dev/linnet/pkg/vm"
+)
+
+// Guest is the engine in the virtual machine. It implements guest.Guest and guest.Engine.
+//
+// It speaks to the agent over the relay's socket alone, so a command of a machine that runs
+// costs no process and no limactl; the machine is asked only when nobody answers there.
+type Guest struct {
+	machine *Machine
+	layout  host.Layout
+	program string
+	environ []string
+	report  *report.Reporter
+
+	mu     sync.Mutex
+	client *agent.Client
+}
+
+// AgentSocket is where the agent listens, in the machine.
+const AgentSocket = "/run/linnet/agent.sock"
+
+// GuestLayout is where everything of the engine is, in the machine: the data disk is mounted on
+// its home.
+func GuestLayout() host.Layout {
+	return host.Layout{Home: "/var/lib/linnet", Libexec: "/usr/libexec/linnet"}
+}
+
+// NewGuest makes a Guest on a machine, whose way back to it (Launched, Answers, Wait) it sets.
+// program is the path of the running program: the relay is the same one. Nothing is started.
+func NewGuest(o Options, program string) *Guest {
+	g := &Guest{layout: o.Layout, program: program, environ: o.Environ, report: o.Report}
+	o.Launched, o.Answers, o.Wait = g.startRelay, g.Running, g.wait
+	g.machine = New(o)
+	return g
+}
+
+// mostTries bounds how often the machine may go away under our hands before that is the
+// answer.
+const mostTries = 5
+
+// Ready starts the machine if it does not run, and waits until the engine in it answers.
+// When it does, it costs one question over a connection that is already open.
+func (g *Guest) Ready(ctx context.Context) error {
+	for tries := 1; ; tries++ {
+		err := g.await(ctx)
+		if err == nil || ctx.Err() != nil || !away(err) || tries == mostTries {
+			return err
+		}
+		g.disconnect()
+		if err := g.machine.Ensure(ctx, vm.Started); err != nil {
+			return err
+		}
+	}
+}
+
+// away says whether an error means that nobody answers, and not that something is wrong.
+func away(err error) bool {
+	return errors.Is(err, agent.ErrNotRunning) || errors.Is(err, agent.ErrStopping) || errors.Is(err, agent.ErrLost)
+}
+
+// await asks the agent to be ready and tells what it waits for.
+func (g *Guest) await(ctx context.Context) error {
+	c, err := g.connect(ctx)
+	if err != nil {
+		return err
+	}
+	steps := agent.Steps{Report: g.report}
+	defer g.tellWaiting()()
+	err = c.Ready(ctx, steps.Tell)
+	steps.End(err)
+	return err
+}
+
+// silence is how long a command waits without a word.
+const silence = time.Second
+
+// tellWaiting shows a step when what follows takes longer than silence: the machine is being
+// started by somebody else, who shows more.
+func (g *Guest) tellWaiting() (done func()) {
+	var mu sync.Mutex
+	var step *report.Step
+	over := false
+	timer := time.AfterFunc(silence, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if !over {
+			step = g.report.Step("waiting for the virtual machine")
+		}
+	})
+	return func() {
+		timer.Stop()
+		mu.Lock()
+		defer mu.Unlock()
+		over = true
+		if step != nil {
+			step.Done()
+		}
+	}
+}
+
+// connect returns the client of the agent; ErrNotRunning when no relay listens.
+func (g *Guest) connect(ctx context.Context) (*agent.Client, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.client != nil {
+		return g.client, nil
+	}
+	c, err := agent.Dial(ctx, g.layout.VMSocket("agent"))
+	if err != nil {
+		return nil, err
+	}
+	g.client = c
+	return c, nil
+}
+
+func (g *Guest) disconnect() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.client != nil {
+		g.client.Close()
+		g.client = nil
+	}
+}
+
+// Running says whether the machine's agent can be reached now; it starts nothing.
+func (g *Guest) Running(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	s, err := relay.Query(ctx, g.layout.VMSocket("relay"))
+	return err == nil && s.Connected
+}
+
+// startRelay starts the relay, unless one runs, and waits until it listens.
+func (g *Guest) startRelay(ctx context.Context) error {
+	for tries := 1; ; tries++ {
+		if host.Listens(g.layout.VMSocket("agent")) {
+			return nil
+		}
+		ended, err := g.launchRelay()
+		if err != nil {
+			return err
+		}
+		if err := g.listens(ctx, ended); err == nil || ctx.Err() != nil || tries == mostTries {
+			return err
+		}
+		// Another one had the lock and was about to end.
+	}
+}
+
+func (g *Guest) launchRelay() (ended <-chan error, err error) {
+	l := g.layout
+	if err := os.MkdirAll(filepath.Dir(l.VMLog("relay")), 0o700); err != nil {
+		return nil, fmt.Errorf("starting the relay: %w", err)
+	}
+	started, err := host.Daemon{
+		Argv: []string{g.program, "vm", "relay"}, Dir: "/", Log: l.VMLog("relay"),
+		Env: append(host.Inherited(g.environ), host.EnvHome+"="+l.Home, host.EnvLibexec+"="+l.Libexec),
+	}.Start()
+	if err != nil {
+		return nil, fmt.Errorf("starting the relay: %w", err)
+	}
+	end := make(chan error, 1)
+	go func() { end <- started.Wait() }()
+	return end, nil
+}
+
+// listens waits until a relay listens, or the one that was started has ended.
+func (g *Guest) listens(ctx context.Context, ended <-chan error) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !host.Listens(g.layout.VMSocket("agent")) {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ended:
+			if host.Listens(g.layout.VMSocket("agent")) {
+				return nil
+			}
+			return &host.HintError{Err: errors.New("starting the relay: it ended at once"), Fix: "its log says why: " + g.layout.VMLog("relay")}
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+// wait waits until the agent of a machine that is being started answers, gives it the
+// program that belongs to this client if it has another, and waits for the engine.
+func (g *Guest) wait(ctx context.Context) error {
+	g.disconnect()
+	c, err := g.connect(ctx)
+	if err != nil {
+		return err
+	}
+	if err := g.renew(ctx, c); err != nil {
+		return err
+	}
+	steps := agent.Steps{Report: g.report}
+	err = c.Ready(ctx, steps.Tell)
+	steps.End(err)
+	return err
+}
+
+// Run executes p in the machine.
+func (g *Guest) Run(ctx context.Context, p guest.Process) error {
+	c, err := g.connect(ctx)
+	if err != nil {
+		return err
+	}
+	return c.Run(ctx, p)
+}
+
+// Stage makes a private directory in the machine's memory.
+func (g *Guest) Stage(ctx context.Context) (guest.Stage, error) {
+	c, err := g.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.Stage(ctx)
+}
+
+// Dial connects to a daemon of the engine.
+func (g *Guest) Dial(ctx context.Context, s guest.Service) (net.Conn, error) {
+	c, err := g.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := c.Dial(ctx, string(s))
+	if err != nil {
+		return nil, fmt.Errorf("connecting to %s: %w", s, err)
+	}
+	return conn, nil
+}
+
+// Path says where a host's path is in the machine: at the same place, if it is below a folder
+// that is shared.
+func (g *Guest) Path(path string) (guest.Visible, error) {
+	if !filepath.IsAbs(path) {
+		return guest.Visible{}, &guest.NotVisibleError{Host: path, Reason: "the path is not absolute"}
+	}
+	resolved, _, err := host.Resolve(path)
+	if err != nil {
+		return guest.Visible{}, &guest.NotVisibleError{Host: path, Reason: host.PathReason(err), Hint: "check the spelling of the path"}
+	}
+	for _, m := range g.machine.shared() {
+		if resolved == m.Path || strings.HasPrefix(resolved, m.Path+"/") {
+			return guest.Visible{Path: resolved, ReadOnly: m.ReadOnly}, nil
+		}
+	}
+	return guest.Visible{}, &guest.NotVisibleError{
+		Host: path, Reason: "it is in no folder that the virtual machine shares",
+		Hint: fmt.Sprintf("add %s to vm.mounts in %s, then: linnet vm restart", folder(resolved), g.layout.Settings()),
+	}
+}
+
+// folder is a path, or the folder that it is in when it is a file, or not there.
+func folder(path string) string {
+	for path != "/" {
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			return path
+		}
+		path = filepath.Dir(path)
+	}
+	return path
+}
+
+// shared are the folders that the machine shares: those that it was configured with, or will
+// be. The longest path comes first: a folder in another one may be read-only.
+func (m *Machine) shared() []Mount {
+	var mounts []Mount
+	if shape, ok := ReadShape(m.o.Layout); ok {
+		for _, text := range shape.Mounts {
+			mounts = append(mounts, ParseMount(text))
+		}
+	} else if there, err := existing(m.o.Wanted.mounts(m.o.Facts.Home)); err == nil {
+		mounts = there
+	}
+	slices.SortFunc(mounts, func(a, b Mount) int { return len(b.Path) - len(a.Path) })
+	return mounts
+}

@@ -1,0 +1,264 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/linnet-dev/linnet/pkg/host"
+)
+
+// CiphersHardware is what is fastest where both processors have instructions for AES.
+var CiphersHardware = []string{ssh.CipherAES128GCM, ssh.CipherChaCha20Poly1305}
+
+// CiphersEmulated is what is fastest where the guest's processor is emulated.
+var CiphersEmulated = []string{ssh.CipherChaCha20Poly1305, ssh.CipherAES128GCM}
+
+// While a machine boots, its forwarder on the host accepts connections long before anybody
+// over there can answer, and what was accepted too early is silent for ever, or much later.
+// So attempts overlap. Once one was turned away, the guest's network is up: from then on,
+// silence means that sshd is at work, and more attempts would only slow it down.
+const (
+	againAfterRefusal = 50 * time.Millisecond
+	overlapSilent     = 100 * time.Millisecond
+	overlapAnswering  = time.Second
+	// patienceSilent grows by a tenth of the time that passed.
+	patienceSilent    = 3 * time.Second
+	patienceAnswering = 15 * time.Second
+	// After this long, nothing is in a hurry any more.
+	soon = 2 * time.Minute
+	// handshakes is how long keys and log-in may take once sshd has spoken, emulated and busy.
+	handshakes = 30 * time.Second
+)
+
+// dial connects to the guest, however long it takes; nil when ctx has ended.
+func (r *Relay) dial(ctx context.Context) *link {
+	began := time.Now()
+	pause := newPause(200*time.Millisecond, 2*time.Second)
+	for {
+		conn, target, ok := r.greeted(ctx, began)
+		if !ok {
+			return nil
+		}
+		l, err := r.handshake(ctx, conn, target)
+		if err == nil {
+			r.o.Log.WithField("after", time.Since(began).Round(time.Millisecond)).Info("connected to the guest")
+			return l
+		}
+		r.complain(err)
+		pause.wait(ctx)
+	}
+}
+
+// attempt is one connection of which sshd's first bytes are awaited.
+type attempt struct {
+	conn   *heard
+	target Target
+	err    error
+}
+
+// greeted returns a connection on which sshd has begun to speak; not ok when ctx has ended.
+func (r *Relay) greeted(ctx context.Context, began time.Time) (conn *heard, target Target, ok bool) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // the other attempts
+	early, dropEarly := context.WithCancel(ctx)
+	defer dropEarly()
+	results := make(chan attempt)
+	next := time.NewTimer(0)
+	defer next.Stop()
+	answering := false
+	for pending := 0; ; {
+		gap, patience, begin := overlapSilent, patienceSilent+time.Since(began)/10, early
+		if answering || time.Since(began) > soon {
+			gap, patience, begin = overlapAnswering, patienceAnswering, ctx
+		}
+		select {
+		case <-ctx.Done():
+			return nil, Target{}, false
+		case <-next.C:
+			pending++
+			go r.try(begin, patience, func(a attempt) {
+				select {
+				case results <- a:
+				case <-ctx.Done():
+					a.close()
+				}
+			})
+			next.Reset(gap)
+		case a := <-results:
+			pending--
+			if a.err == nil {
+				return a.conn, a.target, true
+			}
+			r.complain(a.err)
+			if errors.Is(a.err, errTurnedAway) {
+				answering = true
+				dropEarly() // nobody will hear them any more
+			}
+			if answering && pending == 0 && time.Since(began) < soon {
+				next.Reset(againAfterRefusal)
+			}
+		}
+	}
+}
+
+var (
+	errTurnedAway = errors.New("the guest does not take connections yet")
+	errSilent     = errors.New("the guest does not answer yet")
+)
+
+// try connects once, waits for the first bytes and tells what came of it.
+func (r *Relay) try(ctx context.Context, patience time.Duration, tell func(attempt)) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	target, err := r.o.Target(ctx)
+	if err != nil {
+		tell(attempt{err: err})
+		return
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", target.Address)
+	if err != nil {
+		tell(attempt{err: fmt.Errorf("connecting to the guest: %w", err)})
+		return
+	}
+	keep := context.AfterFunc(ctx, func() { conn.Close() })
+	first := make([]byte, 4)
+	_, err = io.ReadFull(conn, first)
+	switch {
+	case !keep():
+		err = errSilent
+	case errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET):
+		err = errTurnedAway
+	case err != nil:
+		err = fmt.Errorf("waiting for the guest's sshd: %w", err)
+	case string(first) != "SSH-":
+		err = fmt.Errorf("waiting for the guest's sshd: %s says %q instead", target.Address, first)
+	}
+	a := attempt{conn: &heard{Conn: conn, first: bytes.NewReader(first)}, target: target, err: err}
+	if err != nil {
+		a.close()
+	}
+	tell(a)
+}
+
+func (a attempt) close() {
+	if a.conn != nil {
+		a.conn.Close()
+	}
+}
+
+// heard is a connection whose first bytes were read already. It remembers that it broke.
+type heard struct {
+	net.Conn
+	first *bytes.Reader
+	broke func()
+}
+
+func (h *heard) Read(p []byte) (int, error) {
+	if h.first.Len() > 0 {
+		return h.first.Read(p)
+	}
+	n, err := h.Conn.Read(p)
+	if err != nil && h.broke != nil {
+		h.broke()
+	}
+	return n, err
+}
+
+// handshake logs in.
+func (r *Relay) handshake(ctx context.Context, conn *heard, target Target) (*link, error) {
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	l := &link{gone: make(chan struct{})}
+	conn.broke = l.lose
+	config, err := r.config(target)
+	if err == nil {
+		err = conn.SetDeadline(time.Now().Add(handshakes))
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	c, channels, requests, err := ssh.NewClientConn(conn, target.Address, config)
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("logging in to the guest: %w", err)
+	}
+	if err := conn.SetDeadline(time.Time{}); err != nil {
+		c.Close()
+		return nil, err
+	}
+	l.client = ssh.NewClient(c, channels, requests)
+	return l, nil
+}
+
+func (r *Relay) config(target Target) (*ssh.ClientConfig, error) {
+	text, err := os.ReadFile(target.Key)
+	if err != nil {
+		return nil, fmt.Errorf("reading the guest's key: %w", err)
+	}
+	key, err := ssh.ParsePrivateKey(text)
+	if err != nil {
+		return nil, fmt.Errorf("reading the guest's key %s: %w", target.Key, err)
+	}
+	pinned, err := r.pinnedKey()
+	if err != nil {
+		return nil, err
+	}
+	config := &ssh.ClientConfig{
+		User: target.User,
+		Auth: []ssh.AuthMethod{ssh.PublicKeys(key)},
+		// The cheapest to begin with, for a guest that is still busy with its start.
+		HostKeyAlgorithms: []string{ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoRSASHA256},
+		HostKeyCallback:   r.pin,
+	}
+	config.Ciphers = r.o.Ciphers
+	config.KeyExchanges = []string{ssh.KeyExchangeCurve25519, ssh.KeyExchangeMLKEM768X25519, ssh.KeyExchangeECDHP256}
+	if pinned != nil {
+		config.HostKeyCallback = func(_ string, _ net.Addr, got ssh.PublicKey) error { return r.same(pinned, got) }
+		if pinned.Type() != ssh.KeyAlgoRSA { // which signs under other names
+			config.HostKeyAlgorithms = append([]string{pinned.Type()}, config.HostKeyAlgorithms...)
+		}
+	}
+	return config, nil
+}
+
+// pinnedKey is the guest's key as it was first seen, or nil.
+func (r *Relay) pinnedKey() (ssh.PublicKey, error) {
+	text, err := os.ReadFile(r.o.HostKey)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil //nolint:nilnil // none is not an error
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the guest's host key: %w", err)
+	}
+	key, _, _, _, err := ssh.ParseAuthorizedKey(text)
+	if err != nil {
+		return nil, &host.HintError{
+			Err: fmt.Errorf("reading the guest's host key %s: %w", r.o.HostKey, err),
+			Fix: "remove the file: the next key that is seen is then believed",
+		}
+	}
+	return key, nil
+}
+
+func (r *Relay) pin(_ string, _ net.Addr, key ssh.PublicKey) error {
+	return host.WriteFile(r.o.HostKey, ssh.MarshalAuthorizedKey(key), 0o600)
+}
+
+func (r *Relay) same(pinned, got ssh.PublicKey) error {
+	if bytes.Equal(pinned.Marshal(), got.Marshal()) {
+		return nil
+	}
+	return &host.HintError{
+		Err: fmt.Errorf("the guest's host key is %s and not %s, which is in %s", ssh.FingerprintSHA256(got), ssh.FingerprintSHA256(pinned), r.o.HostKey),
+		Fix: "remove that file if the virtual machine was made anew by other means",
+	}
+}

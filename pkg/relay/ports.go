@@ -1,0 +1,374 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
+)
+
+// retryInterval is how often a port is tried again that was taken when it should have come
+// back.
+const retryInterval = 3 * time.Second
+
+// ports holds the host's listeners of published ports. They stay while the guest is not
+// reached: what connects waits.
+type ports struct {
+	log  logrus.FieldLogger
+	take func(context.Context) (*stream, error)
+
+	mu     sync.Mutex
+	owners map[string]*claim
+	wg     sync.WaitGroup
+}
+
+// claim is what one container has published.
+type claim struct{ doors []*door }
+
+// place is where a port is published: what no two may share.
+type place struct {
+	protocol, ip string
+	port         uint16
+}
+
+func (p place) address() string { return net.JoinHostPort(p.ip, strconv.Itoa(int(p.port))) }
+
+// door is one published port.
+type door struct {
+	place
+	target string // ip:port over there
+	close  func() // nil while it is not open
+	err    error  // why it is not
+	note   string // why it will not be
+}
+
+func newPorts(log logrus.FieldLogger, take func(context.Context) (*stream, error)) *ports {
+	return &ports{log: log, take: take, owners: map[string]*claim{}}
+}
+
+// close closes every listener and waits for what came through them, which ends with attend's
+// context.
+func (p *ports) close() {
+	p.mu.Lock()
+	for owner, c := range p.owners {
+		p.drop(owner, c)
+	}
+	p.mu.Unlock()
+	p.wg.Wait()
+}
+
+// list tells what is published.
+func (p *ports) list() (all []Port) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for owner, c := range p.owners {
+		for _, d := range c.doors {
+			port := Port{Owner: owner, Protocol: d.protocol, Host: d.address(), Target: d.target}
+			port.Error = d.note
+			if d.err != nil {
+				port.Error = d.err.Error()
+			}
+			all = append(all, port)
+		}
+	}
+	slices.SortFunc(all, func(a, b Port) int { return strings.Compare(a.Host+a.Protocol, b.Host+b.Protocol) })
+	return all
+}
+
+// attend does as the agent says until ctx ends, which also ends every connection that came
+// through a published port.
+func (p *ports) attend(ctx context.Context) {
+	pause := newPause(100*time.Millisecond, 2*time.Second)
+	known := ""
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := p.attendOnce(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if known != err.Error() {
+			known = err.Error()
+			p.log.WithError(err).Info("no longer told of published ports")
+		}
+		if time.Since(began) > 5*time.Second {
+			pause.reset()
+		}
+		pause.wait(ctx)
+	}
+}
+
+func (p *ports) attendOnce(ctx context.Context) error {
+	s, err := p.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// One connection, for this alone: when it ends, everything is told anew.
+	given := make(chan net.Conn, 1)
+	given <- s
+	close(given)
+	conn, err := grpc.NewClient("passthrough:///agent", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) {
+			if c, ok := <-given; ok {
+				return c, nil
+			}
+			cancel()
+			return nil, net.ErrClosed
+		}))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	told, err := agentpb.NewPortsClient(conn).Attend(inner)
+	if err == nil {
+		err = told.Send(&agentpb.AttendRequest{})
+	}
+	if err != nil {
+		return err
+	}
+	return p.follow(ctx, told)
+}
+
+// follow answers every message. Until all that was claimed before has been told, nothing is
+// done: a port of one that is gone may be another's now.
+func (p *ports) follow(ctx context.Context, told agentpb.Ports_AttendClient) error {
+	messages := make(chan *agentpb.AttendReply)
+	failed := make(chan error, 1)
+	go func() {
+		for {
+			m, err := told.Recv()
+			if err != nil {
+				failed <- err // nobody may be there any more
+				return
+			}
+			select {
+			case messages <- m:
+			case <-told.Context().Done():
+				return
+			}
+		}
+	}()
+	retry := time.NewTicker(retryInterval)
+	defer retry.Stop()
+	caughtUp := false
+	var before []*agentpb.AttendReply
+	for {
+		select {
+		case err := <-failed:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-retry.C:
+			p.retry(ctx)
+		case m := <-messages:
+			switch {
+			case m.GetCaughtUp():
+				caughtUp = true
+				p.keepOnly(before)
+				for _, m := range before {
+					if err := p.answer(ctx, told, m); err != nil {
+						return err
+					}
+				}
+				before = nil
+			case caughtUp:
+				if err := p.answer(ctx, told, m); err != nil {
+					return err
+				}
+			default:
+				before = append(before, m)
+			}
+		}
+	}
+}
+
+func (p *ports) answer(ctx context.Context, told agentpb.Ports_AttendClient, m *agentpb.AttendReply) error {
+	if m.GetRelease() {
+		p.release(m.GetOwner())
+		return nil
+	}
+	answer := &agentpb.AttendRequest{Id: m.GetId()}
+	if err := p.open(ctx, m.GetOwner(), m.GetOpen()); err != nil {
+		answer.Error = err.Error()
+	}
+	return told.Send(answer)
+}
+
+// keepOnly closes what is not claimed any more.
+func (p *ports) keepOnly(claimed []*agentpb.AttendReply) {
+	keep := map[string]bool{}
+	for _, m := range claimed {
+		keep[m.GetOwner()] = !m.GetRelease()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for owner, c := range p.owners {
+		if !keep[owner] {
+			p.drop(owner, c)
+		}
+	}
+}
+
+func (p *ports) release(owner string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c, ok := p.owners[owner]; ok {
+		p.drop(owner, c)
+	}
+}
+
+// drop closes the listeners; connections that came through them go on until they end.
+func (p *ports) drop(owner string, c *claim) {
+	for _, d := range c.doors {
+		p.shut(owner, d)
+	}
+	delete(p.owners, owner)
+}
+
+func (p *ports) shut(owner string, d *door) {
+	if d.close != nil {
+		d.close()
+		p.log.WithField("owner", owner).WithField("port", d.address()+"/"+d.protocol).Info("closed a published port")
+	}
+}
+
+// open makes ports the whole of what owner publishes. Those that can be opened are, and the
+// error tells of the others.
+func (p *ports) open(ctx context.Context, owner string, wanted []*agentpb.Port) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var old []*door
+	if c, ok := p.owners[owner]; ok {
+		old = c.doors
+	}
+	next := &claim{}
+	for _, w := range wanted {
+		d := newDoor(w)
+		for i, o := range old {
+			if o != nil && o.place == d.place && o.target == d.target {
+				d, old[i] = o, nil
+			}
+		}
+		next.doors = append(next.doors, d)
+	}
+	for _, o := range old {
+		if o != nil {
+			p.shut(owner, o)
+		}
+	}
+	p.owners[owner] = next
+	var errs []error
+	for _, d := range next.doors {
+		if d.close == nil && d.note == "" {
+			p.openDoor(ctx, owner, d)
+		}
+		errs = append(errs, d.err)
+	}
+	return errors.Join(errs...)
+}
+
+// retry opens what could not be opened when it should have come back.
+func (p *ports) retry(ctx context.Context) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for owner, c := range p.owners {
+		for _, d := range c.doors {
+			if d.err != nil {
+				p.openDoor(ctx, owner, d)
+			}
+		}
+	}
+}
+
+func newDoor(w *agentpb.Port) *door {
+	d := &door{place: place{protocol: w.GetProtocol(), ip: w.GetHostIp(), port: uint16(w.GetHostPort())}} //nolint:gosec // a port
+	d.target = net.JoinHostPort(w.GetTargetIp(), strconv.Itoa(int(w.GetTargetPort())))
+	if d.ip == "" {
+		d.ip = "0.0.0.0"
+	}
+	return d
+}
+
+func (p *ports) openDoor(ctx context.Context, owner string, d *door) {
+	log := p.log.WithField("owner", owner).WithField("port", d.address()+"/"+d.protocol)
+	known := d.err
+	d.err = nil
+	family := "4"
+	if ip := net.ParseIP(d.ip); ip != nil && ip.To4() == nil {
+		family = "6"
+	}
+	var err error
+	switch d.protocol {
+	case "tcp":
+		err = p.openTCP(ctx, d, "tcp"+family)
+	case "udp":
+		err = p.openUDP(ctx, d, "udp"+family)
+	default: // sctp, which hardly a host speaks: the container runs without it
+		d.note = d.protocol + " is not carried to the host"
+		log.Warn(d.note)
+		return
+	}
+	if err == nil {
+		log.WithField("target", d.target).Info("opened a published port")
+		return
+	}
+	d.err = bindError(d.place, err)
+	if known == nil || known.Error() != d.err.Error() {
+		log.WithError(d.err).Warn("opening a published port")
+	}
+}
+
+// bindError words it as nerdctl does where it runs natively.
+func bindError(at place, err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("bind for %s failed: port is already allocated", at.address())
+	case errors.Is(err, syscall.EACCES) && at.port < 1024:
+		return fmt.Errorf("%w (ports below 1024 are for root here: publish a higher one)", err)
+	}
+	return err
+}
+
+func (p *ports) openTCP(ctx context.Context, d *door, network string) error {
+	l, err := new(net.ListenConfig).Listen(ctx, network, d.address())
+	if err != nil {
+		return err
+	}
+	d.close = func() { l.Close() }
+	target := "tcp:" + d.target
+	p.wg.Go(func() {
+		accept(ctx, l, p.log, func(ctx context.Context, conn net.Conn) { p.pass(ctx, conn, target) })
+	})
+	return nil
+}
+
+// pass connects one that came to a published port with the container.
+func (p *ports) pass(ctx context.Context, conn net.Conn, service string) {
+	s, err := p.take(ctx)
+	if err != nil {
+		reset(conn)
+		return
+	}
+	if err := s.dial(ctx, service); err != nil {
+		p.log.WithError(err).WithField("service", service).Debug("connecting to a published port")
+		reset(conn)
+		return
+	}
+	splice(ctx, conn, s)
+}
+
+func isClosed(err error) bool { return errors.Is(err, net.ErrClosed) }

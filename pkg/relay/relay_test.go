@@ -1,0 +1,373 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/linnet-dev/linnet/pkg/agent"
+)
+
+// speak has a client's bytes echoed by a service over there, after its own half was closed.
+func speak(conn *net.UnixConn, data []byte) error {
+	if err := agent.Ask(context.Background(), conn, "echo"); err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		_, _ = conn.Write(data)
+		_ = conn.CloseWrite()
+	})
+	got, err := io.ReadAll(conn)
+	wg.Wait()
+	if err == nil && !bytes.Equal(got, data) {
+		err = errors.New("other bytes came back")
+	}
+	return err
+}
+
+func (l *lab) speaks() {
+	l.t.Helper()
+	if err := speak(l.client(), []byte("hello")); err != nil {
+		l.t.Errorf("speaking to the agent: %v", err)
+	}
+}
+
+func TestManyClientsAtOnceReachTheAgentUnharmed(t *testing.T) {
+	l := newLab(t)
+	l.agent()
+	l.start()
+	var wg sync.WaitGroup
+	for range 32 {
+		conn := l.client()
+		wg.Go(func() {
+			data := make([]byte, 300_000)
+			_, _ = rand.Read(data)
+			if err := speak(conn, data); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if _, logins := l.sshd.count(); logins != 1 {
+		t.Errorf("%d connections were made", logins)
+	}
+}
+
+func TestTheSocketsAreTheUsersAlone(t *testing.T) {
+	l := newLab(t)
+	l.start()
+	for _, path := range []string{l.AgentSocket, l.ControlSocket} {
+		if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", path, st, err)
+		}
+	}
+}
+
+func TestStreamsAreKeptInStock(t *testing.T) {
+	l := newLab(t)
+	l.agent()
+	l.start()
+	l.speaks()
+	// What is in stock needs no connection to the agent: this one takes no more.
+	l.until("the stock is full", func() bool { return l.status().Connected })
+	l.speaks()
+}
+
+func TestClientsWaitForAGuestThatIsNotThereYet(t *testing.T) {
+	l := newLab(t)
+	ready := make(chan struct{})
+	l.sshd.greeting(func(net.Conn) bool {
+		select {
+		case <-ready:
+			return true
+		default:
+			return false // as a guest whose network is up, and whose sshd is not
+		}
+	})
+	l.start()
+	conn := l.client()
+	l.until("it was turned away twice", func() bool {
+		accepted, _ := l.sshd.count()
+		return accepted > 1
+	})
+	if s := l.status(); s.Connected || s.Error != "the guest does not take connections yet" {
+		t.Errorf("meanwhile, its state is %+v", s)
+	}
+	close(ready)
+	l.until("it is connected", func() bool { return l.status().Connected })
+	l.until("it misses the agent", func() bool {
+		return strings.HasPrefix(l.status().Error, "connecting to the agent in the guest: ")
+	})
+	l.agent()
+	if err := speak(conn, []byte("x")); err != nil {
+		t.Error(err)
+	}
+	if s := l.status(); s.Error != "" || s.PID != os.Getpid() {
+		t.Errorf("then, its state is %+v", s)
+	}
+}
+
+func TestSilenceIsWaitedForWithFurtherAttempts(t *testing.T) {
+	l := newLab(t)
+	l.agent()
+	var mu sync.Mutex
+	silent := 3
+	l.sshd.greeting(func(conn net.Conn) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if silent--; silent < 0 {
+			return true
+		}
+		mu.Unlock()
+		_, _ = io.Copy(io.Discard, conn) // until it gives up
+		mu.Lock()
+		return false
+	})
+	began := time.Now()
+	l.start()
+	l.speaks()
+	if took := time.Since(began); took > patienceSilent {
+		t.Errorf("it took %v", took)
+	}
+	l.until("the early attempts are given up", func() bool {
+		l.sshd.mu.Lock()
+		defer l.sshd.mu.Unlock()
+		return len(l.sshd.conns) == 1
+	})
+}
+
+func TestABrokenConnectionIsMadeAgain(t *testing.T) {
+	l := newLab(t)
+	l.agent()
+	l.start()
+	before := l.client()
+	if err := agent.Ask(t.Context(), before, "echo"); err != nil {
+		t.Fatal(err)
+	}
+	l.sshd.kill()
+	if n, err := before.Read(make([]byte, 1)); n != 0 || err == nil {
+		t.Errorf("a client of before reads %d, %v", n, err)
+	}
+	l.speaks()
+	if _, logins := l.sshd.count(); logins != 2 {
+		t.Errorf("%d connections were made", logins)
+	}
+}
+
+func TestAGuestThatDoesNotAnswerIsNoticed(t *testing.T) {
+	l := newLab(t)
+	l.agent()
+	l.Keepalive, l.Patience = 20*time.Millisecond, 200*time.Millisecond
+	l.start()
+	l.speaks()
+	before := l.client()
+	if err := agent.Ask(t.Context(), before, "echo"); err != nil {
+		t.Fatal(err)
+	}
+	l.sshd.frozen.Store(true)
+	if n, err := before.Read(make([]byte, 1)); n != 0 || err == nil {
+		t.Errorf("a client of before reads %d, %v", n, err)
+	}
+	l.sshd.frozen.Store(false)
+	l.speaks()
+}
+
+func TestAnAgentThatIsReplacedIsFoundAgain(t *testing.T) {
+	l := newLab(t)
+	first := l.agent()
+	l.start()
+	l.speaks()
+	first.stop()
+	l.until("the stock is gone", func() bool { return l.status().Error != "" })
+	conn := l.client()
+	l.agent()
+	if err := speak(conn, []byte("x")); err != nil {
+		t.Error(err)
+	}
+	for range 10 {
+		l.speaks()
+	}
+}
+
+func TestOneRelayAtATime(t *testing.T) {
+	l := newLab(t)
+	l.agent()
+	l.start()
+	if err := <-l.start(); !errors.Is(err, ErrRunning) {
+		t.Errorf("the second one ends with %v", err)
+	}
+	l.speaks()
+}
+
+func TestItEndsWithTheMachine(t *testing.T) {
+	l := newLab(t)
+	l.agent()
+	ended := l.start()
+	l.speaks()
+	open := l.client()
+	if err := agent.Ask(t.Context(), open, "echo"); err != nil {
+		t.Fatal(err)
+	}
+	l.alive.Store(false)
+	if err := <-ended; err != nil {
+		t.Errorf("it ends with %v", err)
+	}
+	if n, err := open.Read(make([]byte, 1)); n != 0 || err == nil {
+		t.Errorf("a client reads %d, %v", n, err)
+	}
+	for _, path := range []string{l.AgentSocket, l.ControlSocket} {
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is left behind: %v", path, err)
+		}
+	}
+}
+
+func TestClientsDoNotWaitForAMachineThatIsGone(t *testing.T) {
+	l := newLab(t)
+	l.sshd.greeting(func(net.Conn) bool { return false })
+	ended := l.start()
+	conn := l.client()
+	l.alive.Store(false)
+	if n, err := conn.Read(make([]byte, 1)); n != 0 || err == nil {
+		t.Errorf("a client reads %d, %v", n, err)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("it ends with %v", err)
+	}
+}
+
+func TestStopReturnsWhenAnotherOneCanStart(t *testing.T) {
+	l := newLab(t)
+	l.agent()
+	l.start()
+	l.speaks()
+	if err := Stop(t.Context(), l.ControlSocket); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Query(t.Context(), l.ControlSocket); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("asking one that ended: %v", err)
+	}
+	if err := Stop(t.Context(), l.ControlSocket); err != nil {
+		t.Errorf("stopping once more: %v", err)
+	}
+	l.start()
+	l.speaks()
+}
+
+func TestWhatLiesInTheWayIsStale(t *testing.T) {
+	l := newLab(t)
+	l.agent()
+	l.start()
+	if err := Stop(t.Context(), l.ControlSocket); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{l.AgentSocket, l.ControlSocket} {
+		stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stale.SetUnlinkOnClose(false)
+		stale.Close()
+	}
+	l.start()
+	l.speaks()
+}
+
+func TestTheGuestsKeyIsBelievedOnceAndThenAlone(t *testing.T) {
+	l := newLab(t)
+	l.agent()
+	l.start()
+	l.speaks()
+	pinned, err := os.ReadFile(l.HostKey)
+	if err != nil || !strings.HasPrefix(string(pinned), "ssh-ed25519 ") {
+		t.Fatalf("the key's file holds %q, %v", pinned, err)
+	}
+	l.sshd.newHostKey()
+	l.sshd.kill()
+	l.until("the key is refused", func() bool { return strings.Contains(l.status().Error, "host key") })
+	s := l.status()
+	if !strings.HasPrefix(s.Error, "logging in to the guest: ") || !strings.Contains(s.Error, "the guest's host key is SHA256:") || !strings.HasSuffix(s.Error, "which is in "+l.HostKey) {
+		t.Errorf("the error is %q", s.Error)
+	}
+	if s.Hint != "remove that file if the virtual machine was made anew by other means" {
+		t.Errorf("the hint is %q", s.Hint)
+	}
+	if err := os.WriteFile(l.HostKey, []byte("torn"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l.until("the file is refused", func() bool { return strings.Contains(l.status().Error, "ssh: no key found") })
+	if err := os.Remove(l.HostKey); err != nil {
+		t.Fatal(err)
+	}
+	l.speaks()
+	if again, err := os.ReadFile(l.HostKey); err != nil || string(again) == string(pinned) {
+		t.Errorf("the key's file then holds %q, %v", again, err)
+	}
+}
+
+func TestAnAddressThatIsNotKnownYetIsAskedForAgain(t *testing.T) {
+	l := newLab(t)
+	l.agent()
+	target := l.Target
+	asked := 0
+	l.Target = func(ctx context.Context) (Target, error) {
+		if asked++; asked < 4 {
+			return Target{}, errors.New("the instance has no address yet")
+		}
+		return target(ctx)
+	}
+	l.start()
+	l.speaks()
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	for want, change := range map[string]func(*Options){
+		"making a relay: Target, Alive and Log must be given":      func(o *Options) { o.Alive = nil },
+		`making a relay: "run/agent.sock" is not an absolute path`: func(o *Options) { o.AgentSocket = "run/agent.sock" },
+	} {
+		l := newLab(t)
+		change(&l.Options)
+		if _, err := New(l.Options); err == nil || err.Error() != want {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+func TestALogHasABound(t *testing.T) {
+	path := t.TempDir() + "/log/relay.log"
+	log, err := OpenLog(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := bytes.Repeat([]byte("x"), 1000)
+	for range 3 * logSize / len(line) {
+		if _, err := log.Write(line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{path, path + ".1"} {
+		st, err := os.Stat(name)
+		if err != nil || st.Size() > logSize || st.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", name, st, err)
+		}
+	}
+	if log, err = OpenLog(path); err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	if log.size == 0 {
+		t.Error("opened again, it begins anew")
+	}
+}
