@@ -54,15 +54,6 @@ func (m *machine) linnet(args ...string) error {
 	return nil
 }
 
-func (m *machine) limactlDo(args ...string) error {
-	cmd := exec.Command(m.limactl, append([]string{"--tty=false"}, args...)...)
-	cmd.Env = m.lima
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("limactl %q: %w\n%s", args, err, out)
-	}
-	return nil
-}
-
 // runVM measures what the virtual machine costs, beside the other ways into the same one.
 func (b *bench) runVM() error {
 	var err error
@@ -100,7 +91,7 @@ func (m *machine) settled() error {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return errors.New("Lima's boot scripts do not end")
+			return errors.New("waiting for Lima's boot scripts: they do not end")
 		}
 		time.Sleep(time.Second) //nolint:forbidigo // a poll for a state, with a deadline
 	}

@@ -128,7 +128,7 @@ func freePort(t *testing.T) string {
 }
 
 func fetch(url string) (string, error) {
-	resp, err := http.Get(url) //nolint:noctx // the server's end is the test's
+	resp, err := http.Get(url)
 	if err != nil {
 		return "", err
 	}

@@ -175,7 +175,7 @@ func (a *app) newRelay() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			defer out.Close()
+			defer func() { _ = out.Close() }()
 			log := logrus.New()
 			log.SetOutput(out)
 			log.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, DisableColors: true})

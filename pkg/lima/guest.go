@@ -191,11 +191,11 @@ func (g *Guest) listens(ctx context.Context, ended <-chan error) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-ended:
+		case err := <-ended:
 			if host.Listens(g.layout.VMSocket("agent")) {
 				return nil
 			}
-			return &host.HintError{Err: errors.New("starting the relay: it ended at once"), Fix: "its log says why: " + g.layout.VMLog("relay")}
+			return &host.HintError{Err: fmt.Errorf("starting the relay: it ended at once: %w", err), Fix: "its log says why: " + g.layout.VMLog("relay")}
 		case <-tick.C:
 		}
 	}

@@ -55,7 +55,7 @@ func on(s vm.State) bool {
 func (g *Guest) stopEngine(ctx context.Context, timeout time.Duration) error {
 	c, err := g.connect(ctx)
 	if err != nil {
-		return nil //nolint:nilerr // what runs in there is stopped with the machine
+		return nil // what runs in there is stopped with the machine
 	}
 	defer g.disconnect()
 	steps := agent.Steps{Report: g.report}
