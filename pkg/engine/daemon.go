@@ -152,6 +152,8 @@ func (d *daemon) watch(ctx context.Context, pid int, adopted bool, ended chan er
 			defer unix.Close(fd)
 			for {
 				if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1); !errors.Is(err, unix.EINTR) {
+					// A child of ours, when this agent is one that has replaced itself.
+					_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
 					ended <- errors.New("ended (it was adopted, so its exit status is unknown)")
 					return
 				}

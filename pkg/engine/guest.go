@@ -161,7 +161,7 @@ type guest struct {
 
 // serve serves until the engine is stopped, the agent replaced (again), or ctx ends.
 func (g *guest) serve(ctx context.Context) (again bool, err error) {
-	far, err := g.farside()
+	far, err := g.farside(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -176,7 +176,7 @@ func (g *guest) serve(ctx context.Context) (again bool, err error) {
 	e := newGuestEngine(ctx, g, far)
 	server := grpc.NewServer(farside.ServerOptions()...)
 	agentpb.RegisterEngineServer(server, e)
-	agentpb.RegisterPortsServer(server, farside.NewPorts(filepath.Join(g.spec.Layout.Volatile(), "ports"), g.log))
+	agentpb.RegisterPortsServer(server, farside.NewPorts(g.spec.Layout.Ports(), g.log))
 	far.Register(server)
 	served := make(chan error, len(listeners))
 	for _, l := range listeners {
@@ -209,7 +209,7 @@ func (g *guest) end(ctx context.Context, server *grpc.Server, far *farside.Serve
 	server.GracefulStop()
 }
 
-func (g *guest) farside() (*farside.Server, error) {
+func (g *guest) farside(ctx context.Context) (*farside.Server, error) {
 	l := g.spec.Layout
 	if err := ensureVolatile(l); err != nil {
 		return nil, err
@@ -222,11 +222,12 @@ func (g *guest) farside() (*farside.Server, error) {
 		return nil, err
 	}
 	env := guestEnv(os.Environ(), l)
-	return farside.New(farside.Options{
+	return farside.New(ctx, farside.Options{
 		Env: env, Dir: homeOf(env),
 		Programs:       map[string]string{"nerdctl": l.Bin("nerdctl")},
 		Services:       map[string]string{"containerd": l.Socket(containerd), "buildkit": l.Socket(buildkitd)},
 		Stages:         l.Stages(),
+		Records:        l.Commands(),
 		CredentialsEnv: []string{"DOCKER_CONFIG=" + docker},
 		Socket:         g.socket,
 		Program:        g.program,

@@ -80,6 +80,7 @@ type command struct {
 	// does not answer for credentials.
 	token  string
 	stages []*stage
+	record string // a file, while the command runs
 
 	sending sync.Mutex // messages are sent one at a time
 	stdin   *inbox     // nil when there is no input
@@ -136,6 +137,9 @@ func (c *command) run(ctx context.Context) *agentpb.Exit {
 		cancel() // the client gave up, or is gone
 	}()
 	code, err := host.Run(ctx, c.command())
+	if c.record != "" {
+		_ = os.Remove(c.record)
+	}
 	cancelled := err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err())
 	cancel()
 	<-supervised
@@ -167,7 +171,7 @@ func exit(code int, err error, cancelled, stopping bool) *agentpb.Exit {
 func (c *command) command() host.Command {
 	s := c.start
 	h := host.Command{
-		Argv: c.argv(s.GetArgv()), Abandoned: c.argv(s.GetAbandoned()),
+		Argv: c.server.argv(words(s.GetArgv())), Abandoned: c.server.argv(words(s.GetAbandoned())),
 		Env: c.environ(), Dir: string(s.GetDir()),
 		Signals: c.signals, Grace: c.server.o.Grace,
 		Started: c.started,
@@ -196,14 +200,18 @@ func size(s *agentpb.WindowSize) host.Size {
 	return host.Size{Rows: uint16(s.GetRows()), Cols: uint16(s.GetCols())} //nolint:gosec // what a client cuts off is its own
 }
 
-// argv resolves the names of the pinned programs; any other name stays.
-func (c *command) argv(words [][]byte) []string {
-	var argv []string
-	for _, w := range words {
-		argv = append(argv, string(w))
+func words(list [][]byte) []string {
+	var out []string
+	for _, w := range list {
+		out = append(out, string(w))
 	}
+	return out
+}
+
+// argv resolves the names of the pinned programs; any other name stays.
+func (s *Server) argv(argv []string) []string {
 	if len(argv) > 0 {
-		if program, ok := c.server.o.Programs[argv[0]]; ok {
+		if program, ok := s.o.Programs[argv[0]]; ok {
 			argv[0] = program
 		}
 	}
@@ -246,6 +254,7 @@ func environ(base, add []string) []string {
 }
 
 func (c *command) started(pid int) {
+	c.record = c.server.record(pid, c.start)
 	_ = c.send(&agentpb.RunReply{What: &agentpb.RunReply_Started{Started: &agentpb.Started{Pid: int64(pid), Version: agent.Version}}})
 	if c.stdin != nil {
 		c.stdin.open()

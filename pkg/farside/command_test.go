@@ -170,6 +170,38 @@ func TestACancelledCommandIsCleanedUpAfterBeforeRunReturns(t *testing.T) {
 	}
 }
 
+// The second Server stands for the next agent, after this one was killed.
+func TestTheNextAgentEndsWhatAKilledOneHasLeft(t *testing.T) {
+	var o Options
+	l := newLab(t, func(of *Options) { o = *of; o.Env = append(o.Env, "OWN=1") })
+	log := filepath.Join(l.dir, "log")
+	p := sh("trap '' TERM; echo ready; while :; do sleep 600; done")
+	p.Abandoned, p.Env, p.Dir = sh(`echo "over $PWD $OWN$SECRET" >"$1"`, log).Argv, []string{"SECRET=2"}, "/"
+	done := started(t, l.client(t), t.Context(), p)
+	next, err := New(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, _ := guest.ExitCode(awaitResult(t, done)); code != 137 {
+		t.Errorf("it ended with %d", code)
+	}
+	eventually(t, "it is cleaned up after", func() bool { return contents(log) != "" })
+	if got := contents(log); got != "over / 1\n" {
+		t.Errorf("what cleaned up says %q", got)
+	}
+	next.Close(t.Context())
+	left, err := os.ReadDir(o.Records)
+	if err != nil || len(left) > 0 {
+		t.Errorf("noted is still %v, %v", left, err)
+	}
+	if err := l.client(t).Run(t.Context(), sh("exit 0")); err != nil {
+		t.Error(err)
+	}
+	if left, _ := os.ReadDir(o.Records); len(left) > 0 {
+		t.Errorf("a command that has ended left %v", left)
+	}
+}
+
 func TestCommandsEndWithTheAgent(t *testing.T) {
 	l := newLab(t, nil)
 	c := l.client(t)

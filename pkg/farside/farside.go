@@ -32,6 +32,9 @@ type Options struct {
 	// Stages is a folder in memory. What is in there when the Server is made is removed: it
 	// is of clients of an agent that is gone.
 	Stages string
+	// Records is a folder in memory, for what the agent after this one has to know when this
+	// one is killed: commands that nobody would end. Empty keeps none.
+	Records string
 	// CredentialsEnv is added to the environment of a command whose client answers for
 	// credentials: what makes it ask the helper.
 	CredentialsEnv []string
@@ -60,10 +63,13 @@ type Server struct {
 	stages   map[string]*stage
 }
 
-// New makes a Server.
-func New(o Options) (*Server, error) {
+// New makes a Server, and begins to end what an earlier one has left when it was killed.
+func New(ctx context.Context, o Options) (*Server, error) {
 	s := &Server{o: o, ending: make(chan struct{}), replaced: make(chan struct{}), commands: map[*command]bool{}, stages: map[string]*stage{}}
 	if err := s.clearStages(); err != nil {
+		return nil, err
+	}
+	if err := s.endOrphans(ctx); err != nil {
 		return nil, err
 	}
 	return s, nil

@@ -44,13 +44,13 @@ func newLab(t testing.TB, change func(*Options)) *lab {
 	l := &lab{socket: filepath.Join(dir, "agent.sock"), dir: dir}
 	o := Options{
 		Env: []string{"PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME=" + dir}, Dir: dir,
-		Stages: filepath.Join(memory, "stage"), Socket: l.socket,
+		Stages: filepath.Join(memory, "stage"), Socket: l.socket, Records: filepath.Join(memory, "commands"),
 		Grace: 500 * time.Millisecond, Log: log,
 	}
 	if change != nil {
 		change(&o)
 	}
-	if l.Server, err = New(o); err != nil {
+	if l.Server, err = New(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
 	listener, err := net.Listen("unix", l.socket)

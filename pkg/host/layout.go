@@ -188,6 +188,12 @@ func (l Layout) HostKey() string { return filepath.Join(l.VM(), "host_key") }
 // x86_64, aarch64.
 func (l Layout) Image(arch string) string { return filepath.Join(l.Libexec, "image", arch) }
 
+// Commands holds, in a virtual machine, a file per command that runs for a client.
+func (l Layout) Commands() string { return filepath.Join(l.Volatile(), "commands") }
+
+// Ports is the list, in a virtual machine, of the ports that containers publish.
+func (l Layout) Ports() string { return filepath.Join(l.Volatile(), "ports") }
+
 // BinDir is the folder of the pinned programs, and Bin one of them.
 func (l Layout) BinDir() string { return filepath.Join(l.Libexec, "bin") }
 

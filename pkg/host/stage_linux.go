@@ -10,10 +10,11 @@ import (
 
 // StagePrefix begins the name of a staged folder of this process, so that the agent can
 // tell whose it was after the process was killed.
-func StagePrefix() string {
-	pid := os.Getpid()
-	return fmt.Sprintf("%d-%s-", pid, startTicks(pid))
-}
+func StagePrefix() string { return ProcessName(os.Getpid()) + "-" }
+
+// ProcessName names a process as no other one is ever named until the machine restarts:
+// <pid>-<start time>; the start time is empty when there is no such process.
+func ProcessName(pid int) string { return fmt.Sprintf("%d-%s", pid, startTicks(pid)) }
 
 // StageOwnerAlive says whether the process that made a staged folder of that name lives.
 func StageOwnerAlive(name string) bool {

@@ -8,4 +8,7 @@ import (
 )
 
 // StagePrefix begins the name of a staged folder of this process.
-func StagePrefix() string { return fmt.Sprintf("%d--", os.Getpid()) }
+func StagePrefix() string { return ProcessName(os.Getpid()) + "-" }
+
+// ProcessName names a process.
+func ProcessName(pid int) string { return fmt.Sprintf("%d-", pid) }
