@@ -66,10 +66,19 @@ func (g *Guest) Ready(ctx context.Context) error {
 			return err
 		}
 		g.disconnect()
-		if err := g.machine.Ensure(ctx, vm.Started); err != nil {
+		if err := g.reach(ctx, err); err != nil {
 			return err
 		}
 	}
+}
+
+// reach does what is needed so that somebody answers. Of a machine that runs, the relay may
+// be all that is missing.
+func (g *Guest) reach(ctx context.Context, why error) error {
+	if errors.Is(why, agent.ErrNotRunning) && !host.Listens(g.layout.VMSocket("agent")) && Processes(g.layout).Driver {
+		return g.startRelay(ctx)
+	}
+	return g.machine.Ensure(ctx, vm.Started)
 }
 
 // away says whether an error means that nobody answers, and not that something is wrong.
@@ -195,7 +204,7 @@ func (g *Guest) listens(ctx context.Context, ended <-chan error) error {
 			if host.Listens(g.layout.VMSocket("agent")) {
 				return nil
 			}
-			return &host.HintError{Err: fmt.Errorf("starting the relay: it ended at once: %w", err), Fix: "its log says why: " + g.layout.VMLog("relay")}
+			return &host.HintError{Err: fmt.Errorf("starting the relay: it ended at once (%v)", err), Fix: "its log says why: " + g.layout.VMLog("relay")}
 		case <-tick.C:
 		}
 	}
@@ -206,6 +215,9 @@ func (g *Guest) listens(ctx context.Context, ended <-chan error) error {
 // program that belongs to this client if it has another, and waits for the engine.
 func (g *Guest) wait(ctx context.Context) error {
 	g.disconnect()
+	if err := g.startRelay(ctx); err != nil {
+		return err
+	}
 	c, err := g.connect(ctx)
 	if err != nil {
 		return err
