@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -46,6 +47,9 @@ type stage struct {
 	stream  agentpb.Stages_HoldClient
 	drop    context.CancelFunc
 }
+
+// closeLimit bounds the wait for the removal of a stage. The agent removes it all the same.
+const closeLimit = 10 * time.Second
 
 // putChunk is how much of a file is sent at once.
 const putChunk = 64 << 10
@@ -139,6 +143,7 @@ func (s *stage) Close() error {
 	if !open {
 		return nil
 	}
+	defer time.AfterFunc(closeLimit, s.drop).Stop()
 	_ = s.stream.CloseSend() // never fails
 	if _, err := s.stream.Recv(); err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("removing staged files: %w", s.failure(err))
