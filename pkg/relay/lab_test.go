@@ -92,12 +92,11 @@ func (l *lab) start() (ended <-chan error) {
 		l.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(l.t.Context()))
-	done := make(chan error, 1)
+	done := make(chan struct{})
 	result := make(chan error, 1)
 	go func() {
-		err := r.Run(ctx)
-		result <- err
-		done <- err
+		defer close(done)
+		result <- r.Run(ctx)
 	}()
 	l.t.Cleanup(func() {
 		cancel()
@@ -159,7 +158,7 @@ type guestAgent struct {
 func (l *lab) agent() *guestAgent {
 	l.t.Helper()
 	stages := filepath.Join(l.dir, "stages")
-	server, err := farside.New(farside.Options{
+	server, err := farside.New(context.WithoutCancel(l.t.Context()), farside.Options{
 		Env: os.Environ(), Dir: l.dir, Stages: stages, Socket: l.GuestSocket,
 		Services: map[string]string{"echo": l.echo()}, Log: l.Log,
 	})
@@ -176,8 +175,13 @@ func (l *lab) agent() *guestAgent {
 	server.Register(g)
 	agentpb.RegisterPortsServer(g, a.ports)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(l.t.Context()))
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(ctx, listener, g) }()
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		if err := server.Serve(ctx, listener, g); err != nil {
+			l.t.Error(err)
+		}
+	}()
 	a.stop = sync.OnceFunc(func() {
 		cancel()
 		g.Stop()

@@ -60,7 +60,7 @@ func (l *link) hurry() {
 	if err != nil {
 		return // only slower
 	}
-	defer session.Close()
+	defer func() { _ = session.Close() }()
 	_ = session.Run(":")
 }
 
