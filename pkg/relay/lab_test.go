@@ -152,6 +152,8 @@ func (l *lab) client() *net.UnixConn {
 type guestAgent struct {
 	ports *farside.Ports
 	stop  func()
+	// opened counts the connections that were made to it.
+	opened atomic.Int64
 }
 
 // agent serves the real far side on the guest's socket until stopped.
@@ -178,7 +180,7 @@ func (l *lab) agent() *guestAgent {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		if err := server.Serve(ctx, listener, g); err != nil {
+		if err := server.Serve(ctx, &counting{listener, &a.opened}, g); err != nil {
 			l.t.Error(err)
 		}
 	}()
@@ -190,6 +192,20 @@ func (l *lab) agent() *guestAgent {
 	})
 	l.t.Cleanup(a.stop)
 	return a
+}
+
+// counting is a listener that counts.
+type counting struct {
+	net.Listener
+	n *atomic.Int64
+}
+
+func (c *counting) Accept() (net.Conn, error) {
+	conn, err := c.Listener.Accept()
+	if err == nil {
+		c.n.Add(1)
+	}
+	return conn, err
 }
 
 // echo is a service over there that answers with what it got once that has ended.

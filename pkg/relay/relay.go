@@ -231,15 +231,43 @@ func (r *Relay) reached() {
 	r.lastErr = nil
 }
 
+// serveClient passes a client on once it speaks, which all do first: who only looks whether
+// somebody listens costs no stream.
 func (r *Relay) serveClient(ctx context.Context, conn net.Conn) {
+	defer conn.Close()
+	unix, ok := conn.(*net.UnixConn)
+	if !ok {
+		return
+	}
+	said := make([]byte, packet)
+	gone := context.AfterFunc(ctx, func() { conn.Close() })
+	n, err := conn.Read(said)
+	gone()
+	if err != nil {
+		return
+	}
 	r.clients.Add(1)
 	defer r.clients.Add(-1)
-	defer conn.Close()
 	s, err := r.take(ctx)
 	if err != nil {
 		return // the relay ends, and the client's connection with it
 	}
-	splice(ctx, conn, s)
+	splice(ctx, &spoken{UnixConn: unix, said: said[:n]}, s)
+}
+
+// spoken is a connection of which something was read already.
+type spoken struct {
+	*net.UnixConn
+	said []byte
+}
+
+func (s *spoken) Read(p []byte) (int, error) {
+	if len(s.said) > 0 {
+		n := copy(p, s.said)
+		s.said = s.said[n:]
+		return n, nil
+	}
+	return s.UnixConn.Read(p)
 }
 
 // take waits for an open stream to the agent.

@@ -82,6 +82,22 @@ func TestStreamsAreKeptInStock(t *testing.T) {
 	l.speaks()
 }
 
+func TestWhoOnlyLooksCostsNoStream(t *testing.T) {
+	l := newLab(t)
+	a := l.agent()
+	l.start()
+	l.speaks()
+	opened := a.opened.Load()
+	for range 20 {
+		l.client().Close()
+	}
+	l.speaks() // which takes one, and has another one opened
+	l.until("nobody is connected", func() bool { return l.status().Clients == 0 })
+	if n := a.opened.Load() - opened; n > 2 {
+		t.Errorf("%d streams were opened", n)
+	}
+}
+
 func TestClientsWaitForAGuestThatIsNotThereYet(t *testing.T) {
 	l := newLab(t)
 	ready := make(chan struct{})
@@ -236,6 +252,9 @@ func TestClientsDoNotWaitForAMachineThatIsGone(t *testing.T) {
 	l.sshd.greeting(func(net.Conn) bool { return false })
 	ended := l.start()
 	conn := l.client()
+	if _, err := io.WriteString(conn, agent.DialPrefix); err != nil {
+		t.Fatal(err)
+	}
 	l.alive.Store(false)
 	if n, err := conn.Read(make([]byte, 1)); n != 0 || err == nil {
 		t.Errorf("a client reads %d, %v", n, err)
