@@ -46,6 +46,7 @@ var allowed = map[string][]string{
 
 	// Tests' own and tools.
 	"pkg/guest/guesttest": {"pkg/guest", "pkg/host"},
+	"pkg/relay/relaytest": {},
 	"pkg/vm/vmtest":       {"pkg/vm"},
 }
 

@@ -2,10 +2,6 @@ package relay
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
-	"encoding/pem"
-	"errors"
 	"io"
 	"net"
 	"os"
@@ -16,11 +12,11 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
-	"golang.org/x/crypto/ssh"
 	"google.golang.org/grpc"
 
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
 	"github.com/linnet-dev/linnet/pkg/farside"
+	"github.com/linnet-dev/linnet/pkg/relay/relaytest"
 )
 
 // limit bounds whatever a test waits for.
@@ -31,7 +27,7 @@ const limit = 20 * time.Second
 type lab struct {
 	t    testing.TB
 	dir  string
-	sshd *sshd
+	sshd *relaytest.SSHD
 	Options
 	alive atomic.Bool
 }
@@ -48,40 +44,18 @@ func newLab(t testing.TB) *lab {
 	log.SetLevel(logrus.DebugLevel)
 	l := &lab{t: t, dir: dir}
 	l.alive.Store(true)
-	public, private := newKey(t)
-	text, err := ssh.MarshalPrivateKey(private, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	key := filepath.Join(dir, "user")
-	if err := os.WriteFile(key, pem.EncodeToMemory(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	l.sshd = newSSHD(t, public)
+	l.sshd = relaytest.NewSSHD(t, dir)
 	l.Options = Options{
 		AgentSocket: filepath.Join(dir, "run", "agent.sock"), ControlSocket: filepath.Join(dir, "run", "relay.sock"),
 		Lock: filepath.Join(dir, "run", "relay.lock"), HostKey: filepath.Join(dir, "host_key"),
 		GuestSocket: filepath.Join(dir, "guest.sock"),
 		Target: func(context.Context) (Target, error) {
-			return Target{Address: l.sshd.addr, User: "me", Key: key}, nil
+			return Target{Address: l.sshd.Addr, User: "me", Key: l.sshd.Key}, nil
 		},
 		Alive: l.alive.Load,
 		Log:   log, Stock: 3, Poll: 10 * time.Millisecond,
 	}
 	return l
-}
-
-func newKey(t testing.TB) (ssh.PublicKey, ed25519.PrivateKey) {
-	t.Helper()
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := ssh.NewPublicKey(public)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key, private
 }
 
 // start runs a relay until the test ends; ended receives what Run returned.
@@ -235,166 +209,4 @@ func echoAtEnd(listener net.Listener) {
 			}
 		}()
 	}
-}
-
-// sshd is an SSH server that connects to unix sockets and nothing else.
-type sshd struct {
-	t      testing.TB
-	addr   string
-	user   ssh.PublicKey
-	frozen atomic.Bool // what arrives is not read any more
-
-	mu       sync.Mutex
-	host     ssh.Signer
-	greet    func(conn net.Conn) bool // whether to go on with a connection; nil means yes
-	conns    map[*heldConn]bool
-	accepted int
-	logins   int
-}
-
-func newSSHD(t testing.TB, user ssh.PublicKey) *sshd {
-	t.Helper()
-	s := &sshd{t: t, user: user, conns: map[*heldConn]bool{}}
-	s.newHostKey()
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.addr = listener.Addr().String()
-	t.Cleanup(func() {
-		listener.Close()
-		s.kill()
-	})
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go s.serve(&heldConn{Conn: conn, frozen: &s.frozen, closed: make(chan struct{})})
-		}
-	}()
-	return s
-}
-
-func (s *sshd) newHostKey() {
-	_, private := newKey(s.t)
-	signer, err := ssh.NewSignerFromKey(private)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.host = signer
-}
-
-func (s *sshd) greeting(f func(net.Conn) bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.greet = f
-}
-
-func (s *sshd) count() (accepted, logins int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.accepted, s.logins
-}
-
-// kill breaks every connection.
-func (s *sshd) kill() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for conn := range s.conns {
-		conn.Close()
-	}
-}
-
-// heldConn is a connection that can be frozen.
-type heldConn struct {
-	net.Conn
-	frozen *atomic.Bool
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (c *heldConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if c.frozen.Load() {
-		<-c.closed
-		return 0, net.ErrClosed
-	}
-	return n, err
-}
-
-func (c *heldConn) Close() error {
-	c.once.Do(func() { close(c.closed) })
-	return c.Conn.Close()
-}
-
-func (s *sshd) serve(conn *heldConn) {
-	s.mu.Lock()
-	s.accepted++
-	s.conns[conn] = true
-	greet, host := s.greet, s.host
-	s.mu.Unlock()
-	defer func() {
-		conn.Close()
-		s.mu.Lock()
-		delete(s.conns, conn)
-		s.mu.Unlock()
-	}()
-	if greet != nil && !greet(conn) {
-		return
-	}
-	config := &ssh.ServerConfig{PublicKeyCallback: func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
-		if string(key.Marshal()) != string(s.user.Marshal()) {
-			return nil, errors.New("who is that")
-		}
-		return &ssh.Permissions{}, nil
-	}}
-	config.AddHostKey(host)
-	_, channels, requests, err := ssh.NewServerConn(conn, config)
-	if err != nil {
-		return
-	}
-	s.mu.Lock()
-	s.logins++
-	s.mu.Unlock()
-	go ssh.DiscardRequests(requests)
-	for c := range channels {
-		go s.connect(c)
-	}
-}
-
-// connect does as OpenSSH does with direct-streamlocal@openssh.com.
-func (s *sshd) connect(c ssh.NewChannel) {
-	var to struct {
-		Path     string
-		Reserved string
-		Unused   uint32
-	}
-	if c.ChannelType() != "direct-streamlocal@openssh.com" || ssh.Unmarshal(c.ExtraData(), &to) != nil {
-		_ = c.Reject(ssh.Prohibited, "only sockets")
-		return
-	}
-	conn, err := net.Dial("unix", to.Path)
-	if err != nil {
-		_ = c.Reject(ssh.ConnectionFailed, "open failed")
-		return
-	}
-	defer conn.Close()
-	channel, requests, err := c.Accept()
-	if err != nil {
-		return
-	}
-	go ssh.DiscardRequests(requests)
-	var both sync.WaitGroup
-	both.Go(func() {
-		_, _ = io.Copy(conn, channel)
-		_ = conn.(*net.UnixConn).CloseWrite()
-	})
-	_, _ = io.Copy(channel, conn)
-	_ = channel.CloseWrite()
-	both.Wait()
-	_ = channel.Close()
 }

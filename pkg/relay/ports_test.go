@@ -213,8 +213,8 @@ func TestListenersStayWhileTheGuestIsNotReached(t *testing.T) {
 	if err := errors.Join(a.claim(t, "kept/b/e", kept), a.claim(t, "gone/b/e", gone)); err != nil {
 		t.Fatal(err)
 	}
-	l.sshd.greeting(func(net.Conn) bool { return false })
-	l.sshd.kill()
+	l.sshd.Greeting(func(net.Conn) bool { return false })
+	l.sshd.Kill()
 	l.until("the connection is lost", func() bool { return !l.status().Connected })
 	waiting := make(chan error, 1)
 	go func() { waiting <- echoes(t, at(kept)) }()
@@ -223,7 +223,7 @@ func TestListenersStayWhileTheGuestIsNotReached(t *testing.T) {
 	next := port("tcp", gone.GetHostIp(), gone.GetHostPort(), container(t))
 	claimed := make(chan error, 1)
 	go func() { claimed <- a.claim(t, "next/b/e", next) }()
-	l.sshd.greeting(nil)
+	l.sshd.Greeting(nil)
 	if err := <-claimed; err != nil {
 		t.Errorf("the next claim of a port: %v", err)
 	}
@@ -313,7 +313,7 @@ func TestAnAnswerCutShortIsReset(t *testing.T) {
 	if _, err := r.ReadString('r'); err != nil {
 		t.Fatal(err)
 	}
-	l.sshd.kill()
+	l.sshd.Kill()
 	if _, err := r.ReadByte(); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("when the guest is lost, reading gives %v", err)
 	}

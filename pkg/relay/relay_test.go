@@ -57,7 +57,7 @@ func TestManyClientsAtOnceReachTheAgentUnharmed(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if _, logins := l.sshd.count(); logins != 1 {
+	if _, logins := l.sshd.Count(); logins != 1 {
 		t.Errorf("%d connections were made", logins)
 	}
 }
@@ -101,7 +101,7 @@ func TestWhoOnlyLooksCostsNoStream(t *testing.T) {
 func TestClientsWaitForAGuestThatIsNotThereYet(t *testing.T) {
 	l := newLab(t)
 	ready := make(chan struct{})
-	l.sshd.greeting(func(net.Conn) bool {
+	l.sshd.Greeting(func(net.Conn) bool {
 		select {
 		case <-ready:
 			return true
@@ -112,7 +112,7 @@ func TestClientsWaitForAGuestThatIsNotThereYet(t *testing.T) {
 	l.start()
 	conn := l.client()
 	l.until("it was turned away twice", func() bool {
-		accepted, _ := l.sshd.count()
+		accepted, _ := l.sshd.Count()
 		return accepted > 1
 	})
 	if s := l.status(); s.Connected || s.Error != "the guest does not take connections yet" {
@@ -137,7 +137,7 @@ func TestSilenceIsWaitedForWithFurtherAttempts(t *testing.T) {
 	l.agent()
 	var mu sync.Mutex
 	silent := 3
-	l.sshd.greeting(func(conn net.Conn) bool {
+	l.sshd.Greeting(func(conn net.Conn) bool {
 		mu.Lock()
 		defer mu.Unlock()
 		if silent--; silent < 0 {
@@ -154,11 +154,7 @@ func TestSilenceIsWaitedForWithFurtherAttempts(t *testing.T) {
 	if took := time.Since(began); took > patienceSilent {
 		t.Errorf("it took %v", took)
 	}
-	l.until("the early attempts are given up", func() bool {
-		l.sshd.mu.Lock()
-		defer l.sshd.mu.Unlock()
-		return len(l.sshd.conns) == 1
-	})
+	l.until("the early attempts are given up", func() bool { return l.sshd.Open() == 1 })
 }
 
 func TestABrokenConnectionIsMadeAgain(t *testing.T) {
@@ -169,12 +165,12 @@ func TestABrokenConnectionIsMadeAgain(t *testing.T) {
 	if err := agent.Ask(t.Context(), before, "echo"); err != nil {
 		t.Fatal(err)
 	}
-	l.sshd.kill()
+	l.sshd.Kill()
 	if n, err := before.Read(make([]byte, 1)); n != 0 || err == nil {
 		t.Errorf("a client of before reads %d, %v", n, err)
 	}
 	l.speaks()
-	if _, logins := l.sshd.count(); logins != 2 {
+	if _, logins := l.sshd.Count(); logins != 2 {
 		t.Errorf("%d connections were made", logins)
 	}
 }
@@ -189,11 +185,11 @@ func TestAGuestThatDoesNotAnswerIsNoticed(t *testing.T) {
 	if err := agent.Ask(t.Context(), before, "echo"); err != nil {
 		t.Fatal(err)
 	}
-	l.sshd.frozen.Store(true)
+	l.sshd.Frozen.Store(true)
 	if n, err := before.Read(make([]byte, 1)); n != 0 || err == nil {
 		t.Errorf("a client of before reads %d, %v", n, err)
 	}
-	l.sshd.frozen.Store(false)
+	l.sshd.Frozen.Store(false)
 	l.speaks()
 }
 
@@ -249,7 +245,7 @@ func TestItEndsWithTheMachine(t *testing.T) {
 
 func TestClientsDoNotWaitForAMachineThatIsGone(t *testing.T) {
 	l := newLab(t)
-	l.sshd.greeting(func(net.Conn) bool { return false })
+	l.sshd.Greeting(func(net.Conn) bool { return false })
 	ended := l.start()
 	conn := l.client()
 	if _, err := io.WriteString(conn, agent.DialPrefix); err != nil {
@@ -310,8 +306,8 @@ func TestTheGuestsKeyIsBelievedOnceAndThenAlone(t *testing.T) {
 	if err != nil || !strings.HasPrefix(string(pinned), "ssh-ed25519 ") {
 		t.Fatalf("the key's file holds %q, %v", pinned, err)
 	}
-	l.sshd.newHostKey()
-	l.sshd.kill()
+	l.sshd.NewHostKey()
+	l.sshd.Kill()
 	l.until("the key is refused", func() bool { return strings.Contains(l.status().Error, "host key") })
 	s := l.status()
 	if !strings.HasPrefix(s.Error, "logging in to the guest: ") || !strings.Contains(s.Error, "the guest's host key is SHA256:") || !strings.HasSuffix(s.Error, "which is in "+l.HostKey) {

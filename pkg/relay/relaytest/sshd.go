@@ -1,0 +1,218 @@
+// Package relaytest is the guest's half of a relay's connection, for tests: an SSH server in
+// the test's own process, which can be slow, frozen, killed or somebody else.
+//
+// It must not know the relay.
+package relaytest
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// SSHD is an SSH server that connects to unix sockets and does nothing else.
+type SSHD struct {
+	// Addr is host:port, Key the file of the only key that may log in.
+	Addr, Key string
+	// Frozen means that what arrives is not read any more.
+	Frozen atomic.Bool
+
+	t    testing.TB
+	user ssh.PublicKey
+
+	mu       sync.Mutex
+	host     ssh.Signer
+	greet    func(conn net.Conn) bool // whether to go on with a connection; nil means yes
+	conns    map[*heldConn]bool
+	accepted int
+	logins   int
+}
+
+// NewSSHD serves until the test ends; it keeps its key in dir.
+func NewSSHD(t testing.TB, dir string) *SSHD {
+	t.Helper()
+	public, private := newKey(t)
+	text, err := ssh.MarshalPrivateKey(private, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &SSHD{t: t, Key: filepath.Join(dir, "user"), user: public, conns: map[*heldConn]bool{}}
+	if err := os.WriteFile(s.Key, pem.EncodeToMemory(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.NewHostKey()
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Addr = listener.Addr().String()
+	t.Cleanup(func() {
+		listener.Close()
+		s.Kill()
+	})
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go s.serve(&heldConn{Conn: conn, frozen: &s.Frozen, closed: make(chan struct{})})
+		}
+	}()
+	return s
+}
+
+// NewHostKey changes the server's key.
+func (s *SSHD) NewHostKey() {
+	_, private := newKey(s.t)
+	signer, err := ssh.NewSignerFromKey(private)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.host = signer
+}
+
+// Greeting sets what decides whether to go on with a connection; nil takes every one.
+func (s *SSHD) Greeting(f func(net.Conn) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.greet = f
+}
+
+// Count is how many connections were accepted, and how many logged in.
+func (s *SSHD) Count() (accepted, logins int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.accepted, s.logins
+}
+
+// Kill breaks every connection.
+func (s *SSHD) Kill() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for conn := range s.conns {
+		conn.Close()
+	}
+}
+
+func newKey(t testing.TB) (ssh.PublicKey, ed25519.PrivateKey) {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ssh.NewPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key, private
+}
+
+// heldConn is a connection that can be frozen.
+type heldConn struct {
+	net.Conn
+	frozen *atomic.Bool
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (c *heldConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if c.frozen.Load() {
+		<-c.closed
+		return 0, net.ErrClosed
+	}
+	return n, err
+}
+
+func (c *heldConn) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
+}
+
+func (s *SSHD) serve(conn *heldConn) {
+	s.mu.Lock()
+	s.accepted++
+	s.conns[conn] = true
+	greet, host := s.greet, s.host
+	s.mu.Unlock()
+	defer func() {
+		conn.Close()
+		s.mu.Lock()
+		delete(s.conns, conn)
+		s.mu.Unlock()
+	}()
+	if greet != nil && !greet(conn) {
+		return
+	}
+	config := &ssh.ServerConfig{PublicKeyCallback: func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+		if string(key.Marshal()) != string(s.user.Marshal()) {
+			return nil, errors.New("who is that")
+		}
+		return &ssh.Permissions{}, nil
+	}}
+	config.AddHostKey(host)
+	_, channels, requests, err := ssh.NewServerConn(conn, config)
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	s.logins++
+	s.mu.Unlock()
+	go ssh.DiscardRequests(requests)
+	for c := range channels {
+		go s.connect(c)
+	}
+}
+
+// connect does as OpenSSH does with direct-streamlocal@openssh.com.
+func (s *SSHD) connect(c ssh.NewChannel) {
+	var to struct {
+		Path     string
+		Reserved string
+		Unused   uint32
+	}
+	if c.ChannelType() != "direct-streamlocal@openssh.com" || ssh.Unmarshal(c.ExtraData(), &to) != nil {
+		_ = c.Reject(ssh.Prohibited, "only sockets")
+		return
+	}
+	conn, err := net.Dial("unix", to.Path)
+	if err != nil {
+		_ = c.Reject(ssh.ConnectionFailed, "open failed")
+		return
+	}
+	defer conn.Close()
+	channel, requests, err := c.Accept()
+	if err != nil {
+		return
+	}
+	go ssh.DiscardRequests(requests)
+	var both sync.WaitGroup
+	both.Go(func() {
+		_, _ = io.Copy(conn, channel)
+		_ = conn.(*net.UnixConn).CloseWrite()
+	})
+	_, _ = io.Copy(channel, conn)
+	_ = channel.CloseWrite()
+	both.Wait()
+	_ = channel.Close()
+}
+
+// Open is how many connections there are.
+func (s *SSHD) Open() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
