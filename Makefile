@@ -9,7 +9,7 @@ LINT     := _output/tools/bin/golangci-lint
 # In order: `make -j` must not test what is being built.
 .NOTPARALLEL:
 
-.PHONY: all build deps image system lint cross test test-unit test-differential test-fuzz test-e2e test-vm-smoke test-vm demo bench update clean
+.PHONY: all build deps image system lint cross test test-unit test-differential test-fuzz test-e2e test-vm-smoke test-vm demo bench update record-limactl clean
 
 all: build deps ## the client, the agent and every component
 
@@ -68,6 +68,9 @@ bench: build deps ## linnet beside nerdctl, in one run
 update: ## generated code and golden files
 	@go run ./pkg/nerdctl/internal/gen
 	@UPDATE=1 go test $(UNIT)
+
+record-limactl: deps image ## what the tests' limactl answers, from the real one (as root; some minutes)
+	@RECORD_LIMACTL=1 go test -count=1 -v -run '^TestRecord$$' -timeout 30m ./pkg/lima/limatest
 
 clean: ## what was built here; caches outside the repository stay
 	@rm -rf bin libexec _output

@@ -47,6 +47,7 @@ var allowed = map[string][]string{
 	// Tests' own and tools.
 	"pkg/guest/guesttest": {"pkg/guest", "pkg/host"},
 	"pkg/relay/relaytest": {},
+	"pkg/lima/limatest":   {"pkg/host"},
 	"pkg/vm/vmtest":       {"pkg/vm"},
 }
 

@@ -45,7 +45,7 @@ func ReadImage(dir string) (Image, error) {
 	}
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("%s is not whole: %w", dir, fs.ErrInvalid)
+			err = fmt.Errorf("a part of %s is missing", dir)
 		}
 		return Image{}, fmt.Errorf("reading the image: %w", err)
 	}

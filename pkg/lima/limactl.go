@@ -75,8 +75,11 @@ type failure struct {
 }
 
 func (f *failure) Error() string {
+	if f.reason == "" && f.code != 0 {
+		return fmt.Sprintf("%s ended with code %d, and said nothing", f.command, f.code)
+	}
 	if f.reason == "" {
-		return fmt.Sprintf("%s ended with code %d and said nothing", f.command, f.code)
+		return f.command + " ended, and said nothing"
 	}
 	return f.command + ": " + f.reason
 }
@@ -115,7 +118,7 @@ func entries(log string) (all []entry) {
 var vague = regexp.MustCompile(`^exiting, status=|^host agent process has exited|^degraded, status=|^did not receive an event|^Driver stopped due to error`)
 
 // hint is where limactl itself points, in parentheses.
-var hint = regexp.MustCompile(` \(hint: [^)]*\)`)
+var hint = regexp.MustCompile(` \((hint:|maybe use) [^)]*\)`)
 
 // reason is why a limactl failed: its last fatal line; the last error before it when that says
 // nothing; a line that is no log when there is neither.

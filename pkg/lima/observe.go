@@ -14,12 +14,12 @@ import (
 	"github.com/linnet-dev/linnet/pkg/vm"
 )
 
-// instance is what limactl lists of a machine.
+// instance is what limactl lists of a machine. Which processes there are it tells too, and does
+// not see that one has ended while its parent has not noticed.
 type instance struct {
-	Name         string `json:"name"`
-	Status       string `json:"status"`
-	HostAgentPID int    `json:"hostAgentPID"`
-	DriverPID    int    `json:"driverPID"`
+	Name string `json:"name"`
+	// Status is empty when limactl cannot read the configuration.
+	Status string `json:"status"`
 }
 
 // disk is what limactl lists of a data disk.
@@ -36,10 +36,10 @@ func (m *Machine) Observe(ctx context.Context) (s vm.State, err error) {
 		return s, err
 	}
 	if err := m.observeInstance(ctx, &s); err != nil {
-		return s, fmt.Errorf("looking at the virtual machine: %w", err)
+		return s, fmt.Errorf("looking at the virtual machine: %w", m.told(err, ""))
 	}
 	if err := m.observeDisk(ctx, &s); err != nil {
-		return s, fmt.Errorf("looking at the data disk: %w", err)
+		return s, fmt.Errorf("looking at the data disk: %w", m.told(err, ""))
 	}
 	if s.Status != vm.Absent {
 		s.Answers = m.Answers(ctx)
@@ -61,8 +61,7 @@ func (m *Machine) observeInstance(ctx context.Context, s *vm.State) error {
 		s.Status = vm.Absent
 		return nil
 	}
-	processes := Processes(l)
-	listed := &instance{HostAgentPID: number(processes.HostAgent), DriverPID: number(processes.Driver)}
+	listed := &instance{Status: "unknown"}
 	if s.Tool == nil {
 		out, err := m.limactl(ctx, "list", "--json")
 		if err != nil {
@@ -79,20 +78,20 @@ func (m *Machine) observeInstance(ctx context.Context, s *vm.State) error {
 		return err
 	}
 	shape, whole := vm.ParseShape(string(text))
-	if !whole || listed == nil || listed.Status == "" && s.Tool == nil {
+	processes := Processes(l)
+	if !whole || listed == nil || listed.Status == "" {
 		s.Status, s.Live = vm.Torn, processes.Any()
 		return nil
 	}
 	s.Shape, s.Config = shape, string(text)
-	hostAgent, driver := listed.HostAgentPID != 0, listed.DriverPID != 0
 	switch {
 	case processes.Starting:
 		s.Status = vm.Starting
-	case hostAgent && driver:
+	case processes.HostAgent && processes.Driver:
 		s.Status = vm.Running
-	case driver:
+	case processes.Driver:
 		s.Status = vm.Orphaned
-	case hostAgent:
+	case processes.HostAgent:
 		s.Status = vm.Hollow
 	default:
 		s.Status = vm.Halted
@@ -203,13 +202,6 @@ func hasFiles(l host.Layout) bool {
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
-}
-
-func number(yes bool) int {
-	if yes {
-		return 1
-	}
-	return 0
 }
 
 // named returns the one with the instance's name.

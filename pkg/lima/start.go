@@ -49,8 +49,11 @@ func (m *Machine) start(ctx context.Context, want vm.Spec) error {
 func (m *Machine) launch(want vm.Spec) (*host.Started, error) {
 	l := m.o.Layout
 	log := l.VMLog("limactl-start")
-	if err := gone(os.Remove(log)); err != nil {
-		return nil, homeError(l.Home, err)
+	m.forget()
+	for _, path := range []string{log, m.hostAgentLog(), filepath.Join(l.LimaInstance(), "ssh.config")} {
+		if err := gone(os.Remove(path)); err != nil { // what stands there is of another start
+			return nil, homeError(l.Home, err)
+		}
 	}
 	lock, err := host.TryLock(l.VMLock("limactl"))
 	if errors.Is(err, host.ErrLocked) {
@@ -75,6 +78,17 @@ func (m *Machine) launch(want vm.Spec) (*host.Started, error) {
 		return nil, homeError(l.Home, err)
 	}
 	return started, nil
+}
+
+// forget removes the files that name processes which have ended: limactl, which does so too,
+// takes one that its parent has not collected for alive, and refuses to start.
+func (m *Machine) forget() {
+	for _, name := range []string{"ha.pid", qemu + ".pid", vz + ".pid"} {
+		path := filepath.Join(m.o.Layout.LimaInstance(), name)
+		if pid := readPID(path); pid != 0 && !alive(pid) {
+			_ = os.Remove(path) // limactl says what is wrong with it
+		}
+	}
 }
 
 // wait waits until the agent answers, for as long as there is something that could come to it:
@@ -108,7 +122,7 @@ func (m *Machine) wait(ctx context.Context) error {
 		if err := <-answers; err == nil || ctx.Err() != nil {
 			return err
 		}
-		return &endedError{m.told(m.startFailure(), m.o.Layout.VMLog("limactl-start"))}
+		return &endedError{m.startFailure()}
 	}
 }
 
@@ -126,32 +140,37 @@ func (m *Machine) waitForDriver(ctx context.Context) error {
 	return nil
 }
 
-// startFailure is why a start has failed: what limactl said, and what the host agent did when
-// that is more.
-func (m *Machine) startFailure() error {
-	l := m.o.Layout
-	for _, path := range []string{filepath.Join(l.LimaInstance(), "ha.stderr.log"), l.VMLog("limactl-start")} {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			continue
-		}
-		if why := serious(string(text)); why != "" {
-			return &failure{command: "limactl start", reason: why}
-		}
-	}
-	text, _ := os.ReadFile(l.VMLog("limactl-start")) // none: it has said nothing
-	return &failure{command: "limactl start", reason: reason(string(text))}
+// hostAgentLog is the log of Lima's process beside the machine.
+func (m *Machine) hostAgentLog() string {
+	return filepath.Join(m.o.Layout.LimaInstance(), "ha.stderr.log")
 }
 
-// serious is the reason in a log in which something says fatal; what a host agent that is
-// well calls an error has not ended it.
-func serious(log string) string {
+// startFailure is why a start has failed: of what the host agent, QEMU and limactl say, what is
+// nearest to the cause.
+func (m *Machine) startFailure() error {
+	own := m.o.Layout.VMLog("limactl-start")
+	for _, path := range []string{m.hostAgentLog(), own} {
+		text, _ := os.ReadFile(path) // none: it has said nothing
+		if why := serious(string(text)); why != "" {
+			return m.told(&failure{command: "limactl start", reason: why}, path)
+		}
+	}
+	text, _ := os.ReadFile(own)
+	return m.told(&failure{command: "limactl start", reason: reason(string(text))}, own)
+}
+
+// serious is the reason in a log in which something says fatal, or QEMU says why it ends; what
+// a host agent that is well calls an error has not ended it.
+func serious(log string) (why string) {
 	for _, e := range entries(log) {
+		if qemuSays, ok := strings.CutPrefix(e.Message, "qemu[stderr]: "); ok && strings.HasPrefix(qemuSays, "qemu-system-") {
+			why = qemuSays
+		}
 		if e.Level == "fatal" && !vague.MatchString(e.Message) {
 			return strings.TrimSpace(hint.ReplaceAllString(e.Message, ""))
 		}
 	}
-	return ""
+	return why
 }
 
 // silent is the error about a machine that runs and whose agent does not answer.

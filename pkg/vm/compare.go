@@ -109,8 +109,8 @@ func (c *comparison) later() {
 	if len(changes) == 0 && c.have.Config != c.want.Config {
 		c.plan.note("the virtual machine's configuration changes at the next start")
 	}
-	if c.have.Disk != Disk {
-		return
+	if c.have.Disk != Disk || c.have.DiskSize == 0 {
+		return // or nobody could find out
 	}
 	if c.have.DiskSize < c.want.DataDisk {
 		c.plan.note("the data disk grows from %s to %s at the next start", Bytes(c.have.DiskSize), Bytes(c.want.DataDisk))

@@ -44,7 +44,7 @@ func Base() vm.Spec {
 
 // Config is a configuration of that shape; text makes one that differs in nothing else.
 func Config(s vm.Shape, text string) string {
-	return s.Header() + "# a configuration of a virtual machine\n" + text
+	return s.Header() + "vmType: " + s.Type + "\n" + text
 }
 
 // Load reads every case in a folder.
@@ -125,6 +125,7 @@ func (c *Case) parse() error {
 		return err
 	}
 	c.Want.Config = Config(c.Want.Shape, wantedText)
+	c.Have.Files = c.Have.Files || c.Have.Status != vm.Absent || c.Have.Disk != vm.NoDisk || len(c.Have.Leftovers) > 0
 	switch c.Have.Status {
 	case vm.Absent, vm.Torn:
 		return nil

@@ -1,0 +1,344 @@
+package lima
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/vm"
+	"github.com/linnet-dev/linnet/pkg/vm/vmtest"
+)
+
+// Whatever limactl fails at: the step's name, limactl's own reason, the log to read or what
+// else to do; and what a creation has begun is undone.
+func TestEachFailureOfLimactlIsTold(t *testing.T) {
+	const again = "try again; `linnet vm rm` and another start make the virtual machine anew, and keep images, containers and volumes"
+	const owner = "see who owns HOME/lima"
+	for _, c := range []struct {
+		name     string
+		instance string
+		disk     string
+		size     int64
+		goal     vm.Goal
+		command  string // that fails,
+		reason   string // of this
+		want     string
+		hint     string
+		after    vm.Status
+		diskStay vm.DiskStatus
+	}{
+		{
+			"no disk can be made", "absent", "none", 0, vm.Started, "disk create", "denied",
+			"creating the data disk (100GiB): limactl disk create: mkdir HOME/lima/_disks/default: permission denied", owner, vm.Absent, vm.NoDisk,
+		},
+		{
+			"a disk cannot grow", "stopped", "free", 1 << 30, vm.Started, "disk resize", "shrink",
+			"growing the data disk (100GiB): limactl disk resize: specified size `1GiB` is less than the current disk size `2GiB`. Disk shrinking is currently unavailable", again, vm.Halted, vm.Disk,
+		},
+		{
+			"a disk cannot be unlocked", "stopped", "locked", 100 << 30, vm.Started, "disk unlock", "denied",
+			"unlocking the data disk: limactl disk unlock: failed to unlock disk `default`: remove HOME/lima/_disks/default/in_use_by: permission denied", owner, vm.Halted, vm.Disk,
+		},
+		{
+			"no machine can be made", "absent", "none", 0, vm.Started, "create", "denied",
+			"creating the virtual machine: limactl create: mkdir HOME/lima/default: permission denied", owner, vm.Absent, vm.NoDisk,
+		},
+		{
+			"the image goes away", "absent", "free", 100 << 30, vm.Started, "create", "no-image",
+			"creating the virtual machine: limactl create: failed to download `/opt/linnet/libexec/linnet/image/x86_64/nosuch.raw`: failed to open source /opt/linnet/libexec/linnet/image/x86_64/nosuch.raw: open /opt/linnet/libexec/linnet/image/x86_64/nosuch.raw: no such file or directory", again, vm.Absent, vm.Disk,
+		},
+		{
+			"QEMU does not start", "stopped", "free", 100 << 30, vm.Started, "start", "qemu",
+			"starting the virtual machine: limactl start: qemu-system-x86_64: -device nosuch: 'nosuch' is not a valid device model name", "the log says more: HOME/lima/default/ha.stderr.log", vm.Halted, vm.Disk,
+		},
+		{
+			"limactl believes that it runs", "stopped", "free", 100 << 30, vm.Started, "start", "seems-running",
+			"starting the virtual machine: limactl start: errors inspecting instance: [failed to connect to `HOME/lima/default/ha.sock`: stat HOME/lima/default/ha.sock: no such file or directory]", "the log says more: HOME/vm/default/log/limactl-start.log", vm.Halted, vm.Disk,
+		},
+		{
+			"it cannot be removed", "stopped", "free", 100 << 30, vm.Removed, "delete", "denied",
+			"removing the virtual machine: limactl delete: failed to delete instance `default`: failed to remove `HOME/lima/default`: unlinkat HOME/lima/default/cidata.iso: permission denied", owner, vm.Halted, vm.Disk,
+		},
+		{
+			"it cannot be asked", "stopped", "free", 100 << 30, vm.Started, "list", "denied",
+			"looking at the virtual machine: limactl list: open HOME/lima: permission denied", owner, vm.Halted, vm.Disk,
+		},
+		{
+			"its disk cannot be asked for", "stopped", "free", 100 << 30, vm.Started, "disk list", "denied",
+			"looking at the data disk: limactl disk list: open HOME/lima/_disks: permission denied", owner, vm.Halted, vm.Disk,
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t)
+			m.want.Config = vmtest.Config(m.want.Shape, "")
+			m.check(t, m.fake.Put(c.instance, m.want.Config, c.size, c.disk))
+			m.check(t, m.fake.Fail(strings.ReplaceAll(c.command, "delete", "delete -f"), c.reason))
+			err := vm.Ensure(t.Context(), m, c.goal, nil)
+			if err == nil {
+				t.Fatalf("no error, after %q", m.calls(t))
+			}
+			var h *host.HintError
+			plainly := func(s string) string { return strings.ReplaceAll(s, m.o.Layout.Home, "HOME") }
+			if plainly(err.Error()) != c.want || !errors.As(err, &h) || plainly(h.Fix) != c.hint {
+				t.Errorf("it is told: %s", plainly(told(err)))
+			}
+			for _, command := range []string{c.command, strings.ReplaceAll(c.command, "delete", "delete -f")} {
+				m.check(t, m.fake.Fail(command, ""))
+			}
+			seen, err := m.Observe(t.Context())
+			if err != nil || seen.Status != c.after || seen.Disk != c.diskStay {
+				t.Errorf("afterwards the machine is %s, the disk %s (%v)", seen.Status, seen.Disk, err)
+			}
+			if c.goal == vm.Started {
+				if err := vm.Ensure(t.Context(), m, c.goal, nil); err != nil {
+					t.Errorf("the next start: %v", err)
+				}
+			}
+			m.calls(t)
+		})
+	}
+}
+
+func (m machine) check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A machine that does not shut down is ended, and the user is told.
+func TestAMachineThatDoesNotStopIsEnded(t *testing.T) {
+	m := newMachine(t)
+	m.check(t, m.fake.Put("running", vmtest.Config(m.want.Shape, ""), 1<<30, "locked"))
+	m.check(t, m.fake.Fail("stop", "frozen"))
+	if err := vm.Ensure(t.Context(), m, vm.Stopped, nil); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"the virtual machine does not shut down, and is ended: limactl stop: expected status `Running`, got `Broken`"}
+	if !slices.Equal(*m.warned, want) || Processes(m.o.Layout).Any() {
+		t.Errorf("warned %q, and %+v", *m.warned, Processes(m.o.Layout))
+	}
+}
+
+func TestALimactlThatCannotBeUsedIsTold(t *testing.T) {
+	for _, c := range []struct{ name, script, want string }{
+		{"missing", "", "it is not there; install linnet whole, or set LINNET_LIBEXEC to the folder of its components"},
+		{"too old", "echo limactl version 2.1.4", "is version 2.1.4, and 2.2.0 is needed; install the components of this linnet, or take LINNET_LIBEXEC out of the environment"},
+		{"of no version", "echo limactl version HEAD", "is version HEAD, and 2.2.0 is needed; install the components of this linnet, or take LINNET_LIBEXEC out of the environment"},
+		{"broken", "echo cannot execute >&2; exit 126", "limactl: cannot execute; install linnet's components again"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := newMachine(t)
+			limactl := m.o.Layout.Bin("limactl")
+			m.check(t, os.Remove(limactl))
+			if c.script != "" {
+				m.check(t, os.WriteFile(limactl, []byte("#!/bin/sh\n"+c.script+"\n"), 0o755))
+			}
+			err := vm.Ensure(t.Context(), m, vm.Started, nil)
+			got := strings.ReplaceAll(told(err), limactl+" ", "")
+			got = strings.TrimPrefix(strings.ReplaceAll(got, limactl+": ", ""), "limactl cannot be used: ")
+			if got != c.want {
+				t.Errorf("it is told: %s", told(err))
+			}
+		})
+	}
+	m := newMachine(t)
+	m.o.Facts.Root = true
+	if err := vm.Ensure(t.Context(), m, vm.Started, nil); told(err) != "the virtual machine runs for ordinary users only: Lima refuses the superuser; run linnet as an ordinary user, or set backend: native" {
+		t.Errorf("the superuser is told: %s", told(err))
+	}
+}
+
+func TestVersionsAreComparedByTheirNumbers(t *testing.T) {
+	for version, enough := range map[string]bool{
+		"2.2.0": true, "v2.2.0": true, "2.2.1": true, "2.10.0": true, "3.0.0": true, "2.2.0-12-gabcdef": true,
+		"2.1.9": false, "1.9.9": false, "2": false, "": false, "HEAD": false, "<unknown>": false,
+	} {
+		if atLeast(version, minimumLima) != enough {
+			t.Errorf("%q is enough: %v", version, !enough)
+		}
+	}
+}
+
+// A client that is killed in a creation leaves a machine that has everything but its mark.
+func TestACreationThatWasKilledIsSeenAndMadeAnew(t *testing.T) {
+	m := newMachine(t)
+	m.want.Config = vmtest.Config(m.want.Shape, "")
+	m.check(t, m.fake.Put("stopped", vm.Draft(m.want.Config), 100<<30, "free"))
+	seen, err := m.Observe(t.Context())
+	if err != nil || seen.Status != vm.Torn {
+		t.Fatalf("it is seen as %s (%v)", seen.Status, err)
+	}
+	if err := vm.Ensure(t.Context(), m, vm.Initialised, nil); err != nil {
+		t.Fatal(err)
+	}
+	if shape, ok := ReadShape(m.o.Layout); !ok || shape.Image != "one" {
+		t.Errorf("it has become %+v", shape)
+	}
+}
+
+// One that is interrupted while it starts lets the machine come up; the next one waits for it
+// and starts nothing.
+func TestAStartThatIsInterruptedGoesOn(t *testing.T) {
+	m := newMachine(t)
+	m.want.Config = vmtest.Config(m.want.Shape, "")
+	m.check(t, m.fake.Hold())
+	ctx, cancel := context.WithCancel(t.Context())
+	m.o.Launched = func(ctx context.Context) error {
+		return until(ctx, func() bool { return Processes(m.o.Layout).Driver })
+	}
+	m.o.Wait = func(ctx context.Context) error { cancel(); <-ctx.Done(); return ctx.Err() }
+	if err := vm.Ensure(ctx, m, vm.Started, nil); !errors.Is(err, context.Canceled) {
+		t.Fatalf("interrupted: %v", err)
+	}
+	seen, err := m.Observe(t.Context())
+	if err != nil || seen.Status != vm.Starting {
+		t.Fatalf("it is seen as %s (%v)", seen.Status, err)
+	}
+	m.o.Wait = func(ctx context.Context) error {
+		_ = m.fake.Release() // once
+		return until(ctx, m.fake.Answers)
+	}
+	if err := vm.Ensure(t.Context(), m, vm.Started, nil); err != nil {
+		t.Fatal(err)
+	}
+	starts := 0
+	for _, c := range m.calls(t) {
+		if strings.HasPrefix(c, "start") {
+			starts++
+		}
+	}
+	if starts != 1 {
+		t.Errorf("%d starts", starts)
+	}
+	if err := until(t.Context(), func() bool { return !Processes(m.o.Layout).Starting }); err != nil {
+		t.Error(err)
+	}
+}
+
+// A machine that ends while it is waited for is not waited for any longer.
+func TestAMachineThatDiesWhileItIsWaitedForIsTold(t *testing.T) {
+	m := newMachine(t)
+	m.want.Config = vmtest.Config(m.want.Shape, "")
+	m.check(t, m.fake.Put("running", m.want.Config, 100<<30, "locked"))
+	m.o.Wait = func(ctx context.Context) error {
+		if err := os.Remove(filepath.Join(m.o.Layout.LimaInstance(), "qemu.pid")); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	err := vm.Ensure(t.Context(), m, vm.Started, nil)
+	if got := told(err); got != "waiting for the virtual machine: limactl start ended, and said nothing; the log says more: "+m.o.Layout.VMLog("limactl-start") {
+		t.Errorf("it is told: %s", got)
+	}
+}
+
+func TestAnAgentThatNeverAnswersIsTold(t *testing.T) {
+	m := newMachine(t)
+	m.want.Config = vmtest.Config(m.want.Shape, "")
+	m.check(t, m.fake.Put("running", m.want.Config, 100<<30, "locked"))
+	m.o.Wait = func(context.Context) error { return context.DeadlineExceeded }
+	err := vm.Ensure(t.Context(), m, vm.Started, nil)
+	want := "waiting for the virtual machine: its agent has not answered for 10m0s; `linnet engine restart` starts it anew; its console says what it is at: " +
+		m.o.Layout.LimaInstance() + "/serial*.log"
+	if got := told(err); got != want {
+		t.Errorf("it is told: %s", got)
+	}
+	if !Processes(m.o.Layout).Driver {
+		t.Error("it was ended")
+	}
+}
+
+// Thirty-two clients at once, each with its own Machine as each process has: one start.
+func TestThirtyTwoClientsStartOneMachine(t *testing.T) {
+	first := newMachine(t)
+	first.want.Config = vmtest.Config(first.want.Shape, "")
+	done := make(chan error)
+	for range 32 {
+		go func() {
+			m := machine{New(first.o), first.fake, first.want, nil}
+			done <- vm.Ensure(t.Context(), m, vm.Started, nil)
+		}()
+	}
+	for range 32 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	var kinds []string
+	for _, c := range first.calls(t) {
+		kinds = append(kinds, strings.Fields(c)[0])
+	}
+	if want := []string{"disk", "create", "start"}; !slices.Equal(kinds, want) {
+		t.Errorf("limactl was told: %q", kinds)
+	}
+}
+
+// What limactl is given: a folder of ours, no questions, and nothing of the user's environment
+// but a closed list.
+func TestLimactlGetsAClosedEnvironment(t *testing.T) {
+	m := newMachine(t)
+	m.o.Environ = append(m.o.Environ, "AWS_SECRET_ACCESS_KEY=x", "LIMA_HOME=/elsewhere", "HTTPS_PROXY=http://proxy", "QEMU_SYSTEM_X86_64=mine", "SSH_AUTH_SOCK=/s")
+	log := filepath.Join(t.TempDir(), "log")
+	m.check(t, os.Remove(m.o.Layout.Bin("limactl")))
+	m.check(t, os.WriteFile(m.o.Layout.Bin("limactl"), []byte("#!/bin/sh\nenv > "+log+"\necho \"$@\" >> "+log+"\n"), 0o755))
+	if _, err := m.limactl(t.Context(), "list"); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(log)
+	m.check(t, err)
+	got := strings.Split(strings.TrimSpace(string(text)), "\n")
+	got = slices.DeleteFunc(got, func(l string) bool {
+		return strings.HasPrefix(l, "PWD=") || strings.HasPrefix(l, "_=") || strings.HasPrefix(l, "SHLVL=")
+	})
+	slices.Sort(got)
+	want := []string{
+		"--tty=false --log-format=json list", "HOME=" + m.o.Facts.Home, "HTTPS_PROXY=http://proxy", "LIMA_HOME=" + m.o.Layout.LimaHome(),
+		"LOGNAME=ada", m.o.Environ[0], "USER=ada",
+	}
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("it gets\n%s\nnot\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	for accelerator, sets := range map[string]bool{"tcg": true, "kvm": false, "vz": false} {
+		env := m.env(accelerator)
+		if slices.Contains(env, "QEMU_SYSTEM_X86_64=qemu-system-x86_64 -machine q35,vmport=off -accel tcg,thread=multi,tb-size=1024") != sets {
+			t.Errorf("%s: %q", accelerator, env)
+		}
+	}
+}
+
+// The sshd of a machine is found in what Lima writes before it starts it.
+func TestHowToReachAMachineIsReadFromItsFiles(t *testing.T) {
+	m := newMachine(t)
+	m.want.Config = vmtest.Config(m.want.Shape, "")
+	if _, err := ReadTarget(m.o.Layout); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("of none: %v", err)
+	}
+	if err := vm.Ensure(t.Context(), m, vm.Started, nil); err != nil {
+		t.Fatal(err)
+	}
+	got, err := ReadTarget(m.o.Layout)
+	if want := (Target{"127.0.0.1:60022", "ada", m.o.Layout.LimaKey()}); err != nil || got != want {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if p := Processes(m.o.Layout); !p.HostAgent || !p.Driver {
+		t.Errorf("its processes: %+v", p)
+	}
+	// What an earlier start has written is not read by those who wait for this one.
+	m.check(t, m.Do(t.Context(), m.want, vm.Step{Kind: vm.Stop}))
+	m.check(t, m.fake.Fail("start", "no-image"))
+	if err := m.Do(t.Context(), m.want, vm.Step{Kind: vm.Start}); err == nil {
+		t.Error("it started")
+	}
+	if _, err := ReadTarget(m.o.Layout); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("of one that did not start: %v", err)
+	}
+}
