@@ -173,6 +173,14 @@ func (h *heard) Read(p []byte) (int, error) {
 	return n, err
 }
 
+func (h *heard) Write(p []byte) (int, error) {
+	n, err := h.Conn.Write(p)
+	if err != nil && h.broke != nil {
+		h.broke()
+	}
+	return n, err
+}
+
 // handshake logs in.
 func (r *Relay) handshake(ctx context.Context, conn *heard, target Target) (*link, error) {
 	defer context.AfterFunc(ctx, func() { conn.Close() })()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/linnet-dev/linnet/pkg/agent"
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
 )
 
@@ -358,17 +360,35 @@ func (p *ports) openTCP(ctx context.Context, d *door, network string) error {
 
 // pass connects one that came to a published port with the container.
 func (p *ports) pass(ctx context.Context, conn net.Conn, service string) {
-	s, err := p.take(ctx)
+	s, err := p.dial(ctx, service)
 	if err != nil {
-		reset(conn)
-		return
-	}
-	if err := s.dial(ctx, service); err != nil {
 		p.log.WithError(err).WithField("service", service).Debug("connecting to a published port")
 		reset(conn)
 		return
 	}
 	splice(ctx, conn, s)
 }
+
+// dial takes a stream and makes it one to a service. A stream that was lost before anybody
+// heard of it is as good as none.
+func (p *ports) dial(ctx context.Context, service string) (*stream, error) {
+	for tries := 1; ; tries++ {
+		s, err := p.take(ctx)
+		if err != nil {
+			return nil, err
+		}
+		err = s.dial(ctx, service)
+		if err == nil {
+			return s, nil
+		}
+		unheard := s.link.lost() || errors.Is(err, agent.ErrStopping) || errors.Is(err, io.EOF)
+		if !unheard || tries == mostTries || ctx.Err() != nil {
+			return nil, err
+		}
+	}
+}
+
+// mostTries bounds how often a stream may be lost: with each try it is a fresh one.
+const mostTries = 5
 
 func isClosed(err error) bool { return errors.Is(err, net.ErrClosed) }

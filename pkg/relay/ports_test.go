@@ -242,6 +242,22 @@ func TestListenersStayWhileTheGuestIsNotReached(t *testing.T) {
 	}
 }
 
+func TestAConnectionWhoseStreamIsLostGetsAnother(t *testing.T) {
+	l := newLab(t)
+	a := l.agent()
+	l.start()
+	p := port("tcp", "127.0.0.1", freePort(t, "tcp4", "127.0.0.1"), container(t))
+	if err := a.claim(t, "a/b/e", p); err != nil {
+		t.Fatal(err)
+	}
+	for range 4 {
+		l.sshd.Kill() // and what is in stock may be handed out before anybody knows
+		if err := echoes(t, at(p)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestAPortThatWasTakenComesBackLater(t *testing.T) {
 	taken, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {

@@ -199,6 +199,7 @@ func (r *Relay) hold(ctx context.Context) {
 		r.setState(false, err)
 		if time.Since(began) > 5*time.Second {
 			pause.reset()
+			continue // at once: clients wait
 		}
 		pause.wait(ctx)
 	}

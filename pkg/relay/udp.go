@@ -87,16 +87,13 @@ func (u *udpDoor) flow(ctx context.Context, client netip.AddrPort, datagrams <-c
 		delete(u.flows, client)
 		u.mu.Unlock()
 	}()
-	s, err := u.ports.take(ctx)
+	s, err := u.ports.dial(ctx, u.service)
 	if err != nil {
+		u.ports.log.WithError(err).WithField("service", u.service).Debug("connecting to a published port")
 		return
 	}
 	defer s.Close()
 	defer context.AfterFunc(ctx, func() { s.Close() })()
-	if err := s.dial(ctx, u.service); err != nil {
-		u.ports.log.WithError(err).WithField("service", u.service).Debug("connecting to a published port")
-		return
-	}
 	answered := make(chan struct{}, 1)
 	ended := make(chan struct{})
 	go func() {
