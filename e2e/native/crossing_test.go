@@ -36,9 +36,14 @@ type crossing struct {
 
 // newCrossing starts a copy of the agent, as a service manager would, and returns once it
 // has said that it is ready.
-func newCrossing(t *testing.T) *crossing {
+func newCrossing(t *testing.T) *crossing { return newCrossingIn(t, "") }
+
+// newCrossingIn does so in a network namespace: the ports of this host are then not those of
+// its containers, as with a virtual machine.
+func newCrossingIn(t *testing.T, netns string) *crossing {
 	t.Helper()
 	e := lab.New(t)
+	e.Netns = netns
 	dir := filepath.Dir(e.Home)
 	c := &crossing{Engine: e, program: filepath.Join(dir, "bin", "linnet-agent"), socket: filepath.Join(dir, "run", "agent.sock")}
 	placeFile(t, filepath.Join(lab.Root(), "bin", "linnet-agent"), c.program)
@@ -95,7 +100,7 @@ func (c *crossing) start(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer manager.Close()
-	c.agent = exec.Command(c.program, "guest", "--spec", filepath.Join(dir, "engine.json"), "--socket", c.socket, "--owner", "0:0")
+	c.agent = lab.InNetns(context.WithoutCancel(t.Context()), c.Netns, c.program, "guest", "--spec", filepath.Join(dir, "engine.json"), "--socket", c.socket, "--owner", "0:0")
 	var said bytes.Buffer
 	c.agent.Env, c.agent.Stderr = append(os.Environ(), "NOTIFY_SOCKET="+notify), &said
 	if err := c.agent.Start(); err != nil {
