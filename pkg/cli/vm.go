@@ -12,6 +12,7 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/forward"
 	"github.com/linnet-dev/linnet/pkg/guest"
+	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/lima"
 	"github.com/linnet-dev/linnet/pkg/relay"
 	"github.com/linnet-dev/linnet/pkg/vm"
@@ -186,8 +187,9 @@ func (a *app) newRelay() *cobra.Command {
 					t, err := lima.ReadTarget(l)
 					return relay.Target(t), err
 				},
-				Alive: func() bool { return lima.Processes(l).Any() },
-				Log:   log,
+				Alive:   func() bool { return lima.Processes(l).Any() },
+				Ciphers: ciphers(l),
+				Log:     log,
 			})
 			if err != nil {
 				return err
@@ -195,4 +197,13 @@ func (a *app) newRelay() *cobra.Command {
 			return r.Run(cmd.Context())
 		},
 	}
+}
+
+// ciphers are the relay's: an emulated processor encrypts faster without its instructions
+// for AES.
+func ciphers(l host.Layout) []string {
+	if shape, ok := lima.ReadShape(l); ok && shape.Accelerator == "tcg" {
+		return relay.CiphersEmulated
+	}
+	return relay.CiphersHardware
 }
