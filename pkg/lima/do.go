@@ -27,6 +27,8 @@ func (m *Machine) Do(ctx context.Context, want vm.Spec, step vm.Step) error {
 		return end(ctx, syscall.SIGTERM, startPID(l))
 	case vm.Stop:
 		return m.told(m.stop(ctx), "")
+	case vm.PowerOff:
+		return m.told(m.powerOff(ctx), "")
 	case vm.Kill:
 		return m.told(m.kill(ctx), "")
 	case vm.Delete:

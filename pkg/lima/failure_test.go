@@ -126,6 +126,36 @@ func TestAMachineThatDoesNotStopIsEnded(t *testing.T) {
 	}
 }
 
+// One without a host agent, or that is still coming up, is turned off by its power button; what
+// it has written is written. Without a button that works it is ended, and the user is told.
+func TestAMachineWithoutAHostAgentIsTurnedOff(t *testing.T) {
+	for name, warned := range map[string][]string{
+		"with a button":    {},
+		"without a button": {"the virtual machine does not shut down, and is ended: reaching its power button: no such file or directory"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t)
+			m.check(t, m.fake.Put("orphaned", vmtest.Config(m.want.Shape, ""), 1<<30, "locked"))
+			button := filepath.Join(m.o.Layout.LimaInstance(), "qmp.sock")
+			m.check(t, until(t.Context(), func() bool { return host.Listens(button) }))
+			if len(warned) > 0 {
+				m.check(t, os.Remove(button))
+			}
+			if err := vm.Ensure(t.Context(), m, vm.Stopped, nil); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(*m.warned, warned) || Processes(m.o.Layout).Any() {
+				t.Errorf("warned %q, and %+v", *m.warned, Processes(m.o.Layout))
+			}
+			seen, err := m.Observe(t.Context())
+			if err != nil || seen.Status != vm.Halted || seen.DiskUser != "" {
+				t.Errorf("it is %+v (%v)", seen, err)
+			}
+		})
+	}
+}
+
 func TestALimactlThatCannotBeUsedIsTold(t *testing.T) {
 	for _, c := range []struct{ name, script, want string }{
 		{"missing", "", "it is not there; install linnet whole, or set LINNET_LIBEXEC to the folder of its components"},

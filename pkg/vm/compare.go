@@ -204,15 +204,11 @@ func (c *comparison) stop() {
 	switch c.have.Status {
 	case Starting:
 		c.plan.add(EndStart, "", "it is not to run")
-		if c.have.Answers {
-			c.plan.add(Stop, "", "it runs")
-		} else {
-			c.plan.add(Kill, "", "it has not come up yet")
-		}
+		c.plan.add(PowerOff, "", "it is coming up")
 	case Running:
 		c.plan.add(Stop, "", "it runs")
 	case Orphaned:
-		c.plan.add(Kill, "", "it runs, and its host agent, which could shut it down, has ended")
+		c.plan.add(PowerOff, "", "it runs, and its host agent, which would shut it down, has ended")
 	case Hollow:
 		c.plan.add(Kill, "", "only its host agent is left")
 	case Torn:

@@ -52,7 +52,7 @@ func (m *model) apply(want vm.Spec, step vm.Step, failed bool) {
 		s.Leftovers = slices.DeleteFunc(s.Leftovers, func(path string) bool { return path == step.Arg })
 	case vm.EndStart:
 		s.Status = vm.Running
-	case vm.Stop, vm.Kill:
+	case vm.Stop, vm.PowerOff, vm.Kill:
 		halt()
 	case vm.Delete, vm.RemoveTorn:
 		s.Status, s.Answers, s.Live = vm.Absent, false, false

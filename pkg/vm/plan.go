@@ -14,9 +14,11 @@ const (
 	Tidy Kind = "tidy"
 	// EndStart ends the process that is starting the machine.
 	EndStart Kind = "end start"
-	// Stop shuts the machine down; Kill ends what is left of it.
-	Stop Kind = "stop"
-	Kill Kind = "kill"
+	// Stop has a machine that is well shut itself down. PowerOff presses the button of one
+	// whose host agent cannot. Kill ends what is left of one.
+	Stop     Kind = "stop"
+	PowerOff Kind = "power off"
+	Kill     Kind = "kill"
 	// Delete removes the machine, RemoveTorn what there is of an unfinished one.
 	Delete     Kind = "delete"
 	RemoveTorn Kind = "remove torn"
@@ -43,6 +45,7 @@ var names = map[Kind]string{
 	Tidy:           "removing a socket that an earlier run left",
 	EndStart:       "ending a start that is under way",
 	Stop:           "stopping the virtual machine",
+	PowerOff:       "turning the virtual machine off",
 	Kill:           "ending what is left of the virtual machine",
 	Delete:         "removing the virtual machine",
 	RemoveTorn:     "removing a half-made instance",

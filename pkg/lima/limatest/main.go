@@ -1,8 +1,10 @@
 package limatest
 
 import (
+	"bufio"
 	"embed"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -125,8 +127,12 @@ func Main() int {
 	return c.run()
 }
 
-// play is a process of a machine: it lives while a file does.
+// play is a process of a machine: it lives while a file does. The machine itself has a power
+// button.
 func play(file string) int {
+	if filepath.Base(file) == "qemu.pid" {
+		go serveButton(filepath.Dir(file))
+	}
 	end := time.After(lifetime)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -139,6 +145,31 @@ func play(file string) int {
 				return 0
 			}
 		}
+	}
+}
+
+// serveButton is QEMU's socket: when the button is pressed, the machine goes off, and its host
+// agent with it.
+func serveButton(dir string) {
+	listener, err := net.Listen("unix", filepath.Join(dir, "qmp.sock"))
+	if err != nil {
+		return // there is one, of a machine that was killed
+	}
+	for {
+		c, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		fmt.Fprintln(c, `{"QMP": {}}`)
+		for lines := bufio.NewScanner(c); lines.Scan(); {
+			fmt.Fprintln(c, `{"return": {}}`)
+			if strings.Contains(lines.Text(), "system_powerdown") {
+				for _, name := range []string{"qmp.sock", "ha.pid", "qemu.pid"} {
+					_ = os.Remove(filepath.Join(dir, name)) // another is gone already
+				}
+			}
+		}
+		c.Close()
 	}
 }
 

@@ -28,7 +28,6 @@ type recorder struct {
 	qemu       string // further flags of QEMU
 	credential *syscall.Credential
 	file       string // what ${FILE} stands for
-	count      int
 }
 
 // TestRecord records everything that the fake knows. It boots the real image twice, takes some
@@ -200,8 +199,7 @@ func (r *recorder) take(name, head string, args ...string) {
 			}
 		}
 	}
-	r.count++
-	path := fmt.Sprintf("recorded/%02d-%s.txtar", r.count, name)
+	path := filepath.Join("recorded", name+".txtar")
 	if err := os.WriteFile(path, txtar.Format(a), 0o644); err != nil {
 		r.t.Fatal(err)
 	}
@@ -266,6 +264,8 @@ func (r *recorder) creating() {
 	r.take("list-stopped", "instance: stopped\n", "list", "--json")
 	r.as("ln", "-s", r.in(), filepath.Join(r.limaHome, "_disks/default/in_use_by"))
 	r.take("disk-unlock-stopped", "instance: stopped\ndisk: locked\nthen disk: free\n", "disk", "unlock", "default")
+	r.as("ln", "-s", r.in(), filepath.Join(r.limaHome, "_disks/default/in_use_by"))
+	r.take("stop-f-stopped-locked", "instance: stopped\ndisk: locked\nthen disk: free\n", "stop", "-f", "default")
 	r.as("mv", r.in("lima.yaml"), r.in("lost.yaml"))
 	r.take("list-torn", "instance: torn\n", "list", "--json")
 	r.as("sh", "-c", "echo vmType: [ > "+r.in("lima.yaml"))
@@ -278,7 +278,7 @@ func (r *recorder) running() {
 	r.take("list-running", "instance: running\n", "list", "--json")
 	r.take("disk-unlock-running", "instance: running\ndisk: locked\n", "disk", "unlock", "default")
 	r.take("stop", "instance: running\nthen instance: stopped\nthen disk: free\n", "stop", "default")
-	r.take("stop-f-stopped", "instance: stopped\n", "stop", "-f", "default")
+	r.take("stop-f-stopped", "instance: stopped\ndisk: free\n", "stop", "-f", "default")
 
 	r.limactl("start", "default")
 	r.kill("ha.pid")

@@ -117,10 +117,10 @@ func (w world) become(instance string) error {
 			}
 		}
 	}
-	if !wants["qemu.pid"] {
-		return os.RemoveAll(filepath.Join(w.instance(), answers))
+	if wants["qemu.pid"] {
+		return nil
 	}
-	return nil
+	return errors.Join(os.RemoveAll(filepath.Join(w.instance(), answers)), os.RemoveAll(filepath.Join(w.instance(), "qmp.sock")))
 }
 
 // putDisk makes the data disk: "free", "locked", "torn" or "broken".
