@@ -3,11 +3,14 @@ package lima
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/vm"
@@ -211,6 +214,10 @@ func TestACreationThatWasKilledIsSeenAndMadeAnew(t *testing.T) {
 	if shape, ok := ReadShape(m.o.Layout); !ok || shape.Image != "one" {
 		t.Errorf("it has become %+v", shape)
 	}
+	given, err := os.ReadFile(m.o.Layout.VMConfig())
+	if _, whole := vm.ParseShape(string(given)); err != nil || whole {
+		t.Errorf("limactl was given a configuration with the mark of a whole machine (%v):\n%s", err, given)
+	}
 }
 
 // One that is interrupted while it starts lets the machine come up; the next one waits for it
@@ -370,5 +377,27 @@ func TestHowToReachAMachineIsReadFromItsFiles(t *testing.T) {
 	}
 	if _, err := ReadTarget(m.o.Layout); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("of one that did not start: %v", err)
+	}
+}
+
+// A process that has ended is not alive because nobody has collected it, as is so under an
+// init that is slow at it.
+func TestAProcessThatHasEndedIsNotAlive(t *testing.T) {
+	cmd := exec.Command("true")
+	m := newMachine(t)
+	m.check(t, cmd.Start())
+	defer cmd.Wait() //nolint:errcheck // it has succeeded, and only has to be collected
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := until(ctx, func() bool { return !alive(cmd.Process.Pid) }); err != nil {
+		t.Errorf("it is alive: %v", err)
+	}
+	// Neither does its file keep limactl from starting the machine.
+	m.check(t, m.fake.Put("stopped", vmtest.Config(m.want.Shape, ""), 100<<30, "free"))
+	path := filepath.Join(m.o.Layout.LimaInstance(), "ha.pid")
+	m.check(t, os.WriteFile(path, fmt.Appendln(nil, cmd.Process.Pid), 0o600))
+	m.forget()
+	if exists(path) {
+		t.Error("its file is there")
 	}
 }

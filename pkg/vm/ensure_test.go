@@ -20,6 +20,8 @@ type model struct {
 	want vm.Spec
 	have vm.State
 	did  []string
+	// looked counts how often it was observed.
+	looked int
 	// fail makes a kind of step fail after it was half done.
 	fail map[vm.Kind]error
 	// during is called within a step.
@@ -29,7 +31,7 @@ type model struct {
 func (m *model) Lock(context.Context) (func(), error)          { m.mu.Lock(); return m.mu.Unlock, nil }
 func (m *model) Answers(context.Context) bool                  { return m.have.Answers }
 func (m *model) Want(context.Context) (vm.Spec, error)         { return m.want, nil }
-func (m *model) Observe(context.Context) (s vm.State, _ error) { return m.have, nil }
+func (m *model) Observe(context.Context) (s vm.State, _ error) { m.looked++; return m.have, nil }
 
 func (m *model) Do(ctx context.Context, want vm.Spec, step vm.Step) error {
 	m.did = append(m.did, step.Name())
@@ -120,6 +122,9 @@ func TestOfManyAtOnceOneStarts(t *testing.T) {
 	all.Wait()
 	if want := []string{"creating the data disk (100GiB)", "creating the virtual machine", "starting the virtual machine"}; !slices.Equal(m.did, want) {
 		t.Errorf("done: %q", m.did)
+	}
+	if m.looked != 1 {
+		t.Errorf("%d of them looked at all there is, when the agent answered already", m.looked)
 	}
 }
 
