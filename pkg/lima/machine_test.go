@@ -52,6 +52,7 @@ func newMachine(t *testing.T) machine {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = fake.Close() }) // before its folder goes
 	facts := pc
 	facts.Home = filepath.Join(dir, "user")
 	if err := os.MkdirAll(facts.Home, 0o755); err != nil {

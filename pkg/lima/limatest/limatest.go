@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/linnet-dev/linnet/pkg/host"
@@ -131,6 +132,19 @@ func (f Fake) Starting() error {
 	}
 	_, err = fmt.Fprintln(lock, pid)
 	return err
+}
+
+// Close ends the processes that there are, so that what is left is files alone.
+func (f Fake) Close() error {
+	w := world{home: f.Layout.LimaHome(), executable: f.program()}
+	if start, err := os.ReadFile(f.Layout.VMLock("limactl")); err == nil {
+		pid, _ := strconv.Atoi(strings.TrimSpace(string(start))) // 0 when it holds none
+		w.kill(pid)
+	}
+	if !exists(w.instance()) {
+		return nil
+	}
+	return w.become("stopped")
 }
 
 func write(path, text string, mode os.FileMode) error {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/linnet-dev/linnet/pkg/host"
 )
@@ -82,6 +83,25 @@ func living(dir, name string) int {
 	return pid
 }
 
+// kill ends a process of a fake, and waits for its end. Its number may be another's by now.
+func (w world) kill(pid int) {
+	command, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err == nil && !strings.Contains(string(command), w.executable) {
+		return
+	}
+	if pid <= 1 || syscall.Kill(pid, syscall.SIGKILL) != nil {
+		return
+	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for range 200 {
+		if syscall.Kill(pid, 0) != nil || zombie(pid) {
+			return
+		}
+		<-tick.C
+	}
+}
+
 func zombie(pid int) bool {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)) // none where there is no /proc
 	return strings.Contains(string(text), ") Z ")
@@ -109,7 +129,7 @@ func (w world) become(instance string) error {
 				return err
 			}
 		case !wanted && pid != 0:
-			_ = syscall.Kill(pid, syscall.SIGKILL) // ended meanwhile
+			w.kill(pid)
 			fallthrough
 		case !wanted:
 			if err := os.RemoveAll(path); err != nil {
