@@ -3,7 +3,9 @@ package registry
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 )
 
@@ -70,8 +72,9 @@ func (o object) find(name string, fold bool) (int, bool) {
 
 // setAuth makes value the entry of key in the text's auths.
 func setAuth(text []byte, key string, value auth) ([]byte, error) {
-	if blank(text) {
-		text = []byte("{}")
+	text, err := somewhere(text)
+	if err != nil {
+		return nil, err
 	}
 	top, err := scan(text, 0)
 	if err != nil {
@@ -117,8 +120,9 @@ func setAuth(text []byte, key string, value auth) ([]byte, error) {
 
 // dropAuth removes the entries that gone says from the text's auths.
 func dropAuth(text []byte, gone func(name string) bool) ([]byte, error) {
-	if blank(text) {
-		return text, nil
+	text, err := somewhere(text)
+	if err != nil {
+		return nil, err
 	}
 	top, err := scan(text, 0)
 	if err != nil {
@@ -149,6 +153,19 @@ func dropAuth(text []byte, gone func(name string) bool) ([]byte, error) {
 		}
 	}
 	return text, nil
+}
+
+// somewhere makes an object of a text that has none yet.
+func somewhere(text []byte) ([]byte, error) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	var first json.RawMessage
+	if err := d.Decode(&first); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if !blank(first) {
+		return text, nil
+	}
+	return splice(text, 0, int(d.InputOffset()), "{}"), nil
 }
 
 // insert adds a member at the end of an object, set as its neighbours are.

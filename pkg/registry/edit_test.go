@@ -70,7 +70,7 @@ func TestEditKeepsWhatIsThere(t *testing.T) {
 // Whatever docker can read, the edit leaves something that says the same and the one entry.
 func FuzzEdit(f *testing.F) {
 	for _, seed := range []string{
-		"", "{}", "null", `{"auths":{}}`, `{"auths":{"a":{"auth":"x"},"b":null}}`, "{\n\t\"x\": {\"auths\": 1},\n\t\"auths\": {\n\t\t\"k\": {}\n\t}\n}\n",
+		"", "{}", "null", "null0", " ", `{"auths":{}}`, `{"auths":{"a":{"auth":"x"},"b":null}}`, "{\n\t\"x\": {\"auths\": 1},\n\t\"auths\": {\n\t\t\"k\": {}\n\t}\n}\n",
 		`{"a":"}{,\"","auths":{"k":{"auth":""}, "q\"":{}}}`, "{\r\n \"AUTHS\" : null }", `[]`, `{"auths":{"k":{},"k":{"auth":"z"}}}`,
 	} {
 		f.Add(seed, "k")

@@ -131,7 +131,7 @@ func (f file) find(key string) (guest.Credentials, error) {
 // below its address docker also keeps tokens of other purposes.
 func sameRegistry(name, key string) bool {
 	if key == hubKey {
-		return name == Hub || name == "index.docker.io"
+		return name == Hub || name == hubHost
 	}
 	return hostOf(name) == key
 }

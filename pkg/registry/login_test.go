@@ -163,6 +163,17 @@ func TestErrorsOfLogin(t *testing.T) {
 		w.Header().Set("WWW-Authenticate", "Negotiate")
 		w.WriteHeader(http.StatusUnauthorized)
 	})
+	silent := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	mute := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v2/" {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="http://`+r.Host+`/token"`)
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	})
+	homeless := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="nest"`)
+		w.WriteHeader(http.StatusUnauthorized)
+	})
 	nobody, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -176,6 +187,9 @@ func TestErrorsOfLogin(t *testing.T) {
 		{gone, "", "", "s3cret", "logging in to " + gone + ": dial tcp " + gone + ": connect: connection refused", "see whether the name is right and the registry can be reached"},
 		{broken, "", "", "s3cret", "logging in to " + broken + ": it answers 500 Internal Server Error", ""},
 		{strange, "", "", "s3cret", "logging in to " + strange + `: it wants "negotiate", which is neither a password nor a token`, ""},
+		{silent, "", "", "s3cret", "logging in to " + silent + ": it does not say whether it wants a password or a token", ""},
+		{mute, "", "", "s3cret", "logging in to " + mute + ": its token server " + mute + " answers without a token", ""},
+		{homeless, "", "", "s3cret", "logging in to " + homeless + `: it names no token server, but "nest"`, ""},
 		{"a b", "", "", "s3cret", `logging in to a b: "a b" is not the name of a registry`, "write it as a host, or host:port"},
 		{gone, "{", "", "s3cret", "reading CONFIG: unexpected EOF", "mend it, or move it away and log in again"},
 		{basic, `{"credsStore": "nest"}`, "", "s3cret", "keeping the credentials of " + basic + ": the credential helper docker-credential-nest, which CONFIG names, is not in PATH", "install it, or take it out of credsStore or credHelpers there"},
@@ -238,6 +252,33 @@ func TestLoginIsEncrypted(t *testing.T) {
 			if _, err := b.Login(t.Context(), address(s), robin, how); err != nil {
 				t.Errorf("allowed: %v", err)
 			}
+		}
+	}
+}
+
+// Over TLS a password is sent, but not on to a token server to which the way is open.
+func TestLoginOverTLS(t *testing.T) {
+	open := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="http://`+r.Host+`/token"`)
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	t.Cleanup(open.Close)
+	basic := httptest.NewTLSServer(http.HandlerFunc(basicRegistry))
+	t.Cleanup(basic.Close)
+	wrong := guest.Credentials{Username: "robin", Secret: "Wr0ng"}
+	for _, c := range []struct {
+		server *httptest.Server
+		with   guest.Credentials
+		text   string
+	}{
+		{basic, robin, ""},
+		{basic, wrong, "401 Unauthorized"},
+		{open, robin, `Get "http://` + address(open) + `/token?account=robin&client_id=linnet": it wants the password over plain HTTP`},
+	} {
+		client := c.server.Client()
+		client.Transport = &guarded{client.Transport, false}
+		if err := letIn(t.Context(), client, address(c.server), false, c.with); errorText(err) != c.text {
+			t.Error(err)
 		}
 	}
 }

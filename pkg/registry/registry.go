@@ -19,8 +19,11 @@ import (
 // Hub is the registry of an image that is named without one.
 const Hub = "docker.io"
 
-// hubKey is what docker's configuration and the credential helpers call Hub.
-const hubKey = "https://index.docker.io/v1/"
+// What docker's configuration and the credential helpers call Hub, and where it answers.
+const (
+	hubKey  = "https://index.docker.io/v1/"
+	hubHost = "index.docker.io"
+)
 
 // Config is docker's configuration of this host. The file is read when it is asked for
 // something, not before. It may be used by several goroutines.
@@ -144,7 +147,7 @@ func Shown(registry string) string {
 
 func isHub(host string) bool {
 	switch strings.TrimSuffix(host, ":443") {
-	case "", Hub, "index.docker.io", "registry-1.docker.io":
+	case "", Hub, hubHost, "registry-1.docker.io":
 		return true
 	}
 	return false

@@ -19,9 +19,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
-
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
@@ -50,15 +47,10 @@ func verify(ctx context.Context, registry string, with guest.Credentials, how Ac
 	defer cancel()
 	address := hostOf(registry)
 	if isHub(address) {
-		address = name.DefaultRegistry
+		address = hubHost
 	}
 	insecure := how.AllInsecure || isLocal(address) || slices.Contains(how.Insecure, address)
-	var options []name.Option
-	if insecure {
-		options = append(options, name.Insecure)
-	}
-	reg, err := name.NewRegistry(address, options...)
-	if err != nil {
+	if u, err := url.Parse("https://" + address); err != nil || u.Host != address {
 		return &host.HintError{Err: fmt.Errorf("%q is not the name of a registry", registry), Fix: "write it as a host, or host:port"}
 	}
 	base, err := newTransport(address, insecure, how.CertDirs)
@@ -66,32 +58,40 @@ func verify(ctx context.Context, registry string, with guest.Credentials, how Ac
 		return err
 	}
 	defer base.CloseIdleConnections()
-	client := &http.Client{Transport: transport.NewUserAgent(&guarded{base, insecure}, "linnet")}
-	challenge, err := transport.Ping(ctx, reg, client.Transport)
-	if err != nil {
-		return reason(err, address)
-	}
-	authorization := ""
-	switch strings.ToLower(challenge.Scheme) {
-	case "":
-		return nil // whoever comes is let in
-	case "basic":
-		authorization = basic(with)
-	case "bearer":
-		token, err := fetchToken(ctx, client, challenge.Parameters, with)
-		if err != nil {
-			return reason(err, address)
+	client := &http.Client{Transport: &guarded{base, insecure}}
+	return reason(letIn(ctx, client, address, insecure, with), address)
+}
+
+// letIn is nil when the registry lets us in.
+func letIn(ctx context.Context, client *http.Client, address string, insecure bool, with guest.Credentials) error {
+	root := "https://" + address + "/v2/"
+	_, err := get(ctx, client, root, "")
+	var answered *statusError
+	if !errors.As(err, &answered) && err != nil && insecure {
+		plain := "http://" + address + "/v2/"
+		if _, other := get(ctx, client, plain, ""); other == nil || errors.As(other, &answered) {
+			root, err = plain, other
 		}
-		authorization = "Bearer " + token
-	default:
-		return fmt.Errorf("it wants %q, which is neither a password nor a token", challenge.Scheme)
 	}
-	scheme := "https"
-	if challenge.Insecure {
-		scheme = "http"
+	if answered == nil || answered.code != http.StatusUnauthorized {
+		return err // nil is a registry that lets everybody in
 	}
-	_, err = get(ctx, client, scheme+"://"+address+"/v2/", authorization)
-	return reason(err, address)
+	asked, ok := firstUsable(answered.challenges)
+	switch {
+	case !ok && len(answered.challenges) > 0:
+		return fmt.Errorf("it wants %q, which is neither a password nor a token", answered.challenges[0].scheme)
+	case !ok:
+		return errors.New("it does not say whether it wants a password or a token")
+	case asked.scheme == "basic":
+		_, err = get(ctx, client, root, basic(with))
+		return err
+	}
+	token, err := fetchToken(ctx, client, asked.parameters, with)
+	if err != nil {
+		return err
+	}
+	_, err = get(ctx, client, root, "Bearer "+token)
+	return err
 }
 
 // fetchToken trades a password for a token
@@ -127,22 +127,27 @@ func basic(with guest.Credentials) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(with.Username+":"+with.Secret))
 }
 
-// get asks for an address and returns what a 200 has to say.
+// get asks for an address and returns what a 200 has to say; any other answer is a
+// *statusError.
 func get(ctx context.Context, client *http.Client, address, authorization string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Authorization", authorization)
+	req.Header.Set("User-Agent", "linnet")
+	if authorization != "" {
+		req.Header.Set("Authorization", authorization)
+	}
 	resp, err := client.Do(req)
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
-	if err := transport.CheckError(resp, http.StatusOK); err != nil {
-		return nil, err
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil || resp.StatusCode == http.StatusOK {
+		return body, err
 	}
-	return io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	return nil, newStatusError(resp, body)
 }
 
 func newTransport(address string, insecure bool, certDirs []string) (*http.Transport, error) {
@@ -170,8 +175,8 @@ func newTransport(address string, insecure bool, certDirs []string) (*http.Trans
 	return t, nil
 }
 
-// guarded keeps passwords off plain HTTP where that is not allowed: the library takes any
-// private address for one where it is.
+// guarded keeps passwords off plain HTTP where that is not allowed, wherever a registry sends
+// us for a token.
 type guarded struct {
 	http.RoundTripper
 	insecure bool
@@ -179,7 +184,7 @@ type guarded struct {
 
 func (g *guarded) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Scheme != "https" && !g.insecure {
-		return nil, errors.New("plain HTTP is not allowed")
+		return nil, errors.New("it wants the password over plain HTTP")
 	}
 	return g.RoundTripper.RoundTrip(r)
 }
@@ -195,7 +200,7 @@ func isLocal(address string) bool {
 
 // reason is why a registry did not let us in, with what may help.
 func reason(err error, address string) error {
-	var answered *transport.Error
+	var answered *statusError
 	var requested *url.Error
 	var certificate *tls.CertificateVerificationError
 	switch {
@@ -218,17 +223,13 @@ func reason(err error, address string) error {
 	return &host.HintError{Err: requested.Err, Fix: fix}
 }
 
-func refusal(answered *transport.Error) error {
-	status := fmt.Sprintf("%d %s", answered.StatusCode, http.StatusText(answered.StatusCode))
-	if len(answered.Errors) > 0 && answered.Errors[0].Message != "" {
-		status = answered.Errors[0].Message
-	}
-	switch answered.StatusCode {
+func refusal(answered *statusError) error {
+	switch answered.code {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return &host.HintError{
-			Err: fmt.Errorf("%w (%s)", ErrRefused, status),
+			Err: fmt.Errorf("%w (%w)", ErrRefused, answered),
 			Fix: "some registries want an access token instead of the password",
 		}
 	}
-	return fmt.Errorf("it answers %s", status)
+	return fmt.Errorf("it answers %w", answered)
 }
