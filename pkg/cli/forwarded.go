@@ -11,6 +11,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/forward"
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/nerdctl"
+	"github.com/linnet-dev/linnet/pkg/registry"
 )
 
 // addNerdctl adds nerdctl's top-level commands, from its tables. Below them it is nerdctl's
@@ -65,6 +66,7 @@ func (a *app) forward(words []string) error {
 	return forward.Run(a.ctx, forward.Options{
 		Guest: g, Invocation: inv, Streams: a.streams,
 		Environ: os.Environ(), Dir: dir, Home: os.Getenv("HOME"), Done: a.closeReport,
+		Credentials: registry.Open(os.Environ()).Credentials,
 	})
 }
 
@@ -120,7 +122,10 @@ changes nothing: no path, no environment variable, no flag. The exit code is ner
 				return err
 			}
 			a.closeReport()
-			return forward.Process(a.ctx, g, a.streams, guest.Process{Argv: append([]string{"nerdctl"}, args...)})
+			return forward.Process(a.ctx, g, a.streams, guest.Process{
+				Argv:        append([]string{"nerdctl"}, args...),
+				Credentials: registry.Open(os.Environ()).Credentials,
+			})
 		},
 	}
 }

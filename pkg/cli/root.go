@@ -70,6 +70,7 @@ func (a *app) newRoot() *cobra.Command {
 		c.GroupID = groupOwn
 		root.AddCommand(c)
 	}
+	root.AddCommand(a.newLogin(flags), a.newLogout(flags))
 	a.addNerdctl(root)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{err: err, hint: fmt.Sprintf("%s --help lists the flags", cmd.CommandPath())}

@@ -27,6 +27,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"linnet":  func() { os.Exit(Main(context.Background(), os.Args[1:], streams.System())) },
 		"nerdctl": func() { os.Exit(fakeNerdctl()) },
+
+		"docker-credential-fake": func() { os.Exit(fakeHelper()) },
 	})
 }
 
@@ -64,8 +66,8 @@ func TestScripts(t *testing.T) {
 		UpdateScripts: os.Getenv("UPDATE") != "",
 		Setup:         setupScript,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"engine": startFakeEngine,
-			"shout":  func(ts *testscript.TestScript, _ bool, _ []string) { ts.Logf("%s", ts.Getenv("LINNET_HOME")) },
+			"engine": startFakeEngine, "registry": startRegistry,
+			"shout": func(ts *testscript.TestScript, _ bool, _ []string) { ts.Logf("%s", ts.Getenv("LINNET_HOME")) },
 		},
 	})
 }
