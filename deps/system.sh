@@ -12,7 +12,7 @@ build='gcc libc6-dev pkg-config libseccomp-dev git make ca-certificates' # runc 
 run='iptables libseccomp2 kmod'                                          # the engine's own prerequisites
 demo='curl'                                                              # fetches pages
 test='busybox-static curl iproute2 util-linux procps'                    # the test image, and looking at the machine
-vm='qemu-system-x86 qemu-utils openssh-client mmdebstrap e2fsprogs cpio kmod xz-utils' # runs the guest; makes its image
+vm='qemu-system-x86 qemu-utils openssh-client mmdebstrap e2fsprogs cpio kmod xz-utils zstd' # runs the guest; makes its image
 # A docker to stand beside: see docker below.
 
 say() { printf 'system: %s\n' "$*" >&2; }

@@ -14,6 +14,7 @@ agent=${LINNET_AGENT:-$top/bin/linnet-agent}
 export LC_ALL=C SOURCE_DATE_EPOCH=1767225600 # a fixed day; nothing depends on which
 
 say() { printf 'image: %s\n' "$*" >&2; }
+trap 'say "bake.sh failed in line $LINENO"' ERR
 fail() {
 	say "$1"
 	printf 'hint: %s\n' "$2" >&2
@@ -40,7 +41,7 @@ contents() { (cd "$1" && shift && find "$@" -type f -printf '%p %m ' -exec sha25
 debian=debian-$arch-$(contents "$here" debian.sh extras.sh trim.sh packages modules units | digest)
 key=$({
 	echo "$debian $SOURCE_DATE_EPOCH"
-	contents "$here" bake.sh init files early
+	contents "$here" bake.sh files early
 	(cd "$top" && sha256sum go.mod go.sum)
 	# shellcheck disable=SC2086 # words on purpose
 	(cd "$prefix" && sha256sum $components)
@@ -52,7 +53,7 @@ if grep -qs "\"key\": \"$key\"" "$out/manifest.json"; then
 fi
 
 [ "$(id -u)" = 0 ] || fail 'only root can make an image: its files belong to root' 'sudo make image'
-for tool in mmdebstrap mkfs.ext4 cpio depmod xz; do
+for tool in mmdebstrap mkfs.ext4 cpio depmod xz zstd; do
 	command -v $tool >/dev/null || fail "$tool is not there" 'deps/system.sh vm'
 done
 mkdir -p "$cache"
@@ -100,17 +101,17 @@ E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH mkfs.ext4 -q -d "$root" -L linnet-root -U
 fallocate --dig-holes "$new/disk.raw"
 
 initrd=$work/initrd
-mkdir -p "$initrd"/{bin,dev,modules,proc,root,sys}
-install -m 755 "$here/init" "$initrd/init"
-install -m 755 "$debian/busybox" "$initrd/bin/busybox"
-for applet in findfs insmod ln mount sh switch_root umount usleep; do
-	ln -s busybox "$initrd/bin/$applet"
-done
-cp "$debian"/modules/* "$initrd/modules/"
+mkdir -p "$initrd"/{dev,proc,root,run,sys}
+cp "$root/usr/libexec/linnet/bin/linnet-early" "$initrd/init"
+cp -a "$debian/initrd/." "$initrd/"
 find "$initrd" -depth -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 (cd "$initrd" && find . -print0 | sort -z | cpio --null --create --format=newc --owner=0:0 --reproducible --quiet) >"$new/initrd"
-cp "$debian/kernel" "$new/kernel"
-echo "console=$console quiet loglevel=4 net.ifnames=0 lsm=landlock,yama systemd.show_status=0" >"$new/cmdline"
+cp "$debian"/kernel "$new/"
+[ ! -e "$debian/kernel.packed" ] || cp "$debian/kernel.packed" "$new/"
+common="console=$console quiet loglevel=4 net.ifnames=0 lsm=landlock,yama systemd.show_status=0"
+echo "$common" >"$new/cmdline"
+# An emulated processor does not speculate, so there is nothing to mitigate, and each mitigation is emulated too.
+echo "$common mitigations=off" >"$new/cmdline.tcg"
 
 size() { stat -c %s "$1"; }
 {

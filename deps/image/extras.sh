@@ -12,9 +12,8 @@ cd "$dir/debs"
 kernel=$(apt-cache depends "linux-image-$arch" | sed -n 's/^ *Depends: //p' | grep '^linux-image-' | head -1)
 emulator=
 [ "$arch" != amd64 ] || emulator=qemu-user
-apt-get -qq -o APT::Sandbox::User=root download "$kernel" busybox-static $emulator >/dev/null
+apt-get -qq -o APT::Sandbox::User=root download "$kernel" $emulator >/dev/null
 dpkg-deb -x "$kernel"_*.deb "$dir/kernel"
-dpkg-deb -x busybox-static_*.deb "$dir/busybox"
 [ -z "$emulator" ] || dpkg-deb -x "$emulator"_*.deb "$dir/qemu"
 for deb in *.deb; do
 	dpkg-deb -W --showformat '${Package} ${Version} ${Architecture}\n' "$deb"

@@ -65,7 +65,7 @@ func dataDisk(ctx context.Context) error {
 // findDataDisk looks for the disk by what is on it: which device Lima's second disk becomes is up to the order
 // in which the kernel finds them.
 func findDataDisk() (device string, blank bool, err error) {
-	root, err := os.Readlink("/dev/linnet-root")
+	root, err := os.Readlink(rootLink)
 	if err != nil {
 		return "", false, fmt.Errorf("asking which disk is the root: %w", err)
 	}
@@ -76,7 +76,7 @@ func findDataDisk() (device string, blank bool, err error) {
 	var empty, others []string
 	for _, d := range devices {
 		device := "/dev/" + d.Name()
-		if !strings.HasPrefix(d.Name(), "vd") || device == root || isoLabel(device) != "" {
+		if !strings.HasPrefix(d.Name(), "vd") || d.Name() == root || isoLabel(device) != "" {
 			continue
 		}
 		sb, err := readExt4(device)

@@ -7,21 +7,20 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
-const runDir = "/run/linnet"
+const (
+	runDir     = "/run/linnet"
+	scriptsDir = runDir + "/cidata"
+)
 
 // handOver leaves in /run/linnet what the agent needs.
 func handOver(c *cidata) error {
-	if err := os.MkdirAll(runDir, 0o755); err != nil {
-		return fmt.Errorf("making %s: %w", runDir, err)
-	}
 	environment, err := hostEnvironment(filepath.Join(c.dir, "etc_environment"))
 	if err != nil {
 		return err
@@ -85,40 +84,58 @@ func setClock(c *cidata) error {
 	return syscall.Settimeofday(&syscall.Timeval{Sec: seconds})
 }
 
-// maskScripts makes those of Lima's boot scripts do nothing that do again, slowly, what is done, or what
-// this guest has no need for.
-func maskScripts() error {
-	var errs []error
-	for _, name := range []string{
-		"00-check-rtc-and-wait-ntp.sh", // the clock is set here, and kept by Lima's agent
-		"00-modprobe.sh",               // the kernel loads what is used
-		"00-reboot-if-required.sh",     // nothing is ever upgraded
-		"00-systemd-user-group.sh",     // there is no journal to share
-		"04-persistent-data-volume.sh", // for images that run from memory
-		"05-lima-disks.sh",             // would want partitions on the data disk
-		"05-lima-mounts.sh",            // repairs an fstab that is not there
-		"06-enable-mdns-on-systemd.sh", // for resolved
-		"06-etc-hosts.sh",              // done here
-		"07-etc-environment.sh",        // done here
-		"08-shell-prompt.sh",           // decoration
-		"09-host-dns-setup.sh",         // done here in one step
-		"10-alpine-cgroups.sh",         // for another system
-		"11-colorterm-environment.sh",  // sshd's configuration has it
-		"20-rootless-base.sh",          // for a containerd of Lima's
-		"25-guestagent-base.sh",        // lima-guestagent.service
-		"30-install-packages.sh",       // all is there
-		"35-setup-packages.sh",         // done here
-		"40-install-containerd.sh",     // all is there
-	} {
-		script := filepath.Join(cidataDir, "boot.Linux", name)
-		if _, err := os.Stat(script); err != nil {
-			continue
-		}
-		if err := unix.Mount("/usr/bin/true", script, "", unix.MS_BIND, ""); err != nil {
-			errs = append(errs, fmt.Errorf("masking %s: %w", script, err))
-		}
+// skipped are those of Lima's boot scripts that would do again, slowly, what is done, or what this guest
+// has no need for.
+var skipped = []string{
+	"00-check-rtc-and-wait-ntp.sh", // the clock is set here, and kept by Lima's agent
+	"00-modprobe.sh",               // the kernel loads what is used
+	"00-reboot-if-required.sh",     // nothing is ever upgraded
+	"00-systemd-user-group.sh",     // there is no journal to share
+	"04-persistent-data-volume.sh", // for images that run from memory
+	"05-guest-home.sh",             // a link for homes of older versions
+	"05-lima-disks.sh",             // would want partitions on the data disk
+	"05-lima-mounts.sh",            // repairs an fstab that is not there
+	"06-enable-mdns-on-systemd.sh", // for resolved
+	"06-etc-hosts.sh",              // done here
+	"07-etc-environment.sh",        // done here
+	"08-shell-prompt.sh",           // decoration
+	"09-host-dns-setup.sh",         // done here in one step
+	"10-alpine-cgroups.sh",         // for another system
+	"11-colorterm-environment.sh",  // sshd's configuration has it
+	"20-rootless-base.sh",          // for a containerd of Lima's
+	"25-guestagent-base.sh",        // lima-guestagent.service
+	"30-install-packages.sh",       // all is there
+	"35-setup-packages.sh",         // done here
+	"40-install-containerd.sh",     // all is there
+}
+
+// chooseScripts makes in scriptsDir a cidata of links, without the scripts that are skipped, from which
+// linnet-lima.service runs Lima's boot scripts. What a later Lima adds is run.
+func chooseScripts(c *cidata) error {
+	scripts := filepath.Join(scriptsDir, "boot.Linux")
+	if err := os.MkdirAll(scripts, 0o700); err != nil {
+		return fmt.Errorf("making %s: %w", scripts, err)
 	}
-	return errors.Join(errs...)
+	link := func(from, to string, skip []string) error {
+		entries, err := os.ReadDir(from)
+		if err != nil {
+			return fmt.Errorf("reading cidata: %w", err)
+		}
+		for _, e := range entries {
+			if slices.Contains(skip, e.Name()) {
+				continue
+			}
+			err := os.Symlink(filepath.Join(from, e.Name()), filepath.Join(to, e.Name()))
+			if err != nil && !errors.Is(err, os.ErrExist) {
+				return fmt.Errorf("choosing Lima's scripts: %w", err)
+			}
+		}
+		return nil
+	}
+	return errors.Join(
+		link(c.dir, scriptsDir, []string{"boot.Linux", "boot.essential.Linux"}),
+		link(filepath.Join(c.dir, "boot.Linux"), scripts, skipped),
+	)
 }
 
 // limaReady says to Lima at once what its own scripts would say much later: that no session will be ended

@@ -1,17 +1,21 @@
 //go:build linux
 
-// early makes a guest out of a fresh boot: it reads what Lima tells the guest on its cidata disk, and makes the
-// user, the network, the shared folders and the data disk before anything else starts. Then it waits for the
-// power button. It takes the place of cloud-init, udev, networkd and logind, none of which is in the image.
+// early makes a guest out of a fresh boot. It runs three times:
 //
-// Everything that it does can be done twice: it runs at every boot, and again if it is restarted.
+//   - as the initrd's /init (process 1): it loads what reaches the root, mounts that, starts itself a second time
+//     and becomes systemd;
+//   - as `linnet-early`, beside systemd's own start: it reads what Lima tells the guest on its cidata disk, makes
+//     the user, the network, the shared folders and the data disk, and says so with /run/linnet/ready,
+//     for which systemd waits (linnet-ready.path) before it starts the agent;
+//   - as `linnet-early button`, a service: it waits for the power button.
+//
+// It takes the place of cloud-init, udev, networkd and logind, none of which is in the image.
 package main
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/signal"
 	"strings"
@@ -26,58 +30,66 @@ const cidataDir = "/mnt/lima-cidata"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "linnet-early:", err)
+	var err error
+	switch {
+	case os.Getpid() == 1:
+		err = boot(ctx)
+	case len(os.Args) > 1 && os.Args[1] == "button":
+		err = powerButton(ctx)
+	default:
+		if err = setUp(ctx); err != nil {
+			// ssh comes up all the same, where the network does, so that somebody can look.
+			err = errors.Join(err, write(runDir+"/failed", err.Error()+"\n", 0o644))
+		}
+	}
+	if err != nil {
+		say(3, err.Error())
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context) error {
+// setUp does all that depends on this boot. It can be done twice.
+func setUp(ctx context.Context) error {
 	began := time.Now()
+	// Everybody may enter it: the agent's socket is for Lima's user.
+	if err := os.MkdirAll(runDir, 0o755); err != nil {
+		return fmt.Errorf("making %s: %w", runDir, err)
+	}
 	modules, err := readModules("/usr/lib/modules")
 	if err != nil {
 		return err
 	}
-	var others work // what needs nothing from cidata
-	others.start("the network's driver", func() error { return modules.load("virtio_net") })
-	others.start("the engine's file system", func() error { return modules.load("overlay") })
-	others.start("emulators", func() error { return emulators(modules, "/usr/lib/binfmt.d") })
-	others.start("randomness", func() error { return modules.load("virtio_rng") })
-	others.start("the agent's port", linkVirtioPorts)
-	others.start("the kernel's settings", func() error { return errors.Join(makeNodes(), settings("/etc/sysctl.d")) })
+	var first work // what needs nothing from cidata
+	first.start("the network's driver", func() error { return modules.load("virtio_net") })
+	first.start("the engine's file system", func() error { return modules.load("overlay") })
+	first.start("emulators", func() error { return emulators(modules, "/usr/lib/binfmt.d") })
+	first.start("the agent's port", linkVirtioPorts)
+	first.start("the kernel's settings", func() error { return errors.Join(makeNodes(), settings("/etc/sysctl.d")) })
 
 	c, err := readCIData(ctx, modules)
 	if err != nil {
-		return err
+		return errors.Join(err, first.wait())
 	}
-	say("cidata read", began)
-	if err := errors.Join(setClock(c), others.wait()); err != nil {
-		return err
-	}
+	read := time.Since(began)
 	var steps work
 	steps.start("the data disk", func() error { return dataDisk(ctx) })
 	steps.start("the user", func() error { return errors.Join(makeUser("/", c), hostKey("/etc/ssh")) })
-	steps.start("the network", func() error { return network(c) })
 	steps.start("the shared folders", func() error { return mountShares(modules, c) })
-	steps.start("Lima's scripts", func() error { return errors.Join(maskScripts(), limaReady(c)) })
-	if err := steps.wait(); err != nil {
+	steps.start("Lima's scripts", func() error { return errors.Join(chooseScripts(c), limaReady(c)) })
+	err = errors.Join(setClock(c), first.wait())
+	steps.start("the network", func() error { return network(c) }) // its driver is there now
+	if err := errors.Join(err, steps.wait(), handOver(c)); err != nil {
 		return err
 	}
-	if err := handOver(c); err != nil {
-		return err
-	}
-	say("ready", began)
-	if err := notify("READY=1"); err != nil {
+	say(5, fmt.Sprintf("cidata read after %d ms, ready after %d ms", read.Milliseconds(), time.Since(began).Milliseconds()))
+	if err := write(runDir+"/ready", "", 0o644); err != nil {
 		return err
 	}
 	// Nothing waits for these.
 	var later work
 	later.start("names", func() error { return redirectDNS(ctx, c) })
 	later.start("the power button", func() error { return modules.load("button", "evdev", "gpio_keys") })
-	if err := later.wait(); err != nil {
-		say(err.Error(), began)
-	}
-	return powerButton(ctx)
+	return later.wait()
 }
 
 // work is a set of steps that run side by side.
@@ -102,26 +114,13 @@ func (w *work) wait() error {
 	return errors.Join(w.errs...)
 }
 
-// say tells the kernel's log, whose clock is the one that a start is measured by.
-func say(what string, began time.Time) {
+// say tells the kernel's log, with a level of syslog(3): its clock is the one that a start is measured by, and errors are
+// seen on the console.
+func say(level int, what string) {
 	log, err := os.OpenFile("/dev/kmsg", os.O_WRONLY, 0)
 	if err != nil {
 		return
 	}
 	defer log.Close()
-	fmt.Fprintf(log, "<5>linnet-early: %s after %d ms\n", strings.ReplaceAll(what, "\n", "; "), time.Since(began).Milliseconds())
-}
-
-// notify speaks to the service manager, where there is one: sd_notify(3).
-func notify(state string) error {
-	address := os.Getenv("NOTIFY_SOCKET")
-	if address == "" {
-		return nil
-	}
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: address, Net: "unixgram"})
-	if err != nil {
-		return fmt.Errorf("telling the service manager: %w", err)
-	}
-	_, err = conn.Write([]byte(state))
-	return errors.Join(err, conn.Close())
+	fmt.Fprintf(log, "<%d>linnet-early: %s\n", level, strings.ReplaceAll(what, "\n", "; "))
 }
