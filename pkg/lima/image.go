@@ -14,8 +14,9 @@ import (
 type Image struct {
 	// Key changes with the contents.
 	Key string
-	// Disk, Kernel and Initrd are paths; Cmdline is the kernel's command line.
-	Disk, Kernel, Initrd, Cmdline string
+	// Disk, Kernel and Initrd are paths; Cmdline is the kernel's command line, and Emulated the
+	// one for a processor that is emulated.
+	Disk, Kernel, Initrd, Cmdline, Emulated string
 }
 
 // ReadImage reads the folder of an image; its error is fs.ErrNotExist when there is none.
@@ -39,6 +40,10 @@ func ReadImage(dir string) (Image, error) {
 	image.Key = manifest.Key
 	cmdline, err := os.ReadFile(filepath.Join(dir, "cmdline"))
 	image.Cmdline = strings.TrimSpace(string(cmdline))
+	image.Emulated = image.Cmdline
+	if emulated, err := os.ReadFile(filepath.Join(dir, "cmdline.tcg")); err == nil {
+		image.Emulated = strings.TrimSpace(string(emulated))
+	}
 	for _, part := range []string{image.Disk, image.Kernel, image.Initrd} {
 		_, statErr := os.Stat(part)
 		err = errors.Join(err, statErr)

@@ -52,6 +52,10 @@ func (c choice) render() (vm.Spec, error) {
 	if err != nil {
 		return spec, fmt.Errorf("rendering the virtual machine's configuration: %w", err)
 	}
+	image := c.image
+	if c.accelerator == "tcg" {
+		image.Cmdline = image.Emulated
+	}
 	var text strings.Builder
 	err = tmpl.Execute(&text, struct {
 		Header, MinimumLima, Instance string
@@ -65,7 +69,7 @@ func (c choice) render() (vm.Spec, error) {
 		Header: spec.Header(), MinimumLima: minimumLima, Instance: host.Instance,
 		Type: c.kind, Arch: c.arch, MountType: c.mountType,
 		CPUType: c.cpuType(), Memory: fmt.Sprintf("%dMiB", spec.Memory/mib), Engine: string(c.engine),
-		Image: c.image, CPUs: c.CPUs, Rosetta: c.rosetta, Mounts: c.mounts,
+		Image: image, CPUs: c.CPUs, Rosetta: c.rosetta, Mounts: c.mounts,
 	})
 	if err != nil {
 		return spec, fmt.Errorf("rendering the virtual machine's configuration: %w", err)

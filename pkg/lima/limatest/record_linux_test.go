@@ -91,12 +91,12 @@ func (r *recorder) writeConfig() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	cmdline, err := os.ReadFile(filepath.Join(r.libexec, "image/x86_64/cmdline"))
+	cmdline, err := os.ReadFile(filepath.Join(r.libexec, "image/x86_64/cmdline.tcg"))
 	if err != nil {
 		r.t.Fatalf("make image first: %v", err)
 	}
 	r.config = strings.NewReplacer(
-		"/opt/linnet/libexec/linnet", r.libexec, "/home/ada", r.u.HomeDir, "console=hvc0 quiet", strings.TrimSpace(string(cmdline)),
+		"/opt/linnet/libexec/linnet", r.libexec, "/home/ada", r.u.HomeDir, "quiet mitigations=off", strings.TrimSpace(string(cmdline)),
 		"cpus: 4", "cpus: 2", "memory: 8192MiB", "memory: 1024MiB",
 	).Replace(string(text))
 	r.file = r.put("machine.yaml", r.config)
