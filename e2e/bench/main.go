@@ -25,7 +25,7 @@ func main() {
 	starts := flag.Int("starts", 3, "rounds of starting the virtual machine")
 	flag.Parse()
 	if *inVM && os.Geteuid() == 0 {
-		os.Exit(lab.AsUser("build", "image"))
+		os.Exit(lab.AsUser([]string{"build", "image"}, nil))
 	}
 	b := &bench{rounds: *rounds, starts: *starts}
 	measure := b.run

@@ -258,7 +258,12 @@ func (e *Engine) Busybox(t testing.TB) string {
 	if r := e.Run(t, "image", "inspect", name); r.Code == 0 {
 		return name
 	}
-	dir := t.TempDir()
+	// Below the home of the commands, which every kind of engine sees.
+	dir, err := os.MkdirTemp(e.User, "busybox-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
 	busybox, err := os.ReadFile("/bin/busybox")
 	if err != nil {
 		t.Fatalf("the static busybox is missing (apt install busybox-static): %v", err)

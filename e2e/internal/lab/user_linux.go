@@ -18,10 +18,11 @@ import (
 // limactl refuses root.
 const TestUser = "linnet-test"
 
-// AsUser runs this very test binary once more, as TestUser in its home, on a copy of what
-// was built, and returns its exit code. make builds the targets first.
-func AsUser(targets ...string) int {
-	code, err := asUser(targets)
+// AsUser runs this very program once more, as TestUser in its home, on a copy of what was
+// built, and returns its exit code. make builds the targets first, and prepare, unless it is
+// nil, puts into the copy's folder what only root can make.
+func AsUser(targets []string, prepare func(root string) error) int {
+	code, err := asUser(targets, prepare)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -29,7 +30,7 @@ func AsUser(targets ...string) int {
 	return code
 }
 
-func asUser(targets []string) (int, error) {
+func asUser(targets []string, prepare func(root string) error) (int, error) {
 	build := exec.Command("make", append([]string{"-s"}, targets...)...)
 	build.Dir = Root()
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
@@ -40,9 +41,16 @@ func asUser(targets []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	// What a run that was killed has left.
+	_ = exec.Command("pkill", "-KILL", "-u", u.Uid, "-f", "/tmp/ln-").Run()
 	root := filepath.Join(u.HomeDir, "linnet")
 	if err := publish(root, u); err != nil {
 		return 0, err
+	}
+	if prepare != nil {
+		if err := prepare(root); err != nil {
+			return 0, err
+		}
 	}
 	self, err := os.Executable()
 	if err != nil {
