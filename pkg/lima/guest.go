@@ -204,7 +204,7 @@ func (g *Guest) listens(ctx context.Context, ended <-chan error) error {
 			if host.Listens(g.layout.VMSocket("agent")) {
 				return nil
 			}
-			return &host.HintError{Err: fmt.Errorf("starting the relay: it ended at once (%v)", err), Fix: "its log says why: " + g.layout.VMLog("relay")}
+			return &host.HintError{Err: errors.Join(errors.New("starting the relay: it ended at once"), err), Fix: "its log says why: " + g.layout.VMLog("relay")}
 		case <-tick.C:
 		}
 	}
