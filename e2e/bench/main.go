@@ -1,3 +1,5 @@
+//go:build linux
+
 // bench measures linnet beside what it stands on, in one run: the commands of each group
 // take turns, so that a machine whose speed changes changes it for all of them. It prints medians, and
 // beside each the budget that docs/architecture.md sets.
