@@ -188,6 +188,7 @@ func (a *app) newRelay() *cobra.Command {
 					return relay.Target(t), err
 				},
 				Alive:   func() bool { return lima.Processes(l).Any() },
+				Up:      relay.ConsoleSays(lima.UpMark, lima.Consoles(l)...),
 				Ciphers: ciphers(l),
 				Log:     log,
 			})

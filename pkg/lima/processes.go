@@ -83,6 +83,14 @@ type Target struct {
 	Address, User, Key string
 }
 
+// UpMark is what the guest writes to its console once its network is up.
+const UpMark = "linnet-early: up"
+
+// Consoles are the files that Lima has a machine's consoles written to.
+func Consoles(l host.Layout) []string {
+	return []string{filepath.Join(l.LimaInstance(), "serial.log"), filepath.Join(l.LimaInstance(), "serialv.log")}
+}
+
 // ReadTarget reads what Lima's host agent writes before it starts the machine; its error is
 // fs.ErrNotExist until then.
 func ReadTarget(l host.Layout) (Target, error) {

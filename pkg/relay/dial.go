@@ -22,19 +22,21 @@ var CiphersHardware = []string{ssh.CipherAES128GCM, ssh.CipherChaCha20Poly1305}
 // CiphersEmulated is what is fastest where the guest's processor is emulated.
 var CiphersEmulated = []string{ssh.CipherChaCha20Poly1305, ssh.CipherAES128GCM}
 
-// While a machine boots, its forwarder on the host accepts connections long before anybody
-// over there can answer, and what was accepted too early is silent for ever, or much later.
-// So attempts overlap. Once one was turned away, the guest's network is up: from then on,
-// silence means that sshd is at work, and more attempts would only slow it down.
+// While a machine boots, its forwarder on the host accepts connections before anybody over
+// there can answer. QEMU's tries each of them again, a few seconds apart and whether or not
+// it was given up here, and sshd spends a process on every one in the end: so there must be
+// few. Once the guest's network is up, because it said so or because its kernel turned one
+// away, an attempt costs nothing until sshd is there, and is silent only while sshd is at work.
 const (
 	againAfterRefusal = 50 * time.Millisecond
-	overlapSilent     = 100 * time.Millisecond
 	overlapAnswering  = time.Second
-	// patienceSilent grows by a tenth of the time that passed.
-	patienceSilent    = 3 * time.Second
 	patienceAnswering = 15 * time.Second
-	// After this long, nothing is in a hurry any more.
-	soon = 2 * time.Minute
+	mostAnswering     = 3
+	// While the guest is silent, each pause is as long as the time before it, within these.
+	firstSilent, mostSilent = 500 * time.Millisecond, 4 * time.Second
+	patienceSilent          = time.Minute
+	// glance is how often a guest that boots is asked whether it is up.
+	glance = 20 * time.Millisecond
 	// handshakes is how long keys and log-in may take once sshd has spoken, emulated and busy.
 	handshakes = 30 * time.Second
 )
@@ -63,51 +65,65 @@ type attempt struct {
 	conn   *heard
 	target Target
 	err    error
+	// answering says that it was begun when the guest's network was up.
+	answering bool
 }
 
 // greeted returns a connection on which sshd has begun to speak; not ok when ctx has ended.
 func (r *Relay) greeted(ctx context.Context, began time.Time) (conn *heard, target Target, ok bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // the other attempts
-	early, dropEarly := context.WithCancel(ctx)
-	defer dropEarly()
 	results := make(chan attempt)
-	next := time.NewTimer(0)
-	defer next.Stop()
-	answering := false
-	for pending := 0; ; {
-		gap, patience, begin := overlapSilent, patienceSilent+time.Since(began)/10, early
-		if answering || time.Since(began) > soon {
-			gap, patience, begin = overlapAnswering, patienceAnswering, ctx
+	tick := time.NewTicker(glance)
+	defer tick.Stop()
+	next, turnedAway, pending := time.Now(), false, 0
+	for {
+		up := turnedAway || r.o.Up != nil && r.o.Up()
+		if up && pending == 0 {
+			next = earlier(next, time.Now().Add(againAfterRefusal))
 		}
 		select {
 		case <-ctx.Done():
 			return nil, Target{}, false
-		case <-next.C:
-			pending++
-			go r.try(begin, patience, func(a attempt) {
+		case <-tick.C:
+			if time.Now().Before(next) || pending >= mostAnswering {
+				continue
+			}
+			pause, patience := min(max(time.Since(began), firstSilent), mostSilent), patienceSilent
+			if up {
+				pause, patience = overlapAnswering, patienceAnswering
+				pending++
+			}
+			next = time.Now().Add(pause)
+			go r.try(ctx, patience, func(a attempt) {
+				a.answering = up
 				select {
 				case results <- a:
 				case <-ctx.Done():
 					a.close()
 				}
 			})
-			next.Reset(gap)
 		case a := <-results:
-			pending--
 			if a.err == nil {
 				return a.conn, a.target, true
 			}
-			r.complain(a.err)
-			if errors.Is(a.err, errTurnedAway) {
-				answering = true
-				dropEarly() // nobody will hear them any more
+			if a.answering {
+				pending--
 			}
-			if answering && pending == 0 && time.Since(began) < soon {
-				next.Reset(againAfterRefusal)
+			turnedAway = turnedAway || errors.Is(a.err, errTurnedAway)
+			r.complain(a.err)
+			if !errors.Is(a.err, errSilent) {
+				next = earlier(next, time.Now().Add(againAfterRefusal))
 			}
 		}
 	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 var (

@@ -70,13 +70,11 @@ func (r *Relay) keepStock(ctx context.Context, l *link) {
 	for ctx.Err() == nil {
 		s, err := openStream(l, r.o.GuestSocket)
 		if err != nil {
-			if ctx.Err() == nil {
-				r.complain(fmt.Errorf("connecting to the agent in the guest: %w", err))
-			}
-			pause.wait(ctx)
-			continue
+			s = r.retry(ctx, l, err)
 		}
-		r.reached()
+		if s == nil {
+			return
+		}
 		opened := time.Now()
 		select {
 		case r.handout <- s:
@@ -91,6 +89,31 @@ func (r *Relay) keepStock(ctx context.Context, l *link) {
 			s.Close()
 		}
 	}
+}
+
+// retry opens a stream once the agent is there again; nil when ctx has ended. One at a time
+// does so: each failure is a line in the guest's journal.
+func (r *Relay) retry(ctx context.Context, l *link, err error) *stream {
+	select {
+	case r.retrying <- struct{}{}:
+		defer func() { <-r.retrying }()
+	case <-ctx.Done():
+		return nil
+	}
+	pause := newPause(50*time.Millisecond, time.Second)
+	for ctx.Err() == nil {
+		s, again := openStream(l, r.o.GuestSocket)
+		if again == nil {
+			r.reached()
+			return s
+		}
+		if ctx.Err() == nil {
+			r.complain(fmt.Errorf("connecting to the agent in the guest: %w", err))
+		}
+		err = again
+		pause.wait(ctx)
+	}
+	return nil
 }
 
 var errNoAnswer = errors.New("the guest no longer answers")

@@ -53,6 +53,9 @@ type Options struct {
 	Target func(ctx context.Context) (Target, error)
 	// Alive says whether the machine runs or is being started. Once it does not, Run ends.
 	Alive func() bool
+	// Up says whether the guest has told that its network is up; it is asked often while the
+	// guest is not reached. Without it, sshd is found later.
+	Up func() bool
 	// Ciphers in order of preference; by default the fastest with instructions for AES. See
 	// CiphersEmulated.
 	Ciphers []string
@@ -74,6 +77,8 @@ type Relay struct {
 	handout chan *stream
 	ports   *ports
 	clients atomic.Int64
+	// retrying is held by the one that looks whether the agent is back.
+	retrying chan struct{}
 
 	mu        sync.Mutex
 	connected bool
@@ -98,7 +103,7 @@ func New(o Options) (*Relay, error) {
 	if o.Ciphers == nil {
 		o.Ciphers = CiphersHardware
 	}
-	r := &Relay{o: o, started: time.Now(), since: time.Now(), handout: make(chan *stream)}
+	r := &Relay{o: o, started: time.Now(), since: time.Now(), handout: make(chan *stream), retrying: make(chan struct{}, 1)}
 	r.ports = newPorts(o.Log, r.take)
 	return r, nil
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -132,29 +133,63 @@ func TestClientsWaitForAGuestThatIsNotThereYet(t *testing.T) {
 	}
 }
 
-func TestSilenceIsWaitedForWithFurtherAttempts(t *testing.T) {
+func TestAGuestThatIsSilentIsAskedSeldom(t *testing.T) {
 	l := newLab(t)
 	l.agent()
-	var mu sync.Mutex
-	silent := 3
+	var up atomic.Bool
+	l.Up = up.Load
 	l.sshd.Greeting(func(conn net.Conn) bool {
-		mu.Lock()
-		defer mu.Unlock()
-		if silent--; silent < 0 {
+		if up.Load() {
 			return true
 		}
-		mu.Unlock()
-		_, _ = io.Copy(io.Discard, conn) // until it gives up
-		mu.Lock()
+		_, _ = io.Copy(io.Discard, conn) // as a forwarder whose guest is not there
 		return false
 	})
 	began := time.Now()
 	l.start()
-	l.speaks()
-	if took := time.Since(began); took > patienceSilent {
-		t.Errorf("it took %v", took)
+	l.until("a second attempt is made", func() bool {
+		accepted, _ := l.sshd.Count()
+		return accepted == 2
+	})
+	if took := time.Since(began); took < firstSilent {
+		t.Errorf("it came after %v", took)
+	}
+	l.until("it is known that the guest is silent", func() bool { return time.Since(began) > firstSilent+4*againAfterRefusal })
+	if accepted, _ := l.sshd.Count(); accepted != 2 {
+		t.Errorf("%d attempts were made in %v", accepted, time.Since(began))
+	}
+	said := time.Now()
+	up.Store(true)
+	l.until("it is connected", func() bool { return l.status().Connected })
+	if took := time.Since(said); took > firstSilent {
+		t.Errorf("once the guest had said that it is up, it took %v", took)
 	}
 	l.until("the early attempts are given up", func() bool { return l.sshd.Open() == 1 })
+	if accepted, _ := l.sshd.Count(); accepted != 3 {
+		t.Errorf("%d attempts were made", accepted)
+	}
+}
+
+func TestAnSSHDThatIsSlowToSpeakIsNotCrowded(t *testing.T) {
+	l := newLab(t)
+	l.agent()
+	l.Up = func() bool { return true }
+	speak := make(chan struct{})
+	l.sshd.Greeting(func(net.Conn) bool {
+		<-speak
+		return true
+	})
+	began := time.Now()
+	l.start()
+	l.until("a second attempt is made", func() bool {
+		accepted, _ := l.sshd.Count()
+		return accepted == 2
+	})
+	if took := time.Since(began); took < overlapAnswering {
+		t.Errorf("it came after %v", took)
+	}
+	close(speak)
+	l.speaks()
 }
 
 func TestABrokenConnectionIsMadeAgain(t *testing.T) {
@@ -199,8 +234,10 @@ func TestAnAgentThatIsReplacedIsFoundAgain(t *testing.T) {
 	l.start()
 	l.speaks()
 	first.stop()
+	began := l.sshd.Refused()
 	l.until("the stock is gone", func() bool { return l.status().Error != "" })
 	conn := l.client()
+	l.until("it is looked for a few times", func() bool { return l.sshd.Refused()-began > int64(l.Stock)+3 })
 	l.agent()
 	if err := speak(conn, []byte("x")); err != nil {
 		t.Error(err)
@@ -385,4 +422,33 @@ func TestALogHasABound(t *testing.T) {
 	if log.size == 0 {
 		t.Error("opened again, it begins anew")
 	}
+}
+
+func TestAConsoleSaysAWord(t *testing.T) {
+	dir := t.TempDir()
+	one, two := dir+"/one", dir+"/two"
+	up := ConsoleSays("guest: up\r\n", one, two)
+	write := func(file, text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(when string, want bool) {
+		t.Helper()
+		if got := up(); got != want {
+			t.Errorf("%s: %v", when, got)
+		}
+	}
+	check("without a file", false)
+	write(one, "hello\r\nguest: u")
+	write(two, "")
+	check("half a word", false)
+	write(one, "hello\r\nguest: up\r\n")
+	check("the word", true)
+	write(one, "hello\r\nguest: up\r\nand more")
+	check("and more", true)
+	write(one, "")
+	check("begun anew", false)
+	write(two, "guest: up\r\n")
+	check("the other one", true)
 }

@@ -81,6 +81,9 @@ func setUp(ctx context.Context) error {
 	if err := errors.Join(err, steps.wait(), handOver(c)); err != nil {
 		return err
 	}
+	// With this level it is seen on the console, where the host looks for it: before, whatever it sent to sshd would
+	// be tried again and again, and met by sshd all at once (pkg/lima, UpMark).
+	say(3, "up")
 	say(5, fmt.Sprintf("cidata read after %d ms, ready after %d ms", read.Milliseconds(), time.Since(began).Milliseconds()))
 	if err := write(runDir+"/ready", "", 0o644); err != nil {
 		return err

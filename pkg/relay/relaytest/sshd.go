@@ -36,6 +36,7 @@ type SSHD struct {
 	conns    map[*heldConn]bool
 	accepted int
 	logins   int
+	refused  atomic.Int64
 }
 
 // NewSSHD serves until the test ends; it keeps its key in dir.
@@ -190,6 +191,7 @@ func (s *SSHD) connect(c ssh.NewChannel) {
 	}
 	conn, err := net.Dial("unix", to.Path)
 	if err != nil {
+		s.refused.Add(1)
 		_ = c.Reject(ssh.ConnectionFailed, "open failed")
 		return
 	}
@@ -216,3 +218,6 @@ func (s *SSHD) Open() int {
 	defer s.mu.Unlock()
 	return len(s.conns)
 }
+
+// Refused is how many streams went to a socket on which nobody listens.
+func (s *SSHD) Refused() int64 { return s.refused.Load() }
