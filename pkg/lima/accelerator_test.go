@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/linnet-dev/linnet/pkg/lima/limatest"
 )
 
 func TestWhatAKernelSaysUnderKVMIsJudged(t *testing.T) {
@@ -34,8 +36,8 @@ func TestWhatAKernelSaysUnderKVMIsJudged(t *testing.T) {
 func (m machine) fakeQEMU(t *testing.T, version, boot string) (boots func() int) {
 	t.Helper()
 	count := filepath.Join(t.TempDir(), "boots")
-	m.check(t, os.WriteFile(filepath.Join(m.fake.Programs(), "qemu-system-x86_64"),
-		[]byte("#!/bin/sh\nif [ \"$1\" = --version ]; then echo "+version+"; exit; fi\necho >> "+count+"\n"+boot+"\n"), 0o755))
+	m.check(t, limatest.WriteProgram(filepath.Join(m.fake.Programs(), "qemu-system-x86_64"),
+		"#!/bin/sh\nif [ \"$1\" = --version ]; then echo "+version+"; exit; fi\necho >> "+count+"\n"+boot+"\n"))
 	return func() int {
 		text, _ := os.ReadFile(count)
 		return len(text)

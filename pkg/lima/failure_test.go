@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/lima/limatest"
 	"github.com/linnet-dev/linnet/pkg/vm"
 	"github.com/linnet-dev/linnet/pkg/vm/vmtest"
 )
@@ -171,7 +172,7 @@ func TestALimactlThatCannotBeUsedIsTold(t *testing.T) {
 			limactl := m.o.Layout.Bin("limactl")
 			m.check(t, os.Remove(limactl))
 			if c.script != "" {
-				m.check(t, os.WriteFile(limactl, []byte("#!/bin/sh\n"+c.script+"\n"), 0o755))
+				m.check(t, limatest.WriteProgram(limactl, "#!/bin/sh\n"+c.script+"\n"))
 			}
 			err := vm.Ensure(t.Context(), m, vm.Started, nil)
 			got := strings.ReplaceAll(told(err), limactl+" ", "")
@@ -325,7 +326,7 @@ func TestLimactlGetsAClosedEnvironment(t *testing.T) {
 	m.o.Environ = append(m.o.Environ, "AWS_SECRET_ACCESS_KEY=x", "LIMA_HOME=/elsewhere", "HTTPS_PROXY=http://proxy", "QEMU_SYSTEM_X86_64=mine", "SSH_AUTH_SOCK=/s")
 	log := filepath.Join(t.TempDir(), "log")
 	m.check(t, os.Remove(m.o.Layout.Bin("limactl")))
-	m.check(t, os.WriteFile(m.o.Layout.Bin("limactl"), []byte("#!/bin/sh\nenv > "+log+"\necho \"$@\" >> "+log+"\n"), 0o755))
+	m.check(t, limatest.WriteProgram(m.o.Layout.Bin("limactl"), "#!/bin/sh\nenv > "+log+"\necho \"$@\" >> "+log+"\n"))
 	if _, err := m.limactl(t.Context(), "list"); err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/linnet-dev/linnet/pkg/host"
 )
@@ -151,7 +152,19 @@ func write(path, text string, mode os.FileMode) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
+	if mode&0o111 != 0 {
+		return WriteProgram(path, text)
+	}
 	return host.WriteFile(path, []byte(text), mode)
+}
+
+// WriteProgram writes a script that can be run at once. A process that another test forks
+// meanwhile would hold it open for writing, and the kernel then refuses to run it (ETXTBSY):
+// nothing is forked until it is closed.
+func WriteProgram(path, text string) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	return host.WriteFile(path, []byte(text), 0o755)
 }
 
 func exists(path string) bool {
@@ -166,6 +179,8 @@ func copyFile(from, to string) error {
 	if os.Link(from, to) == nil {
 		return nil
 	}
+	syscall.ForkLock.RLock() // as in WriteProgram
+	defer syscall.ForkLock.RUnlock()
 	in, err := os.Open(from)
 	if err != nil {
 		return err
