@@ -40,7 +40,7 @@ func dataDisk(ctx context.Context) error {
 		}
 	}
 	sb, err := readExt4(device)
-	if err != nil {
+	if err := errors.Join(err, readFar(device)); err != nil {
 		return err
 	}
 	if sb.broken {

@@ -48,6 +48,14 @@ func main() {
 	}
 }
 
+// programs are what runs soon: the agent, the way in, and then an engine that starts and a first command.
+var programs = []string{
+	"/usr/libexec/linnet/bin/linnet-agent",
+	"/usr/sbin/sshd", "/usr/lib/openssh/sshd-session", "/usr/lib/openssh/sshd-auth",
+	"/usr/libexec/linnet/bin/containerd", "/usr/libexec/linnet/bin/nerdctl", "/usr/libexec/linnet/bin/buildkitd",
+	"/usr/libexec/linnet/bin/containerd-shim-runc-v2", "/usr/libexec/linnet/bin/runc",
+}
+
 // setUp does all that depends on this boot. It can be done twice.
 func setUp(ctx context.Context) error {
 	began := time.Now()
@@ -55,6 +63,7 @@ func setUp(ctx context.Context) error {
 	if err := os.MkdirAll(runDir, 0o755); err != nil {
 		return fmt.Errorf("making %s: %w", runDir, err)
 	}
+	go prefetch(programs...)
 	modules, err := readModules("/usr/lib/modules")
 	if err != nil {
 		return err
