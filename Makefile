@@ -9,7 +9,7 @@ LINT     := _output/tools/bin/golangci-lint
 # In order: `make -j` must not test what is being built.
 .NOTPARALLEL:
 
-.PHONY: all build deps image system lint cross test test-unit test-differential test-fuzz test-e2e test-vm-smoke test-vm demo bench update record-limactl clean
+.PHONY: all build deps image system lint cross test test-unit test-differential test-fuzz test-e2e test-vm-smoke test-vm demo bench bench-vm update record-limactl clean
 
 all: build deps ## the client, the agent and every component
 
@@ -64,6 +64,9 @@ demo: system build deps ## the main job on real input
 
 bench: build deps ## linnet beside nerdctl, in one run
 	@go run ./e2e/bench
+
+bench-vm: build image ## the virtual machine beside ssh, limactl shell and what finch does, in one run (as root)
+	@go run ./e2e/bench -vm
 
 update: ## generated code and golden files
 	@go run ./pkg/nerdctl/internal/gen
