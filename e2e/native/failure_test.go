@@ -288,7 +288,7 @@ func TestMissingPrerequisites(t *testing.T) {
 		}
 		asNobody := func(linnetHome string) (int, string) {
 			cmd := exec.Command(program, "ps")
-			cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + home, "LINNET_HOME=" + linnetHome, "LINNET_LIBEXEC=" + filepath.Join(home, "none")}
+			cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + home, "LINNET_HOME=" + linnetHome, "LINNET_LIBEXEC=" + filepath.Join(home, "none"), "LINNET_BACKEND=native"}
 			cmd.Dir = "/"
 			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 			out, _ := cmd.CombinedOutput() // its exit code is looked at
