@@ -23,8 +23,8 @@ fail() {
 
 arch=${1:-$(go env GOARCH)}
 case $arch in
-amd64) machine=x86_64 console=ttyS0 ;;
-arm64) machine=aarch64 console=ttyAMA0 ;;
+amd64) machine=x86_64 console=ttyS0 loader=lib64/ld-linux-x86-64.so.2 ;;
+arm64) machine=aarch64 console=ttyAMA0 loader=lib/ld-linux-aarch64.so.1 ;;
 *) fail "unknown architecture \"$arch\"" 'amd64 or arm64' ;;
 esac
 components='bin/buildctl bin/buildkitd bin/containerd bin/containerd-shim-runc-v2 bin/nerdctl bin/runc
@@ -38,13 +38,22 @@ digest() { sha256sum | cut -c1-16; }
 # A file counts by its path here, its mode and its content.
 contents() { (cd "$1" && shift && find "$@" -type f -printf '%p %m ' -exec sha256sum {} \; -o -type l -printf '%p -> %l\n' | sort); }
 
+# The components' digests, which deps/build has noted beside them; a file of another size is not what was noted.
+components_sums() {
+	awk -v wanted="$components" '
+		BEGIN { n = split(wanted, list); for (i = 1; i <= n; i++) want[list[i]] = 1 }
+		{ gsub(/[",:]/, ""); now[$1] = $2 }
+		$1 == "size" && now["path"] in want { print now["sha256"], now["size"], now["path"] }' "$prefix/manifest.json"
+	# shellcheck disable=SC2086 # words on purpose
+	(cd "$prefix" && stat -c '%s %n' $components)
+}
+
 debian=debian-$arch-$(contents "$here" debian.sh extras.sh trim.sh packages modules units | digest)
 key=$({
 	echo "$debian $SOURCE_DATE_EPOCH"
 	contents "$here" bake.sh files early
 	(cd "$top" && sha256sum go.mod go.sum)
-	# shellcheck disable=SC2086 # words on purpose
-	(cd "$prefix" && sha256sum $components)
+	components_sums
 	sha256sum <"$agent"
 } | digest)
 out=$prefix/image/$machine
@@ -68,7 +77,10 @@ trap 'exit 143' TERM
 if [ ! -d "$cache/$debian" ]; then
 	"$here/debian.sh" "$arch" "$work/debian"
 	mv "$work/debian" "$cache/$debian"
+	# The newest three stay: one may go back a step, and a disk is not filled by a day of changes.
+	find "$cache" -maxdepth 1 -name "debian-$arch-*" -printf '%T@ %p\n' | sort -rn | tail -n +4 | cut -d' ' -f2- | xargs -r rm -rf
 fi
+touch "$cache/$debian"
 debian=$cache/$debian
 
 say "disk for $machine"
@@ -83,6 +95,10 @@ done
 install -m 755 "$agent" "$root/usr/libexec/linnet/bin/linnet-agent"
 ln -s linnet-agent "$root/usr/libexec/linnet/bin/docker-credential-linnet"
 ln -s ../bin/linnet-agent "$root/usr/libexec/linnet/cni/linnet-ports"
+# For whoever looks inside: sudo nerdctl.
+install -d "$root/etc/nerdctl" "$root/usr/local/bin"
+ln -s /usr/libexec/linnet/bin/nerdctl /usr/libexec/linnet/bin/buildctl "$root/usr/local/bin/"
+ln -s /var/lib/linnet/native/etc/nerdctl.toml "$root/etc/nerdctl/nerdctl.toml"
 (cd "$top" && CGO_ENABLED=0 GOOS=linux GOARCH=$arch go build -trimpath -buildvcs=false -ldflags '-s -w' \
 	-o "$root/usr/libexec/linnet/bin/linnet-early" ./deps/image/early)
 [ -e "$root/usr/libexec/linnet/emulators/qemu-aarch64" ] || rm -f "$root/usr/lib/binfmt.d/aarch64.conf"
@@ -96,8 +112,13 @@ mkdir "$new"
 uuid=1c0de000-11ae-4e75-8000-000000000001
 used=$(du -sm --apparent-size "$root" | cut -f1)
 truncate -s $((used * 5 / 4 + 384))M "$new/disk.raw"
-E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH mkfs.ext4 -q -d "$root" -L linnet-root -U $uuid -m 0 -J size=16 -N 65536 \
-	-E "hash_seed=$uuid,lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0" "$new/disk.raw"
+# The guest's own mke2fs, where it runs here: with the same time in every inode the same contents make the same disk.
+mkfs=(mkfs.ext4)
+if [ "$arch" = "$(go env GOHOSTARCH)" ]; then
+	mkfs=("$root/$loader" --library-path "$root/usr/lib/$machine-linux-gnu" "$root/usr/sbin/mke2fs" -t ext4)
+fi
+MKE2FS_CONFIG="$root/etc/mke2fs.conf" E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH "${mkfs[@]}" -q -d "$root" -L linnet-root -U $uuid \
+	-m 0 -J size=16 -N 65536 -E "hash_seed=$uuid,lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0" "$new/disk.raw"
 fallocate --dig-holes "$new/disk.raw"
 
 initrd=$work/initrd
@@ -118,7 +139,12 @@ size() { stat -c %s "$1"; }
 	printf '{\n  "key": "%s",\n  "arch": "%s",\n  "kernel": "%s",\n' "$key" "$machine" "$(cat "$debian/kernel-version")"
 	printf '  "sizes": {"disk": %s, "used": %s, "kernel": %s, "initrd": %s},\n' "$(size "$new/disk.raw")" \
 		"$(du -B1 "$new/disk.raw" | cut -f1)" "$(size "$new/kernel")" "$(size "$new/initrd")"
-	printf '  "files": {\n'
+	printf '  "components": {\n'
+	awk -v wanted="$components" '
+		BEGIN { n = split(wanted, list); for (i = 1; i <= n; i++) want[list[i]] = 1 }
+		{ gsub(/[",:]/, ""); now[$1] = $2 }
+		$1 == "path" && $2 in want && !seen[now["component"]]++ { printf "%s    \"%s\": \"%s\"", sep, now["component"], now["version"]; sep = ",\n" }' "$prefix/manifest.json"
+	printf '\n  },\n  "files": {\n'
 	(cd "$prefix" && sha256sum $components) | awk '{ printf "%s    \"%s\": \"sha256:%s\"", sep, $2, $1; sep = ",\n" }'
 	printf ',\n    "bin/linnet-agent": "sha256:%s"\n  },\n  "packages": {\n' "$(sha256sum <"$agent" | cut -d' ' -f1)"
 	awk '{ printf "%s    \"%s:%s\": \"%s\"", sep, $1, $3, $2; sep = ",\n" }' "$debian/packages"
@@ -126,8 +152,9 @@ size() { stat -c %s "$1"; }
 } >"$new/manifest.json"
 
 mkdir -p "$(dirname "$out")"
-rm -rf "$out.old"
+rm -rf "$out.new" "$out.old"
+cp -a --sparse=always "$new" "$out.new"
 [ ! -e "$out" ] || mv "$out" "$out.old"
-cp -a --sparse=always "$new" "$out.new" 2>/dev/null && rm -rf "$out" && mv "$out.new" "$out"
+mv "$out.new" "$out"
 rm -rf "$out.old"
 say "$(du -sh "$out" | cut -f1) in $out"

@@ -119,4 +119,4 @@ if [ -d "$extras/qemu" ]; then
 fi
 
 "$here/trim.sh" "$root"
-tar -C "$root" --sort=name --numeric-owner --xattrs --mtime="@$SOURCE_DATE_EPOCH" -cf "$out/rootfs.tar" .
+tar -C "$root" --sort=name --numeric-owner --xattrs --pax-option=delete=atime,delete=ctime --mtime="@$SOURCE_DATE_EPOCH" -cf "$out/rootfs.tar" .

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -24,9 +25,9 @@ type cidata struct {
 	meta struct {
 		Hostname string `yaml:"local-hostname"`
 	}
-	user struct {
-		Mounts [][]string `yaml:"mounts"` // as in fstab(5)
-		Users  []struct {
+	shares []share
+	user   struct {
+		Users []struct {
 			Keys []string `yaml:"ssh-authorized-keys"`
 		} `yaml:"users"`
 	}
@@ -119,6 +120,9 @@ func parseCIData(dir string) (*cidata, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading cidata: %w", err)
 		}
+		if file == "user-data" {
+			c.shares, text = takeShares(text)
+		}
 		if err := yaml.Unmarshal(text, into); err != nil {
 			return nil, fmt.Errorf("reading cidata: %s: %w", file, err)
 		}
@@ -129,6 +133,20 @@ func parseCIData(dir string) (*cidata, error) {
 		}
 	}
 	return c, nil
+}
+
+// share is a folder that the host shares, by the fields of fstab(5).
+type share struct{ tag, dir, kind, options string }
+
+// shareLine is how Lima writes one. It quotes no path, so what is in a path may make it no YAML at all.
+var shareLine = regexp.MustCompile(`(?m)^- \[([^,\n]+), (.*), (9p|virtiofs), "?([^"\n]*?)"?, "0", "0"\]\n`)
+
+// takeShares reads the shared folders out of user-data, and returns the rest.
+func takeShares(userData []byte) (shares []share, rest []byte) {
+	for _, m := range shareLine.FindAllSubmatch(userData, -1) {
+		shares = append(shares, share{tag: string(m[1]), dir: string(m[2]), kind: string(m[3]), options: string(m[4])})
+	}
+	return shares, shareLine.ReplaceAll(userData, nil)
 }
 
 // uid is the user's; Lima has checked that it is a number.

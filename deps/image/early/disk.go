@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -69,16 +70,23 @@ func findDataDisk() (device string, blank bool, err error) {
 	if err != nil {
 		return "", false, fmt.Errorf("asking which disk is the root: %w", err)
 	}
-	devices, err := os.ReadDir("/sys/block")
+	found, err := filepath.Glob("/sys/block/vd*")
 	if err != nil {
 		return "", false, fmt.Errorf("listing disks: %w", err)
 	}
-	var empty, others []string
-	for _, d := range devices {
-		device := "/dev/" + d.Name()
-		if !strings.HasPrefix(d.Name(), "vd") || d.Name() == root || isoLabel(device) != "" {
-			continue
+	var devices []string
+	for _, d := range found {
+		if name := filepath.Base(d); name != root && isoLabel("/dev/"+name) == "" {
+			devices = append(devices, "/dev/"+name)
 		}
+	}
+	return chooseDataDisk(devices)
+}
+
+// chooseDataDisk prefers the disk that is ours to one that is blank, and takes no other.
+func chooseDataDisk(devices []string) (device string, blank bool, err error) {
+	var empty, others []string
+	for _, device := range devices {
 		sb, err := readExt4(device)
 		switch {
 		case err == nil && sb.label == dataLabel:

@@ -87,6 +87,10 @@ func setClock(c *cidata) error {
 // skipped are those of Lima's boot scripts that would do again, slowly, what is done, or what this guest
 // has no need for.
 var skipped = []string{
+	"00-alpine-user-group.sh",      // for another system
+	"01-alpine-ash-as-bash.sh",     // likewise
+	"10-alpine-prep.sh",            // likewise
+	"10-alpine-cgroups.sh",         // likewise
 	"00-check-rtc-and-wait-ntp.sh", // the clock is set here, and kept by Lima's agent
 	"00-modprobe.sh",               // the kernel loads what is used
 	"00-reboot-if-required.sh",     // nothing is ever upgraded
@@ -100,7 +104,6 @@ var skipped = []string{
 	"07-etc-environment.sh",        // done here
 	"08-shell-prompt.sh",           // decoration
 	"09-host-dns-setup.sh",         // done here in one step
-	"10-alpine-cgroups.sh",         // for another system
 	"11-colorterm-environment.sh",  // sshd's configuration has it
 	"20-rootless-base.sh",          // for a containerd of Lima's
 	"25-guestagent-base.sh",        // lima-guestagent.service
@@ -109,33 +112,41 @@ var skipped = []string{
 	"40-install-containerd.sh",     // all is there
 }
 
-// chooseScripts makes in scriptsDir a cidata of links, without the scripts that are skipped, from which
+// chooseScripts makes a cidata of links, without the scripts that are skipped, from which
 // linnet-lima.service runs Lima's boot scripts. What a later Lima adds is run.
-func chooseScripts(c *cidata) error {
-	scripts := filepath.Join(scriptsDir, "boot.Linux")
-	if err := os.MkdirAll(scripts, 0o700); err != nil {
-		return fmt.Errorf("making %s: %w", scripts, err)
+func chooseScripts(c *cidata, to string) error {
+	folders := []string{"boot.Linux", "boot.essential.Linux"}
+	if err := link(c.dir, to, folders); err != nil {
+		return err
 	}
-	link := func(from, to string, skip []string) error {
-		entries, err := os.ReadDir(from)
-		if err != nil {
-			return fmt.Errorf("reading cidata: %w", err)
+	for _, folder := range folders {
+		if err := link(filepath.Join(c.dir, folder), filepath.Join(to, folder), skipped); err != nil {
+			return err
 		}
-		for _, e := range entries {
-			if slices.Contains(skip, e.Name()) {
-				continue
-			}
-			err := os.Symlink(filepath.Join(from, e.Name()), filepath.Join(to, e.Name()))
-			if err != nil && !errors.Is(err, os.ErrExist) {
-				return fmt.Errorf("choosing Lima's scripts: %w", err)
-			}
-		}
-		return nil
 	}
-	return errors.Join(
-		link(c.dir, scriptsDir, []string{"boot.Linux", "boot.essential.Linux"}),
-		link(filepath.Join(c.dir, "boot.Linux"), scripts, skipped),
-	)
+	return nil
+}
+
+// link makes a folder of links to what another one has, but for some. It makes none that would be empty: Lima's
+// script would run "*.sh" in there.
+func link(from, to string, skip []string) error {
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		return fmt.Errorf("reading cidata: %w", err)
+	}
+	for _, e := range entries {
+		if slices.Contains(skip, e.Name()) {
+			continue
+		}
+		err := os.MkdirAll(to, 0o700)
+		if err == nil {
+			err = os.Symlink(filepath.Join(from, e.Name()), filepath.Join(to, e.Name()))
+		}
+		if err != nil && !errors.Is(err, os.ErrExist) {
+			return fmt.Errorf("choosing Lima's scripts: %w", err)
+		}
+	}
+	return nil
 }
 
 // limaReady says to Lima at once what its own scripts would say much later: that no session will be ended

@@ -84,7 +84,7 @@ func setUp(ctx context.Context) error {
 	steps.start("the data disk", func() error { return dataDisk(ctx) })
 	steps.start("the user", func() error { return errors.Join(makeUser("/", c), hostKey("/etc/ssh")) })
 	steps.start("the shared folders", func() error { return mountShares(modules, c) })
-	steps.start("Lima's scripts", func() error { return errors.Join(chooseScripts(c), limaReady(c)) })
+	steps.start("Lima's scripts", func() error { return errors.Join(chooseScripts(c, scriptsDir), limaReady(c)) })
 	err = errors.Join(setClock(c), first.wait())
 	steps.start("the network", func() error { return network(c) }) // its driver is there now
 	if err := errors.Join(err, steps.wait(), handOver(c)); err != nil {

@@ -17,12 +17,8 @@ import (
 // it shares over ssh.
 func mountShares(m *modules, c *cidata) error {
 	var errs []error
-	for _, f := range c.user.Mounts {
-		if len(f) < 4 {
-			errs = append(errs, fmt.Errorf("a mount in cidata with %d fields: %q", len(f), f))
-			continue
-		}
-		errs = append(errs, mountShare(m, f[0], f[1], f[2], f[3]))
+	for _, s := range c.shares {
+		errs = append(errs, mountShare(m, s))
 	}
 	if c.env["MOUNTTYPE"] == "reverse-sshfs" {
 		count, _ := strconv.Atoi(c.env["MOUNTS"])
@@ -33,22 +29,21 @@ func mountShares(m *modules, c *cidata) error {
 	return errors.Join(errs...)
 }
 
-// mountShare mounts one folder, by the fields of fstab(5).
-func mountShare(m *modules, tag, dir, kind, options string) error {
-	if mounted(dir) {
+func mountShare(m *modules, s share) error {
+	if mounted(s.dir) {
 		return nil
 	}
-	if kind == "9p" {
+	if s.kind == "9p" {
 		if err := m.load("9pnet_virtio", "9p"); err != nil {
 			return err
 		}
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return fmt.Errorf("making the mount point of a shared folder: %w", err)
 	}
-	flags, data := mountOptions(options)
-	if err := unix.Mount(tag, dir, kind, flags, data); err != nil {
-		return fmt.Errorf("mounting the shared folder %s (%s, %s): %w", dir, kind, options, err)
+	flags, data := mountOptions(s.options)
+	if err := unix.Mount(s.tag, s.dir, s.kind, flags, data); err != nil {
+		return fmt.Errorf("mounting the shared folder %s (%s, %s): %w", s.dir, s.kind, s.options, err)
 	}
 	return nil
 }
