@@ -43,6 +43,9 @@ func (t tried) same(now tried) bool {
 func (m *Machine) accelerator(ctx context.Context, c choice) string {
 	now := tried{Kernel: m.o.Facts.Kernel, Image: c.image.Key, Device: device(kvmDevice)}
 	program := "qemu-system-" + c.arch
+	if m.o.Facts.Root {
+		return "kvm" // nothing will be started here either
+	}
 	now.QEMU = m.version(ctx, program)
 	if now.QEMU == "" || now.Image == "" {
 		return "kvm" // nothing will be started: Observe says why
@@ -53,12 +56,7 @@ func (m *Machine) accelerator(ctx context.Context, c choice) string {
 		return before.Accelerator
 	}
 	now.Accelerator = "kvm"
-	switch now.Device {
-	case "absent":
-		now.Why = "this host has no " + kvmDevice
-	case "denied":
-		now.Why = "you may not use " + kvmDevice
-	default:
+	if now.Why = noDevice(now.Device); now.Why == "" {
 		step := m.o.Report.Step("trying KVM")
 		now.Why = m.tryKVM(ctx, program, c)
 		step.Done()
@@ -85,6 +83,17 @@ func mend(device string) string {
 		return "whoever is in the device's group, usually kvm, may: `sudo usermod -aG kvm $USER`, and a new login"
 	}
 	return "set vm.accelerator to kvm to take it all the same, or to tcg to hear no more of it"
+}
+
+// noDevice says why the device is of no use; empty when it may be of some.
+func noDevice(device string) string {
+	switch device {
+	case "absent":
+		return "this host has no " + kvmDevice
+	case "denied":
+		return "you may not use " + kvmDevice
+	}
+	return ""
 }
 
 // device says whether a device can be used.

@@ -278,6 +278,25 @@ func TestAMachineThatDiesWhileItIsWaitedForIsTold(t *testing.T) {
 	}
 }
 
+// Whoever waits for the agent hears of a machine that is gone before anybody has looked: what
+// is told is why, not that.
+func TestWhyAMachineIsGoneIsToldBeforeWhoeverMissesIt(t *testing.T) {
+	m := newMachine(t)
+	m.want.Config = vmtest.Config(m.want.Shape, "")
+	m.check(t, m.fake.Put("stopped", m.want.Config, 100<<30, "free"))
+	m.check(t, m.fake.Fail("start", "qemu"))
+	missed := func(ctx context.Context) error {
+		return errors.Join(until(ctx, func() bool { return !Processes(m.o.Layout).Starting }), errors.New("the relay has ended"))
+	}
+	const want = "starting the virtual machine: limactl start: qemu-system-x86_64: -device nosuch: 'nosuch' is not a valid device model name"
+	for _, set := range []func(){func() { m.o.Launched = missed }, func() { m.o.Launched, m.o.Wait = nil, missed }} {
+		set()
+		if err := vm.Ensure(t.Context(), m, vm.Started, nil); err == nil || err.Error() != want {
+			t.Errorf("it is told: %v", err)
+		}
+	}
+}
+
 func TestAnAgentThatNeverAnswersIsTold(t *testing.T) {
 	m := newMachine(t)
 	m.want.Config = vmtest.Config(m.want.Shape, "")

@@ -213,7 +213,25 @@ func (g *Guest) listens(ctx context.Context, ended <-chan error) error {
 
 // wait waits until the agent of a machine that is being started answers, gives it the
 // program that belongs to this client if it has another, and waits for the engine.
+//
+// The relay that is found may be that of the machine before, which is just going away.
 func (g *Guest) wait(ctx context.Context) error {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for tries := 1; ; tries++ {
+		err := g.join(ctx)
+		if err == nil || ctx.Err() != nil || !away(err) || tries == mostTries {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (g *Guest) join(ctx context.Context) error {
 	g.disconnect()
 	if err := g.startRelay(ctx); err != nil {
 		return err

@@ -27,8 +27,8 @@ var _ interface {
 // Start makes the machine run and waits until its engine answers.
 func (g *Guest) Start(ctx context.Context) error { return g.Ready(ctx) }
 
-// Stop stops every container and the engine, and turns the machine off; ran is false when it
-// was off.
+// Stop stops every container and the engine, and turns the machine off; ran is false when
+// nothing of it ran.
 func (g *Guest) Stop(ctx context.Context, timeout time.Duration) (ran bool, err error) {
 	s, err := g.machine.Observe(ctx)
 	if err != nil {
@@ -42,7 +42,7 @@ func (g *Guest) Stop(ctx context.Context, timeout time.Duration) (ran bool, err 
 	if err := g.machine.Ensure(ctx, vm.Stopped); err != nil {
 		return true, err
 	}
-	return on(s), relay.Stop(ctx, g.layout.VMSocket("relay"))
+	return on(s) || s.Status == vm.Hollow || s.Live, relay.Stop(ctx, g.layout.VMSocket("relay"))
 }
 
 // on says whether the machine runs, or is about to.

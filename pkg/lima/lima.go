@@ -122,7 +122,7 @@ func (m *Machine) Want(ctx context.Context) (vm.Spec, error) {
 	switch chosen.accelerator {
 	case "kvm":
 		if d := device(kvmDevice); d != "there" {
-			return vm.Spec{}, &host.HintError{Err: fmt.Errorf("configuring the virtual machine: vm.accelerator: %q, and %s is %s", "kvm", kvmDevice, d), Fix: mend(d)}
+			return vm.Spec{}, &host.HintError{Err: fmt.Errorf("configuring the virtual machine: vm.accelerator: %q, and %s", "kvm", noDevice(d)), Fix: mend(d)}
 		}
 	case auto:
 		chosen.accelerator = m.accelerator(ctx, chosen)

@@ -172,6 +172,10 @@ func (m *Machine) tool(ctx context.Context) (*vm.Refusal, error) {
 		return nil, ctx.Err()
 	}
 	if err != nil {
+		var failed *failure
+		if !errors.As(err, &failed) {
+			err = bare(err) // it could not be run at all
+		}
 		return &vm.Refusal{
 			Reason: fmt.Sprintf("limactl cannot be used: %s: %v", limactl, err),
 			Fix:    "install linnet's components again",

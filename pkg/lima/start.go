@@ -32,11 +32,14 @@ func (m *Machine) start(ctx context.Context, want vm.Spec) error {
 	}
 	go func() { _ = started.Wait() }() // what became of it is in its log
 	if m.o.Launched != nil {
-		if err := m.o.Launched(ctx); err != nil {
-			return err
-		}
+		err = m.o.Launched(ctx)
 	}
-	err = m.wait(ctx)
+	switch {
+	case err == nil:
+		err = m.wait(ctx)
+	case ctx.Err() == nil && m.gone():
+		err = &endedError{m.startFailure()} // which is why
+	}
 	var ended *endedError
 	if errors.As(err, &ended) {
 		// What has come up of it would be in the way of the next start.
@@ -112,10 +115,13 @@ func (m *Machine) wait(ctx context.Context) error {
 			if err == nil || ctx.Err() != nil {
 				return err
 			}
+			if m.gone() {
+				return &endedError{m.startFailure()} // which is why nobody answers
+			}
 			return m.silent(err)
 		case <-tick.C:
 		}
-		if p := Processes(m.o.Layout); p.Starting || p.Driver {
+		if !m.gone() {
 			continue
 		}
 		cancel()
@@ -124,6 +130,12 @@ func (m *Machine) wait(ctx context.Context) error {
 		}
 		return &endedError{m.startFailure()}
 	}
+}
+
+// gone says that there is nothing any more that could come to answer.
+func (m *Machine) gone() bool {
+	p := Processes(m.o.Layout)
+	return !p.Starting && !p.Driver
 }
 
 // waitForDriver stands in for an agent where nobody has one.
