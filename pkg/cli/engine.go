@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/linnet-dev/linnet/pkg/guest"
+	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/report"
 	"github.com/linnet-dev/linnet/pkg/vm"
 )
@@ -224,6 +225,9 @@ channel into it and its published ports), limactl, hostagent and serial (its con
 			if err != nil {
 				return err
 			}
+			if len(args) > 0 && logs[0].Far && !e.Running(cmd.Context()) {
+				return &host.HintError{Err: fmt.Errorf("engine logs: the log of %s is in the virtual machine, which does not run", args[0]), Fix: "linnet vm start"}
+			}
 			return showLogs(cmd.Context(), e, a.streams.Out, logs, tail, follow)
 		},
 	}
@@ -278,15 +282,20 @@ func (a *app) confirmReset(ctx context.Context, e engine) error {
 	if err != nil {
 		return err
 	}
-	return a.confirm(fmt.Sprintf("This removes all containers, images, volumes and caches in %s (%s).", s.Home, bytesText(s.Disk["total"])))
+	what := "all containers, images, volumes, networks and caches"
+	if _, machine := s.Disk["machine"]; machine {
+		what = "the virtual machine and its data disk, which holds " + what + ","
+	}
+	return a.confirm(fmt.Sprintf("%s in %s (%s)", what, s.Home, bytesText(s.Disk["total"])))
 }
 
-// confirm asks on the terminal; off one it refuses, naming the flag.
+// confirm asks on the terminal whether something is to be removed; off one it refuses, naming
+// what, and the flag.
 func (a *app) confirm(what string) error {
 	if !a.streams.InTerminal() {
-		return &usageError{err: errNeedsForce, hint: "there is no terminal to ask on: use --force"}
+		return &usageError{err: fmt.Errorf("%w: this removes %s", errNeedsForce, what), hint: "there is no terminal to ask on: use --force"}
 	}
-	fmt.Fprintf(a.streams.Err, "%s Continue? [y/N] ", what)
+	fmt.Fprintf(a.streams.Err, "This removes %s. Continue? [y/N] ", what)
 	answer, err := bufio.NewReader(a.streams.In).ReadString('\n')
 	if err != nil && answer == "" {
 		return errNeedsForce

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 
 	"github.com/linnet-dev/linnet/pkg/agent"
@@ -18,7 +19,7 @@ func (a *app) machine(l host.Layout, s *settings.Settings, program string) *lima
 			CPUs: int(s.VM.CPUs), Memory: int64(s.VM.Memory), Disk: int64(s.VM.Disk), Mounts: s.VM.Mounts,
 			MountType: s.VM.MountType.String(), Accelerator: s.VM.Accelerator.String(), Rosetta: s.VM.Rosetta.String(),
 		},
-		Warn:   func(text string) { a.log.Warn(text) },
+		Warn:   func(text string) { fmt.Fprintln(a.Report().Writer(), "warning:", text) },
 		Engine: func() ([]byte, error) { return json.Marshal(guestSpec(s)) },
 	}, program)
 }

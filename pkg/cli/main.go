@@ -102,13 +102,27 @@ func (a *app) Settings() (*settings.Settings, error) {
 	}
 	s, err := settings.Read(in)
 	if err != nil {
-		return nil, err
+		return nil, inUsage(err)
 	}
 	a.settings = s
 	if level, err := logrus.ParseLevel(string(s.Log.Level)); err == nil && a.debug {
 		a.log.SetLevel(level)
 	}
 	return s, nil
+}
+
+// inUsage makes an error of the command line of what is wrong with settings there alone.
+func inUsage(err error) error {
+	var problems settings.Problems
+	if !errors.As(err, &problems) {
+		return err
+	}
+	for _, p := range problems {
+		if !strings.HasPrefix(p.Where, "--") {
+			return err
+		}
+	}
+	return &usageError{err: err, hint: problems.Hint()}
 }
 
 // Report is where steps go.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/linnet-dev/linnet/deps"
 	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/lima/limatest"
 	"github.com/linnet-dev/linnet/pkg/settings"
 	"github.com/linnet-dev/linnet/pkg/streams"
 )
@@ -25,11 +26,22 @@ import (
 // tells what it was given.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"linnet":  func() { os.Exit(Main(context.Background(), os.Args[1:], streams.System())) },
+		"linnet":  func() { os.Exit(runLinnet()) },
 		"nerdctl": func() { os.Exit(fakeNerdctl()) },
+		"limactl": func() { os.Exit(limatest.Main()) },
+		"machine": func() { os.Exit(runMachine()) },
 
 		"docker-credential-fake": func() { os.Exit(fakeHelper()) },
 	})
+}
+
+// runLinnet is linnet as the user that the script wants.
+func runLinnet() int {
+	if err := dropRoot(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return exitError
+	}
+	return Main(context.Background(), os.Args[1:], streams.System())
 }
 
 // fakeNerdctl prints its arguments, its working directory, the variables named in NERDCTL_FAKE_SHOW
@@ -95,6 +107,7 @@ func setupScript(env *testscript.Env) error {
 	env.Setenv("HOME", filepath.Join(env.WorkDir, "user"))
 	env.Setenv("LINNET_HOME", filepath.Join(short, "home"))
 	env.Setenv("LINNET_LIBEXEC", libexec)
+	env.Setenv("LINNET_BACKEND", "native")    // who is not root would get a virtual machine
 	env.Setenv("GORACE", "atexit_sleep_ms=0") // else the race detector holds each process for a second
 	return os.MkdirAll(filepath.Join(env.WorkDir, "user"), 0o755)
 }

@@ -37,7 +37,7 @@ func addDryRun(c *cobra.Command, dry *bool) {
 	c.Flags().BoolVar(dry, "dry-run", false, "virtual machine only: show what would be done, and why, and do nothing")
 }
 
-// dryRun prints the plan for a goal.
+// dryRun prints the plan for a goal. One that is refused is the error that doing it would be.
 func (a *app) dryRun(ctx context.Context, what string, goal vm.Goal) error {
 	g, err := a.Machine(what+" --dry-run", "leave --dry-run out")
 	if err != nil {
@@ -47,8 +47,27 @@ func (a *app) dryRun(ctx context.Context, what string, goal vm.Goal) error {
 	if err != nil {
 		return err
 	}
+	if plan.Refused != nil {
+		return plan.Refused
+	}
 	_, err = io.WriteString(a.streams.Out, plan.String())
 	return err
+}
+
+// idle says whether nothing has to be done for a goal, and then tells the user so.
+func (a *app) idle(ctx context.Context, g *lima.Guest, goal vm.Goal, text string) (bool, error) {
+	plan, err := g.Plan(ctx, goal)
+	if err == nil && plan.Refused != nil {
+		err = plan.Refused
+	}
+	if err != nil || !plan.Empty() {
+		return false, err
+	}
+	if !a.quiet {
+		fmt.Fprintln(a.streams.Err, text)
+		a.tellNotes(plan)
+	}
+	return true, nil
 }
 
 // showNotes says what the user should know of a virtual machine that runs: which settings wait
@@ -62,10 +81,14 @@ func (a *app) showNotes(ctx context.Context, e engine) error {
 	if err != nil {
 		return err
 	}
+	a.tellNotes(plan)
+	return nil
+}
+
+func (a *app) tellNotes(plan vm.Plan) {
 	for _, note := range plan.Notes {
 		fmt.Fprintln(a.streams.Err, "note:", note)
 	}
-	return nil
 }
 
 func (a *app) newEngineInit() *cobra.Command {
@@ -80,6 +103,9 @@ it. No other command needs it: what needs the machine makes it. The native engin
 			}
 			g, err := a.Machine("init", "nothing has to be made: the first command starts it")
 			if err != nil {
+				return err
+			}
+			if done, err := a.idle(cmd.Context(), g, vm.Initialised, "the virtual machine is there, as it is wanted"); done || err != nil {
 				return err
 			}
 			return g.Initialise(cmd.Context())
@@ -97,15 +123,18 @@ func (a *app) newEngineRemove() *cobra.Command {
 volumes, networks and caches: the next machine takes it over. --data destroys the disk too, after
 saying what goes with it. The native engine is no machine: engine reset removes what it keeps.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			goal := vm.Removed
+			goal, none := vm.Removed, "there is no virtual machine"
 			if data {
-				goal = vm.RemovedWithData
+				goal, none = vm.RemovedWithData, "there is no virtual machine, and no data disk"
 			}
 			if dry {
 				return a.dryRun(cmd.Context(), "rm", goal)
 			}
 			g, err := a.Machine("rm", "linnet engine reset removes what it keeps")
 			if err != nil {
+				return err
+			}
+			if done, err := a.idle(cmd.Context(), g, goal, none); done || err != nil {
 				return err
 			}
 			if data && !force {
