@@ -38,6 +38,9 @@ func (a *app) Engine() (engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding this program: %w", err)
 	}
+	if len(a.extensions) > 0 {
+		program = beside(program, clientProgram) // what stays behind is the small one
+	}
 	switch chosen {
 	case settings.Lima:
 		a.engine = a.machine(l, s, program)

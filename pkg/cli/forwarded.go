@@ -46,6 +46,9 @@ func (a *app) addNerdctl(root *cobra.Command) {
 
 // forward runs a nerdctl command line in the guest.
 func (a *app) forward(words []string) error {
+	if rest, ok := buildWords(words); ok {
+		return a.build(a.ctx, rest)
+	}
 	inv, err := nerdctl.Parse(append(append([]string(nil), a.global...), words...))
 	if err != nil {
 		return &forwardError{err: err, words: words}

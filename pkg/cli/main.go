@@ -29,9 +29,13 @@ const (
 )
 
 // Main runs one linnet command line (args without the program's name) and returns the exit
-// code.
-func Main(ctx context.Context, args []string, s *streams.Streams) int {
-	a := &app{ctx: ctx, streams: s, log: newLog(s.Err)}
+// code. A program with extensions has their commands too; one without becomes that program when
+// it is asked for them.
+func Main(ctx context.Context, args []string, s *streams.Streams, extensions ...Extension) int {
+	a := &app{ctx: ctx, streams: s, log: newLog(s.Err), args: args, extensions: extensions}
+	if len(extensions) == 0 && elsewhere(args) {
+		return a.finish(become(args)) // before anything that takes time
+	}
 	err := a.run(args)
 	if a.report != nil {
 		a.report.Close()
@@ -45,6 +49,11 @@ type app struct {
 	ctx     context.Context //nolint:containedctx // one command line is one context
 	streams *streams.Streams
 	log     *logrus.Logger
+
+	args       []string
+	extensions []Extension
+	// build runs `build` with the words that follow it.
+	build func(ctx context.Context, rest []string) error
 
 	// The global flags.
 	debug    bool

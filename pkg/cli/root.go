@@ -71,6 +71,7 @@ func (a *app) newRoot() *cobra.Command {
 		root.AddCommand(c)
 	}
 	root.AddCommand(a.newLogin(flags), a.newLogout(flags))
+	a.extend(root)
 	a.addNerdctl(root)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{err: err, hint: fmt.Sprintf("%s --help lists the flags", cmd.CommandPath())}

@@ -82,6 +82,10 @@ func (l Layout) ID() string {
 // Settings is the user's own file. linnet reads it and never writes it.
 func (l Layout) Settings() string { return filepath.Join(l.Home, "linnet.yaml") }
 
+// BuildTokens holds a random seed from which a build session derives the keys that a registry's
+// tokens are bound to: with it an engine uses a token again without having seen a password.
+func (l Layout) BuildTokens() string { return filepath.Join(l.Home, "build") }
+
 // Engine is the folder of the native engine. "native" is the instance's name: every path
 // below carries it, so that other engines can stand beside it.
 func (l Layout) Engine() string { return filepath.Join(l.Home, "native") }

@@ -1,0 +1,173 @@
+// Package build is a build from the host: a BuildKit solve whose session is held here. The
+// build context is streamed as it is asked for, and so are secrets, an SSH agent's answers and
+// registry credentials; none of them has to be visible to the engine.
+//
+// It knows an engine as a guest.Guest alone. It must not learn which guest that is, what a
+// command line is, or where settings come from: flags' values come in as they were typed and
+// the Parse functions turn them into plain data, so that compose files can be built as well.
+package build
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/moby/buildkit/client"
+
+	"github.com/linnet-dev/linnet/pkg/guest"
+)
+
+// Host is what a build asks of the machine that it was asked for on.
+type Host struct {
+	// Dir is the working directory, absolute: what relative paths are relative to.
+	Dir string
+	// Home is what a leading ~ stands for; empty leaves it alone.
+	Home string
+	// LookupEnv looks a variable up, as os.LookupEnv does.
+	LookupEnv func(name string) (string, bool)
+	// Stdin is a context or a Dockerfile that is given as "-".
+	Stdin io.Reader
+	// Stdout takes a result whose destination is "-".
+	Stdout io.Writer
+}
+
+// Session is where builds run. One may be used for several builds at once.
+type Session struct {
+	Guest guest.Guest
+	Host  Host
+	// Credentials answers for a registry; empty Credentials without an error mean that there
+	// are none. Nil is the same for every registry.
+	Credentials func(ctx context.Context, registry string) (guest.Credentials, error)
+	// TokenDir keeps the seed from which keys for registry tokens are derived, so that an
+	// engine can use a token again without seeing a password. Empty means docker's own folder.
+	TokenDir string
+	// Ready, when set, is called when the engine is, before the build is shown.
+	Ready func()
+}
+
+// Result is what a build has made.
+type Result struct {
+	// ID is the digest by which the engine's image store knows the image; empty when the
+	// build made no image.
+	ID string
+	// Ref is the build's own identifier.
+	Ref string
+	// Response is what exporters said, as BuildKit has it: containerimage.digest and so on.
+	Response map[string]string
+	// Warnings are the remarks of the frontend.
+	Warnings []client.VertexWarning
+}
+
+// Build builds. Mistakes that can be seen from here are errors before the engine is started or
+// sent anything. When ctx ends, so does the build over there, and Build soon returns.
+func (s Session) Build(ctx context.Context, o Options, d Display) (Result, error) {
+	job, err := s.prepare(ctx, o)
+	if err != nil {
+		return Result{}, err
+	}
+	defer job.close()
+	if err := s.Guest.Ready(ctx); err != nil {
+		return Result{}, err
+	}
+	if s.Ready != nil {
+		s.Ready()
+	}
+	c, err := s.connect(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	defer func() { _ = c.Close() }() // the build has ended
+	res, warnings, err := solve(ctx, c, job, d)
+	if err != nil {
+		return Result{}, job.explain(ctx, err)
+	}
+	r := Result{ID: imageID(res.ExporterResponse), Ref: job.opt.Ref, Response: res.ExporterResponse, Warnings: warnings}
+	return r, s.finish(ctx, job, r)
+}
+
+// connect opens BuildKit; the first connection is made here, so that its error is plain.
+func (s Session) connect(ctx context.Context) (*client.Client, error) {
+	first, err := s.Guest.Dial(ctx, guest.BuildKit)
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex
+	dial := func(ctx context.Context, _ string) (net.Conn, error) {
+		mu.Lock()
+		conn := first
+		first = nil
+		mu.Unlock()
+		if conn != nil {
+			return conn, nil
+		}
+		return s.Guest.Dial(ctx, guest.BuildKit)
+	}
+	c, err := client.New(ctx, "unix:///buildkit", client.WithContextDialer(dial))
+	if err != nil {
+		first.Close()
+		return nil, fmt.Errorf("connecting to BuildKit: %w", err)
+	}
+	return c, nil
+}
+
+// grace is how long a build that was called off may take to say so. BuildKit ends it by itself
+// when the connection is gone.
+const grace = time.Second
+
+// solve runs the build and shows it. The display has ended when it returns.
+func solve(ctx context.Context, c *client.Client, j *job, d Display) (*client.SolveResponse, []client.VertexWarning, error) {
+	status := make(chan *client.SolveStatus)
+	shown := make(chan []client.VertexWarning, 1)
+	go func() { shown <- d.show(ctx, status) }()
+	type ended struct {
+		res *client.SolveResponse
+		err error
+	}
+	done := make(chan ended, 1)
+	go func() {
+		res, err := c.Solve(ctx, nil, j.opt, status)
+		done <- ended{res, err}
+	}()
+	var e ended
+	select {
+	case e = <-done:
+	case <-ctx.Done():
+		select {
+		case e = <-done:
+		case <-time.After(grace):
+			return nil, nil, context.Cause(ctx)
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, <-shown, context.Cause(ctx)
+	}
+	return e.res, <-shown, e.err
+}
+
+// abs is a path of the host, as the user means it.
+func (h Host) abs(path string) string {
+	switch {
+	case h.Home == "":
+	case path == "~":
+		path = h.Home
+	case strings.HasPrefix(path, "~/"):
+		path = filepath.Join(h.Home, path[2:])
+	}
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(h.Dir, path)
+}
+
+func (h Host) env(name string) string {
+	if h.LookupEnv == nil {
+		return ""
+	}
+	value, _ := h.LookupEnv(name)
+	return value
+}

@@ -1,0 +1,311 @@
+package build
+
+import (
+	"archive/tar"
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/moby/buildkit/frontend/dockerfile/dfgitutil"
+	"github.com/moby/buildkit/session/upload/uploadprovider"
+	"github.com/moby/buildkit/util/staticfs"
+	"github.com/tonistiigi/fsutil"
+	fstypes "github.com/tonistiigi/fsutil/types"
+
+	"github.com/linnet-dev/linnet/pkg/host"
+)
+
+// The names under which BuildKit asks for the main folders.
+const (
+	localContext    = "context"
+	localDockerfile = "dockerfile"
+)
+
+// mostDockerfile bounds a Dockerfile that comes over a stream, in bytes.
+const mostDockerfile = 16 << 20
+
+// dockerfile is a build's Dockerfile as far as it is known on the host.
+type dockerfile struct {
+	// shown is how messages name it; over there it is called name.
+	shown, name string
+	// text is its content; nil where only the engine can read it.
+	text []byte
+	// dir is the folder that is sent for it; with none it is sent from memory.
+	dir string
+}
+
+// addContext finds the build context and the Dockerfile and says how BuildKit gets at them.
+func (j *job) addContext(ctx context.Context, h Host, o Options) error {
+	switch {
+	case o.Context == "":
+		return &host.HintError{Err: errors.New("the build context is missing"), Fix: "name a folder, such as . for this one"}
+	case o.Context == "-":
+		return j.contextFromStdin(ctx, h, o)
+	case isRemote(o.Context):
+		return j.remoteContext(ctx, h, o)
+	}
+	dir := h.abs(o.Context)
+	if err := isFolder(dir); err != nil {
+		err = fmt.Errorf("reading the build context %s: %w", o.Context, err)
+		if errors.Is(err, errNoFolder) {
+			return &host.HintError{Err: err, Fix: fmt.Sprintf("name its folder; a Dockerfile is named by -f %s", o.Context)}
+		}
+		return &host.HintError{Err: err, Fix: "check the spelling of the path"}
+	}
+	if err := j.mount(localContext, dir); err != nil {
+		return err
+	}
+	j.dir = dir
+	f, err := findDockerfile(ctx, h, o, dir)
+	if err != nil {
+		return err
+	}
+	return j.setDockerfile(f)
+}
+
+var errNoStdin = errors.New("standard input is given twice")
+
+var errNoFolder = errors.New("it is a file, not a folder")
+
+func isFolder(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return reason(err)
+	}
+	if !info.IsDir() {
+		return errNoFolder
+	}
+	return nil
+}
+
+// reason is an error without the path that the caller names in the user's own words.
+func reason(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
+
+// isRemote says whether a context is an address that the engine fetches itself.
+func isRemote(value string) bool {
+	if strings.HasPrefix(value, "http://") || strings.HasPrefix(value, "https://") {
+		return true
+	}
+	_, ok, err := dfgitutil.ParseGitRef(value)
+	return ok && err == nil && !isLocal(value)
+}
+
+// isLocal decides what is both a path and an address, such as github.com/some/one.
+func isLocal(value string) bool {
+	_, err := os.Stat(value)
+	return err == nil
+}
+
+func (j *job) remoteContext(ctx context.Context, h Host, o Options) error {
+	j.attrs[localContext] = o.Context
+	if o.File == "" && o.Inline == "" {
+		return nil
+	}
+	if o.Inline == "" && o.File != "-" && !isRemote(o.File) && !filepath.IsAbs(o.File) {
+		j.attrs["filename"] = o.File // in that context
+		return nil
+	}
+	f, err := findDockerfile(ctx, h, o, "")
+	if err != nil {
+		return err
+	}
+	j.attrs["dockerfilekey"] = localDockerfile
+	return j.setDockerfile(f)
+}
+
+// contextFromStdin takes an archive as the context, or a Dockerfile that needs none.
+func (j *job) contextFromStdin(ctx context.Context, h Host, o Options) error {
+	if o.File == "-" {
+		return &host.HintError{Err: errNoStdin, Fix: "give the context or the Dockerfile as -, not both"}
+	}
+	if h.Stdin == nil {
+		return errors.New("reading the build context from standard input: there is none")
+	}
+	in := bufio.NewReader(h.Stdin)
+	start, err := in.Peek(1024)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("reading the build context from standard input: %w", err)
+	}
+	if len(start) == 0 {
+		return &host.HintError{Err: errors.New("reading the build context from standard input: it is empty"), Fix: "write a Dockerfile or a tar archive to it"}
+	}
+	if isArchive(start) {
+		up := uploadprovider.New()
+		j.attrs[localContext] = up.Add(io.NopCloser(in))
+		j.opt.Session = append(j.opt.Session, up)
+		if o.File == "" && o.Inline == "" {
+			return nil
+		}
+		if o.Inline == "" && !isRemote(o.File) && !filepath.IsAbs(o.File) {
+			j.attrs["filename"] = o.File // in the archive
+			return nil
+		}
+		f, err := findDockerfile(ctx, h, o, "")
+		if err != nil {
+			return err
+		}
+		j.attrs["dockerfilekey"] = localDockerfile
+		return j.setDockerfile(f)
+	}
+	if o.File != "" {
+		return &host.HintError{Err: errors.New("standard input is no tar archive, and a Dockerfile is named by -f"), Fix: "leave -f out to take standard input as the Dockerfile"}
+	}
+	text, err := readAll(in, "standard input")
+	if err != nil {
+		return err
+	}
+	j.opt.LocalMounts[localContext] = staticfs.NewFS()
+	return j.setDockerfile(dockerfile{shown: "-", name: "Dockerfile", text: text})
+}
+
+// isArchive says whether a stream that begins so is a tar archive, plain or compressed.
+func isArchive(start []byte) bool {
+	for _, magic := range [][]byte{{0x42, 0x5A, 0x68}, {0x1F, 0x8B, 0x08}, {0xFD, 0x37, 0x7A, 0x58, 0x5A, 0x00}, {0x28, 0xB5, 0x2F, 0xFD}} {
+		if bytes.HasPrefix(start, magic) {
+			return true
+		}
+	}
+	_, err := tar.NewReader(bytes.NewReader(start)).Next()
+	return err == nil
+}
+
+// findDockerfile reads the Dockerfile that the options name, or the one in dir.
+func findDockerfile(ctx context.Context, h Host, o Options, dir string) (dockerfile, error) {
+	switch {
+	case o.Inline != "":
+		return dockerfile{shown: "inline", name: "Dockerfile", text: []byte(o.Inline)}, nil
+	case o.File == "-":
+		if h.Stdin == nil {
+			return dockerfile{}, errors.New("reading the Dockerfile from standard input: there is none")
+		}
+		text, err := readAll(h.Stdin, "standard input")
+		return dockerfile{shown: "-", name: "Dockerfile", text: text}, err
+	case strings.HasPrefix(o.File, "http://"), strings.HasPrefix(o.File, "https://"):
+		text, err := fetch(ctx, o.File)
+		return dockerfile{shown: o.File, name: "Dockerfile", text: text}, err
+	case o.File != "":
+		return readDockerfile(o.File, h.abs(o.File))
+	}
+	for _, name := range []string{"Dockerfile", "dockerfile", "Containerfile"} {
+		f, err := readDockerfile(shownIn(o.Context, name), filepath.Join(dir, name))
+		if !errors.Is(err, fs.ErrNotExist) {
+			return f, err
+		}
+	}
+	return dockerfile{}, &host.HintError{
+		Err: fmt.Errorf("reading %s: %w", shownIn(o.Context, "Dockerfile"), fs.ErrNotExist),
+		Fix: "write one, or name another file with -f",
+	}
+}
+
+// shownIn is a file in a folder that the user has named.
+func shownIn(dir, name string) string {
+	if dir == "." || dir == "./" {
+		return name
+	}
+	return filepath.Join(dir, name)
+}
+
+func readDockerfile(shown, path string) (dockerfile, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return dockerfile{}, &host.HintError{Err: fmt.Errorf("reading %s: %w", shown, reason(err)), Fix: "-f names the Dockerfile, from the working directory"}
+	}
+	return dockerfile{shown: shown, name: filepath.Base(path), text: text, dir: filepath.Dir(path)}, nil
+}
+
+func readAll(in io.Reader, what string) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(in, mostDockerfile+1))
+	if err == nil && len(text) > mostDockerfile {
+		err = fmt.Errorf("it has more than %d MiB", mostDockerfile>>20)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the Dockerfile from %s: %w", what, err)
+	}
+	return text, nil
+}
+
+func fetch(ctx context.Context, address string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, fmt.Errorf("fetching the Dockerfile: %w", err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("fetching the Dockerfile: %w", err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("fetching the Dockerfile %s: %s", address, res.Status)
+	}
+	return readAll(res.Body, address)
+}
+
+// setDockerfile offers the Dockerfile's folder to BuildKit, which asks it for that file and the
+// .dockerignore beside it, or the text alone.
+func (j *job) setDockerfile(f dockerfile) error {
+	j.file = f
+	j.attrs["filename"] = f.name
+	if f.dir != "" {
+		return j.mount(localDockerfile, f.dir)
+	}
+	memory := staticfs.NewFS()
+	memory.Add(f.name, &fstypes.Stat{Mode: 0o644}, f.text)
+	j.opt.LocalMounts[localDockerfile] = memory
+	return nil
+}
+
+func (j *job) mount(name, dir string) error {
+	folder, err := fsutil.NewFS(dir)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", dir, reason(err))
+	}
+	j.opt.LocalMounts[name] = folder
+	return nil
+}
+
+// addContexts offers the additional contexts.
+func (j *job) addContexts(h Host, all []Context) error {
+	for _, c := range all {
+		key := "context:" + c.Name
+		switch {
+		case strings.HasPrefix(c.Value, "docker-image://"), strings.HasPrefix(c.Value, "target:"):
+			j.attrs[key] = c.Value
+		case strings.HasPrefix(c.Value, "oci-layout://"):
+			value, err := j.addLayout(h, c)
+			if err != nil {
+				return flagError("build-context", c.Name+"="+c.Value, err, "oci-layout://FOLDER, with :TAG or @DIGEST where it holds several")
+			}
+			j.attrs[key] = value
+		case isRemote(c.Value):
+			j.attrs[key] = c.Value
+		default:
+			dir := h.abs(c.Value)
+			if err := isFolder(dir); err != nil {
+				return flagError("build-context", c.Name+"="+c.Value, err, "NAME=PATH takes a folder; an image is docker-image://IMAGE")
+			}
+			// A name of ours must not hide the main context.
+			local := "named-" + c.Name
+			if err := j.mount(local, dir); err != nil {
+				return err
+			}
+			j.attrs[key] = "local:" + local
+			j.attrs["sharedkey:localdir:"+c.Name] = sharedKey(dir)
+		}
+	}
+	return nil
+}

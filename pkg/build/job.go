@@ -1,0 +1,257 @@
+package build
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/containerd/platforms"
+	"github.com/distribution/reference"
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/identity"
+	spb "github.com/moby/buildkit/sourcepolicy/pb"
+	"github.com/tonistiigi/fsutil"
+
+	"github.com/linnet-dev/linnet/pkg/host"
+)
+
+// job is a build that has been checked and is ready to be sent.
+type job struct {
+	opt   client.SolveOpt
+	attrs map[string]string // the frontend's, the same map as in opt
+	file  dockerfile
+	dir   string // the context, where it is a folder
+	// unpack says that the image store shall have the result unpacked.
+	unpack  bool
+	options Options
+	closers []func()
+}
+
+func (j *job) close() {
+	for _, c := range j.closers {
+		c()
+	}
+}
+
+// prepare turns options into what BuildKit is sent. Everything that the user can have got wrong
+// on this side is found here.
+func (s Session) prepare(ctx context.Context, o Options) (*job, error) {
+	j := &job{attrs: map[string]string{}, options: o}
+	j.opt = client.SolveOpt{
+		Frontend: "dockerfile.v0", FrontendAttrs: j.attrs, LocalMounts: map[string]fsutil.FS{},
+		Ref: identity.NewID(), Internal: o.Request != "",
+	}
+	if err := j.addContext(ctx, s.Host, o); err != nil {
+		return nil, err
+	}
+	if j.dir != "" {
+		j.opt.SharedKey = sharedKey(j.dir)
+	}
+	if err := j.addContexts(s.Host, o.Contexts); err != nil {
+		return nil, err
+	}
+	for _, add := range []func(Host, Options) error{j.addAttrs, j.addPlatforms, j.addRunAttrs, j.addSyntax, j.addOutputs, j.addCaches, j.addPolicy} {
+		if err := add(s.Host, o); err != nil {
+			return nil, err
+		}
+	}
+	return j, s.attach(j, o)
+}
+
+// addAttrs are the options that the frontend takes as they are.
+func (j *job) addAttrs(h Host, o Options) error {
+	for name, value := range o.Args {
+		j.attrs["build-arg:"+name] = value
+	}
+	if _, ok := o.Args["SOURCE_DATE_EPOCH"]; !ok {
+		if v := h.env("SOURCE_DATE_EPOCH"); v != "" {
+			j.attrs["build-arg:SOURCE_DATE_EPOCH"] = v
+		}
+	}
+	if o.CacheMounts != "" {
+		if _, ok := o.Args["BUILDKIT_CACHE_MOUNT_NS"]; !ok {
+			j.attrs["build-arg:BUILDKIT_CACHE_MOUNT_NS"] = o.CacheMounts
+		}
+	}
+	for key, value := range o.Labels {
+		j.attrs["label:"+key] = value
+	}
+	for kind, value := range o.Attests {
+		if value != disabled {
+			j.attrs["attest:"+kind] = value
+		}
+	}
+	if o.Target != "" {
+		j.attrs["target"] = o.Target
+	}
+	if o.Pull {
+		j.attrs["image-resolve-mode"] = "pull"
+	}
+	if len(o.NoCacheFilter) > 0 {
+		j.attrs["no-cache"] = strings.Join(o.NoCacheFilter, ",")
+	}
+	if o.NoCache {
+		j.attrs["no-cache"] = "" // all stages
+	}
+	if o.Request != "" {
+		j.attrs["requestid"] = "frontend." + o.Request
+		j.attrs["frontend.caps"] = "moby.buildkit.frontend.subrequests"
+	}
+	return nil
+}
+
+// addPlatforms checks the platforms' spelling; what can be run is the engine's to say.
+func (j *job) addPlatforms(_ Host, o Options) error {
+	var all []string
+	for _, value := range o.Platforms {
+		for _, p := range strings.Split(value, ",") {
+			if p == "local" {
+				continue // the engine's own is the default
+			}
+			got, err := platforms.Parse(p)
+			if err != nil || !knownSystem(got.OS) || !knownArch(got.Architecture) {
+				return flagError("platform", p, errors.New("there is no such platform"), "OS/ARCH, such as linux/amd64 or linux/arm64")
+			}
+			if f := platforms.Format(platforms.Normalize(got)); !slices.Contains(all, f) {
+				all = append(all, f)
+			}
+		}
+	}
+	if len(all) > 0 {
+		j.attrs["platform"] = strings.Join(all, ",")
+	}
+	return nil
+}
+
+func knownSystem(name string) bool {
+	return slices.Contains([]string{"linux", "windows", "darwin", "freebsd", "wasi", "js"}, name)
+}
+
+func knownArch(name string) bool {
+	return slices.Contains([]string{
+		"386", "amd64", "arm", "arm64", "loong64", "mips", "mipsle", "mips64", "mips64le", "ppc64", "ppc64le", "riscv64", "s390x", "wasm",
+	}, name)
+}
+
+// addRunAttrs are what the containers of RUN steps get.
+func (j *job) addRunAttrs(_ Host, o Options) error {
+	j.opt.AllowedEntitlements = slices.Clone(o.Allow)
+	switch o.Network {
+	case "", "default":
+	case "none":
+		j.attrs["force-network-mode"] = "none"
+	case "host":
+		if !slices.Contains(o.Allow, "network.host") {
+			return flagError("network", "host", errors.New("steps would share the engine's network"), "add --allow network.host to let them")
+		}
+		j.attrs["force-network-mode"] = "host"
+	default:
+		return flagError("network", o.Network, errors.New("there is no such network for builds"), "one of default, none, host")
+	}
+	hosts, err := addHosts(o.AddHosts)
+	if err != nil {
+		return err
+	}
+	if hosts != "" {
+		j.attrs["add-hosts"] = hosts
+	}
+	if o.ShmSize > 0 {
+		j.attrs["shm-size"] = strconv.FormatInt(o.ShmSize, 10)
+	}
+	if len(o.Ulimits) > 0 {
+		j.attrs["ulimit"] = strings.Join(o.Ulimits, ",")
+	}
+	if o.CgroupParent != "" {
+		j.attrs["cgroup-parent"] = o.CgroupParent
+	}
+	maps.Copy(j.attrs, o.Resources)
+	return nil
+}
+
+// addHosts turns NAME:IP and NAME=IP, with several addresses separated by commas, into BuildKit's
+// form. An IPv6 address may stand in brackets.
+func addHosts(values []string) (string, error) {
+	var all []string
+	for _, value := range values {
+		name, ips, ok := strings.Cut(value, "=")
+		if !ok {
+			name, ips, ok = strings.Cut(value, ":")
+		}
+		if !ok || name == "" {
+			return "", flagError("add-host", value, errors.New("it is not of the form NAME:IP"), "")
+		}
+		for _, ip := range strings.Split(ips, ",") {
+			ip = strings.TrimSuffix(strings.TrimPrefix(ip, "["), "]")
+			if net.ParseIP(ip) == nil {
+				return "", flagError("add-host", value, fmt.Errorf("%q is not an IP address", ip), "")
+			}
+			all = append(all, name+"="+ip)
+		}
+	}
+	return strings.Join(all, ","), nil
+}
+
+// addCaches are where build cache is read and written; local ones are folders of the host.
+func (j *job) addCaches(h Host, o Options) error {
+	for _, c := range o.CacheFrom {
+		attrs := maps.Clone(c.Attrs)
+		if c.Type == "local" {
+			attrs["src"] = h.abs(attrs["src"])
+			if _, err := os.Stat(attrs["src"]); err != nil {
+				continue // the first build has none
+			}
+		}
+		j.opt.CacheImports = append(j.opt.CacheImports, client.CacheOptionsEntry{Type: c.Type, Attrs: attrs})
+	}
+	for _, c := range o.CacheTo {
+		attrs := maps.Clone(c.Attrs)
+		if c.Type == "local" {
+			attrs["dest"] = h.abs(attrs["dest"])
+		}
+		j.opt.CacheExports = append(j.opt.CacheExports, client.CacheOptionsEntry{Type: c.Type, Attrs: attrs})
+	}
+	if on, _ := strconv.ParseBool(o.Args["BUILDKIT_INLINE_CACHE"]); on {
+		j.opt.CacheExports = append(j.opt.CacheExports, client.CacheOptionsEntry{Type: "inline", Attrs: map[string]string{}})
+	}
+	return nil
+}
+
+// addPolicy reads a source policy: which sources a build may have, and what they are replaced by.
+func (j *job) addPolicy(h Host, o Options) error {
+	path := o.SourcePolicy
+	if path == "" {
+		path = h.env("EXPERIMENTAL_BUILDKIT_SOURCE_POLICY")
+	}
+	if path == "" {
+		return nil
+	}
+	text, err := os.ReadFile(h.abs(path))
+	if err != nil {
+		return fmt.Errorf("reading the source policy %s: %w", path, reason(err))
+	}
+	var policy spb.Policy
+	if err := json.Unmarshal(text, &policy); err != nil {
+		return fmt.Errorf("reading the source policy %s: %w", path, err)
+	}
+	j.opt.SourcePolicy = &policy
+	return nil
+}
+
+// fullName is an image's whole name, as the image store has it.
+func fullName(tag string) (string, error) {
+	named, err := reference.ParseNormalizedNamed(tag)
+	if err == nil {
+		if _, pinned := named.(reference.Digested); !pinned {
+			return reference.TagNameOnly(named).String(), nil
+		}
+		err = errors.New("a digest cannot be given to what is yet to be built")
+	}
+	return "", &host.HintError{Err: fmt.Errorf("--tag %q: %w", tag, err), Fix: "NAME or NAME:TAG, in lower case"}
+}

@@ -1,0 +1,75 @@
+package build
+
+// Options is one build. The zero value of a field means the builder's own choice.
+type Options struct {
+	// Context is a folder, "-" for standard input, or an address of git or http.
+	Context string
+	// File is the Dockerfile: a path, "-", an address; empty means the one in Context. Inline is
+	// its text instead.
+	File   string
+	Inline string
+	Target string
+
+	Args     map[string]string
+	Contexts []Context
+	Labels   map[string]string
+	Secrets  []Secret
+	SSH      []SSH
+
+	Platforms     []string
+	NoCache       bool
+	NoCacheFilter []string
+	Pull          bool
+
+	// Tags name the result. A name that --output gives itself stands besides them.
+	Tags        []string
+	Annotations []string
+	Outputs     []Output
+	Attests     map[string]string
+
+	CacheFrom, CacheTo []Cache
+
+	Network      string
+	AddHosts     []string
+	Ulimits      []string
+	ShmSize      int64
+	CgroupParent string
+	Resources    map[string]string
+	Allow        []string
+	SourcePolicy string
+
+	// Project is the portable name of what is built; see Project.
+	Project string
+	// CacheMounts is the namespace of cache mounts that the Dockerfile names; empty is the one
+	// that all projects share.
+	CacheMounts string
+	// Request, when set, asks the frontend for something else than an image: "outline",
+	// "targets", ...
+	Request string
+}
+
+// Context is an additional build context.
+type Context struct{ Name, Value string }
+
+// Secret is a file or a variable of the host that a step may ask for.
+type Secret struct{ ID, File, Env string }
+
+// SSH is an agent of the host, or keys, that a step may use.
+type SSH struct {
+	ID    string
+	Paths []string
+}
+
+// Output is one exporter.
+type Output struct {
+	Type string
+	// Dest is a file or folder of the host, or "-".
+	Dest  string
+	Attrs map[string]string
+}
+
+// Cache is where build cache comes from or goes to.
+type Cache struct {
+	Type  string
+	Attrs map[string]string
+}

@@ -1,0 +1,55 @@
+package build
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/util/progress/progressui"
+
+	"github.com/linnet-dev/linnet/pkg/host"
+)
+
+// Display is how a build is shown while it runs.
+type Display struct {
+	show func(context.Context, chan *client.SolveStatus) []client.VertexWarning
+}
+
+// Displays are the ways to show a build.
+var displays = []string{"auto", "tty", "plain", "rawjson", "quiet", "none"}
+
+// NewDisplay shows a build on out, which is a terminal where mode is tty; auto takes tty there
+// and plain elsewhere.
+func NewDisplay(out io.Writer, mode string) (Display, error) {
+	if mode == "none" {
+		mode = "quiet"
+	}
+	if !slices.Contains(displays, mode) {
+		return Display{}, &host.HintError{Err: fmt.Errorf("--progress: there is no way %q to show progress", mode), Fix: "one of " + strings.Join(displays, ", ")}
+	}
+	d, err := progressui.NewDisplay(out, progressui.DisplayMode(mode), progressui.WithPhase("building"))
+	if err != nil {
+		return Display{}, &host.HintError{Err: fmt.Errorf("--progress %s: standard error is not a terminal", mode), Fix: "--progress plain"}
+	}
+	return Display{show: func(ctx context.Context, ch chan *client.SolveStatus) []client.VertexWarning {
+		// What still comes in when the build is called off is shown as well: its last words.
+		warnings, _ := d.UpdateFrom(context.WithoutCancel(ctx), ch)
+		return warnings
+	}}, nil
+}
+
+// Watch hands each state of a build to a function of the caller's, who shows it.
+func Watch(see func(*client.SolveStatus)) Display {
+	return Display{show: func(_ context.Context, ch chan *client.SolveStatus) (warnings []client.VertexWarning) {
+		for s := range ch {
+			see(s)
+			for _, w := range s.Warnings {
+				warnings = append(warnings, *w)
+			}
+		}
+		return warnings
+	}}
+}

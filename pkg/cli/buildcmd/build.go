@@ -1,0 +1,172 @@
+// Package buildcmd is the command line of builds: `build` with docker's and nerdctl's flags.
+//
+// It is linked into linnet-build alone, since what it stands on takes long to start. It turns
+// flags into build.Options, and files and exit codes out of what comes back; what a build is
+// stands in package build.
+package buildcmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/linnet-dev/linnet/pkg/build"
+	"github.com/linnet-dev/linnet/pkg/cli"
+	"github.com/linnet-dev/linnet/pkg/registry"
+)
+
+const long = `build builds an image from a Dockerfile and a context: a folder, an address of git or http,
+or - for a tar archive or a Dockerfile on standard input.
+
+The result goes into the engine's image store, where run finds it. Contexts, secrets, SSH agents and
+registry credentials stay on this machine and are streamed as the build asks for them.
+
+All of docker's and nerdctl's flags are taken. ` + "`linnet nerdctl build`" + ` is nerdctl's own.
+
+Exit codes: 0 when it was built; 1 when it was not, or when --check has found something; 2 when
+linnet does not understand its command line; 130 after Ctrl-C and 143 after SIGTERM.`
+
+// Commands are the commands of builds, for cli.Main.
+func Commands(env *cli.Env) []*cobra.Command {
+	return []*cobra.Command{newBuild(env)}
+}
+
+func newBuild(env *cli.Env) *cobra.Command {
+	v := &values{}
+	c := &cobra.Command{
+		Use: "build [flags] PATH | URL | -", Short: "Build an image from a Dockerfile", Long: long,
+		Example: `  linnet build -t app .
+  linnet build -t app --secret id=npm,src=~/.npmrc --platform linux/amd64,linux/arm64 .
+  linnet build --target test --output type=local,dest=./reports .
+  linnet build --check .`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				return nil
+			}
+			if len(args) == 0 {
+				return cli.Usage(errors.New("build: the build context is missing"), "name a folder, such as . for this one")
+			}
+			return cli.Usage(fmt.Errorf("build: %w, got %q", errContext, args), "linnet build --help")
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return run(cmd, env, v, args[0]) },
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			return nil, cobra.ShellCompDirectiveFilterDirs
+		},
+	}
+	v.add(c.Flags())
+	return c
+}
+
+func run(cmd *cobra.Command, env *cli.Env, v *values, context string) error {
+	if g := env.Global(); len(g) > 0 {
+		return cli.Usage(fmt.Errorf("build: %s: a build has none of nerdctl's global flags", strings.Join(g, " ")), "leave it out, or: linnet nerdctl "+strings.Join(g, " ")+" build ...")
+	}
+	s := env.Streams()
+	h, err := thisHost(env)
+	if err != nil {
+		return err
+	}
+	o, err := v.options(h, context)
+	if err != nil {
+		return err
+	}
+	mode := v.progress
+	switch {
+	case v.quiet:
+		mode = "quiet"
+	case !cmd.Flags().Changed("progress"):
+		mode = fromGlobal(env.Progress())
+	}
+	display, err := build.NewDisplay(s.Err, mode)
+	if err != nil {
+		return err
+	}
+	for _, w := range v.warnings() {
+		fmt.Fprintln(s.Err, "warning:", w)
+	}
+	ctx, stop := interruptible(cmd.Context())
+	defer stop()
+	engine, err := env.Engine()
+	if err != nil {
+		return err
+	}
+	layout, err := env.Layout()
+	if err != nil {
+		return err
+	}
+	if err := forget(h, v.iidfile); err != nil {
+		return err
+	}
+	session := build.Session{
+		Guest: engine, Host: h, TokenDir: layout.BuildTokens(),
+		Credentials: registry.Open(os.Environ()).Credentials,
+		Ready:       env.CloseReport,
+	}
+	result, err := session.Build(ctx, o, display)
+	if err != nil {
+		return ended(ctx, err)
+	}
+	return v.tell(env, h, result)
+}
+
+// thisHost is this process's surroundings.
+func thisHost(env *cli.Env) (build.Host, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return build.Host{}, fmt.Errorf("finding the working directory: %w", err)
+	}
+	s := env.Streams()
+	return build.Host{Dir: dir, Home: os.Getenv("HOME"), LookupEnv: os.LookupEnv, Stdin: s.In, Stdout: s.Out}, nil
+}
+
+// fromGlobal is linnet's own --progress as a build has it.
+func fromGlobal(mode string) string {
+	switch mode {
+	case "json":
+		return "rawjson"
+	case "auto", "plain", "quiet":
+		return mode
+	}
+	return "auto"
+}
+
+// interrupted is why a build was called off.
+type interrupted struct{ signal syscall.Signal }
+
+func (i interrupted) Error() string { return "the build was called off" }
+
+// interruptible ends with the first signal; a second one ends the process as it would any.
+func interruptible(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		select {
+		case got := <-signals:
+			signal.Stop(signals)
+			if s, ok := got.(syscall.Signal); ok {
+				cancel(interrupted{s})
+			}
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		cancel(nil)
+	}
+}
+
+// ended is how the process ends after a build that did not.
+func ended(ctx context.Context, err error) error {
+	var i interrupted
+	if ctx.Err() != nil && errors.As(context.Cause(ctx), &i) {
+		return cli.Silent(128 + int(i.signal))
+	}
+	return err
+}

@@ -1,0 +1,80 @@
+package buildcmd
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/linnet-dev/linnet/pkg/build"
+	"github.com/linnet-dev/linnet/pkg/cli"
+	"github.com/linnet-dev/linnet/pkg/host"
+)
+
+// forget removes a file that a failed build must not leave from an earlier one.
+func forget(h build.Host, path string) error {
+	if path == "" {
+		return nil
+	}
+	if err := os.Remove(at(h, path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("removing the former %s: %w", path, err)
+	}
+	return nil
+}
+
+func at(h build.Host, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(h.Dir, path)
+}
+
+// tell writes what the user wants to know of a result.
+func (v *values) tell(env *cli.Env, h build.Host, r build.Result) error {
+	if v.iidfile != "" {
+		if err := host.WriteFile(at(h, v.iidfile), []byte(r.ID), 0o644); err != nil {
+			return err
+		}
+	}
+	if v.metadataFile != "" {
+		text, err := metadata(r)
+		if err != nil {
+			return err
+		}
+		if err := host.WriteFile(at(h, v.metadataFile), text, 0o644); err != nil {
+			return err
+		}
+	}
+	if v.quiet && r.ID != "" {
+		if _, err := fmt.Fprintln(env.Streams().Out, r.ID); err != nil {
+			return fmt.Errorf("writing the image's ID: %w", err)
+		}
+	}
+	return nil
+}
+
+// metadata is a result in docker's form: what the exporters said, with what is JSON inside as
+// JSON, and the build's own identifier.
+func metadata(r build.Result) ([]byte, error) {
+	all := map[string]any{}
+	for key, value := range r.Response {
+		all[key] = value
+		text, err := base64.StdEncoding.DecodeString(value)
+		if err != nil || len(text) == 0 || text[0] != '{' {
+			continue
+		}
+		var decoded map[string]any
+		if json.Unmarshal(text, &decoded) == nil {
+			all[key] = decoded
+		}
+	}
+	all["buildx.build.ref"] = "default/default/" + r.Ref
+	text, err := json.MarshalIndent(all, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("writing what is known of the result: %w", err)
+	}
+	return append(text, '\n'), nil
+}
