@@ -129,7 +129,8 @@ find "$initrd" -depth -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" 
 (cd "$initrd" && find . -print0 | sort -z | cpio --null --create --format=newc --owner=0:0 --reproducible --quiet) >"$new/initrd"
 cp "$debian"/kernel "$new/"
 [ ! -e "$debian/kernel.packed" ] || cp "$debian/kernel.packed" "$new/"
-common="console=hvc0 console=$console quiet loglevel=4 net.ifnames=0 lsm=landlock,yama systemd.show_status=0"
+# A kernel that panics starts again at once: the next command finds a machine, and what was synced.
+common="panic=-1 console=hvc0 console=$console quiet loglevel=4 net.ifnames=0 lsm=landlock,yama systemd.show_status=0"
 echo "$common" >"$new/cmdline"
 # An emulated processor does not speculate, so there is nothing to mitigate, and each mitigation is emulated too.
 echo "$common mitigations=off" >"$new/cmdline.tcg"

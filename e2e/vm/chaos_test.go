@@ -78,6 +78,7 @@ func TestChaos(t *testing.T) {
 		{"SSHMaster", killSSHMaster},
 		{"Client", killClient},
 		{"HostAgent", killHostAgent},
+		{"Kernel", panicKernel},
 		{"QEMU", killQEMU},
 		{"TornInstance", tornInstance},
 		{"ManyFirstCommands", manyFirstCommands},
@@ -183,6 +184,26 @@ func killHostAgent(t *testing.T, e *lab.Engine, image string) {
 	answers(t, url)
 }
 
+// panicKernel: a kernel that panics starts again by itself; what is to run always, runs, its port
+// is back, and an image that was built a moment before is whole.
+func panicKernel(t *testing.T, e *lab.Engine, image string) {
+	url := published(t, e, image, "panic-box")
+	answers(t, url)
+	before := startedAt(t, e, "panic-box")
+	dir := share(t, e)
+	text := "FROM " + image + "\nRUN for i in 1 2 3 4 5 6 7 8; do head -c 100000 /dev/urandom >/$i; done; sha256sum /[1-8] >/sums\n"
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	must(t, e, "build", "-q", "-t", "young", dir)
+	e.Run(t, "vm", "shell", "sudo", "sh", "-c", "echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger")
+	if after := startedAt(t, e, "panic-box"); after == before {
+		t.Errorf("the container runs since %s: nothing has panicked", before)
+	}
+	answers(t, url)
+	must(t, e, "run", "--rm", "--network=none", "young", "sha256sum", "-c", "/sums")
+}
+
 // killQEMU: a power cut while a container writes. What it has synced is there afterwards, byte
 // for byte.
 func killQEMU(t *testing.T, e *lab.Engine, image string) {
@@ -247,7 +268,7 @@ func manyFirstCommands(t *testing.T, e *lab.Engine, _ string) {
 		if r.Code != 0 {
 			t.Errorf("command %d: exit code %d, stderr %q", i, r.Code, r.Err)
 		}
-		starts += strings.Count(r.Err, "starting the virtual machine")
+		starts += strings.Count(r.Err, "starting the virtual machine: done")
 	}
 	if starts != 1 {
 		t.Errorf("the machine was started %d times", starts)
