@@ -10,7 +10,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -149,6 +151,51 @@ func TestSeesEveryShortLivedProcess(t *testing.T) {
 	if hits := x.Find(m); len(hits) != 5*count {
 		t.Errorf("found %d, want %d: %v", len(hits), 5*count, hits[:min(3, len(hits))])
 	}
+}
+
+// A process that is born and executes nothing is seen too, and a thread is no process.
+func TestSeesEveryBirth(t *testing.T) {
+	for script, want := range map[string]int{
+		":":                                 0,
+		"(:)":                               1,
+		"(: ) & (:) & wait":                 2,
+		"x=$(echo a)":                       1,
+		"/bin/true; exec true":              1,
+		"setsid sh -c '(:) & :'":            2,
+		"echo a | while read x; do :; done": 2,
+	} {
+		var x Execs
+		code, err := x.Run(exec.Command("sh", "-c", script))
+		x.Drain()
+		if forks := x.Forks(); err != nil || code != 0 || len(forks) != want {
+			t.Errorf("%s: exit code %d, %v; %d processes, want %d", script, code, err, len(forks), want)
+		}
+	}
+	var x Execs
+	cmd := exec.Command(os.Args[0], "-test.run=^TestThreads$")
+	cmd.Env = append(os.Environ(), "SCAN_THREADS=1")
+	if code, err := x.Run(cmd); err != nil || code != 0 || len(x.Forks()) > 0 {
+		t.Errorf("threads: exit code %d, %v, processes %v", code, err, x.Forks())
+	}
+}
+
+// TestThreads is a program that makes threads.
+func TestThreads(t *testing.T) {
+	if os.Getenv("SCAN_THREADS") == "" {
+		t.Skip("of TestSeesEveryBirth")
+	}
+	var all, done sync.WaitGroup
+	done.Add(1)
+	for range 8 {
+		all.Add(1)
+		go func() {
+			runtime.LockOSThread()
+			all.Done()
+			done.Wait()
+		}()
+	}
+	all.Wait()
+	done.Done()
 }
 
 // Signals and exit codes are those of the command alone.

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 )
@@ -32,8 +34,9 @@ type Execs struct {
 	// use. May be nil.
 	At func(Exec)
 
-	mu   sync.Mutex
-	list []Exec
+	mu    sync.Mutex
+	list  []Exec
+	forks []int
 	// wg counts the threads that trace.
 	wg sync.WaitGroup
 }
@@ -43,6 +46,14 @@ func (x *Execs) All() []Exec {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return slices.Clone(x.list)
+}
+
+// Forks returns the processes that were born so far, whether or not they executed anything;
+// threads are none.
+func (x *Execs) Forks() []int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return slices.Clone(x.forks)
 }
 
 // Drain waits until nothing that was traced runs any more.
@@ -147,6 +158,8 @@ func (t *tracer) stopped(pid int, status syscall.WaitStatus) error {
 	case signal == syscall.SIGTRAP && status.TrapCause() > 0:
 		if status.TrapCause() == syscall.PTRACE_EVENT_EXEC {
 			t.record(pid, false)
+		} else if err := t.born(pid); err != nil {
+			return err
 		}
 		return syscall.PtraceCont(pid, 0)
 	case signal == syscall.SIGSTOP && !t.known[pid]:
@@ -157,6 +170,35 @@ func (t *tracer) stopped(pid int, status syscall.WaitStatus) error {
 		return syscall.PtraceCont(pid, 0)
 	}
 	return syscall.PtraceCont(pid, int(signal)) // on its way to the process
+}
+
+// born records what a thread has made, unless that is another thread of its process. Both are
+// stopped.
+func (t *tracer) born(parent int) error {
+	id, err := syscall.PtraceGetEventMsg(parent)
+	if err != nil {
+		return os.NewSyscallError("ptrace", err)
+	}
+	if _, err := os.Stat(fmt.Sprintf("/proc/%d/task/%d", group(parent), id)); err == nil {
+		return nil
+	}
+	t.execs.mu.Lock()
+	defer t.execs.mu.Unlock()
+	t.execs.forks = append(t.execs.forks, int(id))
+	return nil
+}
+
+// group is the process that a thread belongs to; itself when it is gone.
+func group(thread int) int {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", thread)) // none: it was killed
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, "Tgid:"); ok {
+			if id, err := strconv.Atoi(strings.TrimSpace(value)); err == nil {
+				return id
+			}
+		}
+	}
+	return thread
 }
 
 func (t *tracer) record(pid int, first bool) {
