@@ -70,6 +70,7 @@ bench-vm: build image ## the virtual machine beside ssh, limactl shell and what 
 
 update: ## generated code and golden files
 	@go run ./pkg/nerdctl/internal/gen
+	@go run ./pkg/build/internal/gen
 	@UPDATE=1 go test $(UNIT)
 
 record-limactl: deps image ## what the tests' limactl answers, from the real one (as root; some minutes)

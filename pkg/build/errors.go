@@ -3,6 +3,7 @@ package build
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/moby/buildkit/solver/errdefs"
@@ -57,8 +58,11 @@ func plain(text string) string {
 		text = strings.TrimPrefix(text, lead)
 	}
 	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
-	return text
+	return parseError.ReplaceAllString(text, "")
 }
+
+// parseError is what the frontend says of a line that stands in front of it already.
+var parseError = regexp.MustCompile(`^dockerfile parse error on line \d+: `)
 
 // hint is what can be done about an error, by what BuildKit says.
 func (j *job) hint(text string) string {

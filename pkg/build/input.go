@@ -29,6 +29,9 @@ const (
 	localDockerfile = "dockerfile"
 )
 
+// stdin is how messages name it.
+const stdin = "standard input"
+
 // mostDockerfile bounds a Dockerfile that comes over a stream, in bytes.
 const mostDockerfile = 16 << 20
 
@@ -164,12 +167,12 @@ func (j *job) contextFromStdin(ctx context.Context, h Host, o Options) error {
 	if o.File != "" {
 		return &host.HintError{Err: errors.New("standard input is no tar archive, and a Dockerfile is named by -f"), Fix: "leave -f out to take standard input as the Dockerfile"}
 	}
-	text, err := readAll(in, "standard input")
+	text, err := readAll(in, stdin)
 	if err != nil {
 		return err
 	}
 	j.opt.LocalMounts[localContext] = staticfs.NewFS()
-	return j.setDockerfile(dockerfile{shown: "-", name: "Dockerfile", text: text})
+	return j.setDockerfile(dockerfile{shown: stdin, name: "Dockerfile", text: text})
 }
 
 // isArchive says whether a stream that begins so is a tar archive, plain or compressed.
@@ -192,8 +195,8 @@ func findDockerfile(ctx context.Context, h Host, o Options, dir string) (dockerf
 		if h.Stdin == nil {
 			return dockerfile{}, errors.New("reading the Dockerfile from standard input: there is none")
 		}
-		text, err := readAll(h.Stdin, "standard input")
-		return dockerfile{shown: "-", name: "Dockerfile", text: text}, err
+		text, err := readAll(h.Stdin, stdin)
+		return dockerfile{shown: stdin, name: "Dockerfile", text: text}, err
 	case strings.HasPrefix(o.File, "http://"), strings.HasPrefix(o.File, "https://"):
 		text, err := fetch(ctx, o.File)
 		return dockerfile{shown: o.File, name: "Dockerfile", text: text}, err
@@ -206,10 +209,7 @@ func findDockerfile(ctx context.Context, h Host, o Options, dir string) (dockerf
 			return f, err
 		}
 	}
-	return dockerfile{}, &host.HintError{
-		Err: fmt.Errorf("reading %s: %w", shownIn(o.Context, "Dockerfile"), fs.ErrNotExist),
-		Fix: "write one, or name another file with -f",
-	}
+	return dockerfile{}, noDockerfile(shownIn(o.Context, "Dockerfile"))
 }
 
 // shownIn is a file in a folder that the user has named.

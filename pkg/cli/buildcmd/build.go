@@ -76,6 +76,13 @@ func run(cmd *cobra.Command, env *cli.Env, v *values, context string) error {
 	if err != nil {
 		return err
 	}
+	question, asJSON, ignore, err := build.ParseCall(v.call)
+	if err != nil {
+		return err
+	}
+	if v.check {
+		question = "check"
+	}
 	mode := v.progress
 	switch {
 	case v.quiet:
@@ -107,6 +114,13 @@ func run(cmd *cobra.Command, env *cli.Env, v *values, context string) error {
 		Guest: engine, Host: h, TokenDir: layout.BuildTokens(),
 		Credentials: registry.Open(os.Environ()).Credentials,
 		Ready:       env.CloseReport,
+	}
+	if question != "" {
+		a, err := session.Ask(ctx, o, question)
+		if err != nil {
+			return ended(ctx, err)
+		}
+		return tellAnswer(s, question, a, asJSON, ignore)
 	}
 	result, err := session.Build(ctx, o, display)
 	if err != nil {

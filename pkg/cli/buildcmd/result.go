@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/linnet-dev/linnet/pkg/build"
 	"github.com/linnet-dev/linnet/pkg/cli"
 	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/streams"
 )
 
 // forget removes a file that a failed build must not leave from an earlier one.
@@ -52,6 +55,33 @@ func (v *values) tell(env *cli.Env, h build.Host, r build.Result) error {
 		if _, err := fmt.Fprintln(env.Streams().Out, r.ID); err != nil {
 			return fmt.Errorf("writing the image's ID: %w", err)
 		}
+	}
+	return nil
+}
+
+// tellAnswer writes what the frontend says of a Dockerfile. Remarks are a failure.
+func tellAnswer(s *streams.Streams, question string, a build.Answer, asJSON, ignore bool) error {
+	text := a.Text
+	if asJSON {
+		text = strings.TrimSuffix(a.JSON, "\n") + "\n"
+	}
+	if _, err := io.WriteString(s.Out, text); err != nil {
+		return fmt.Errorf("writing the answer: %w", err)
+	}
+	if question != "check" {
+		return nil
+	}
+	switch {
+	case asJSON:
+	case a.Found == 0:
+		fmt.Fprintln(s.Err, "no remarks")
+	case a.Found == 1:
+		fmt.Fprintln(s.Err, "1 remark")
+	default:
+		fmt.Fprintf(s.Err, "%d remarks\n", a.Found)
+	}
+	if a.Found > 0 && !ignore {
+		return cli.Silent(1)
 	}
 	return nil
 }

@@ -1,0 +1,119 @@
+package build
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"maps"
+	"os"
+	"strings"
+
+	"github.com/containerd/platforms"
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/client/llb/sourceresolver"
+	"github.com/moby/buildkit/frontend/gateway/client"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/pb"
+	digest "github.com/opencontainers/go-digest"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/tonistiigi/fsutil"
+	fstypes "github.com/tonistiigi/fsutil/types"
+)
+
+// frontendHost is what BuildKit's frontend runs on when it runs here: it reads the folders that
+// would be sent, and takes every base image for an empty one.
+type frontendHost struct{ job *job }
+
+func (h *frontendHost) BuildOpts() client.BuildOpts {
+	opts := maps.Clone(h.job.attrs)
+	opts["cmdline"] = "here" // so that no other frontend is looked for
+	return client.BuildOpts{
+		Opts: opts, SessionID: "here", Product: "linnet",
+		LLBCaps: pb.Caps.CapSet(pb.Caps.All()), Caps: gwpb.Caps.CapSet(gwpb.Caps.All()),
+		Workers: []client.WorkerInfo{{Platforms: []ocispecs.Platform{linux()}}},
+	}
+}
+
+func linux() ocispecs.Platform {
+	p := platforms.DefaultSpec()
+	p.OS, p.OSVersion, p.OSFeatures = "linux", "", nil
+	return platforms.Normalize(p)
+}
+
+// Solve opens a folder; there is nothing else that could be solved here.
+func (h *frontendHost) Solve(_ context.Context, req client.SolveRequest) (*client.Result, error) {
+	for _, text := range req.Definition.GetDef() {
+		var op pb.Op
+		if err := op.UnmarshalVT(text); err != nil {
+			return nil, err
+		}
+		s := op.GetSource()
+		if s == nil {
+			continue
+		}
+		name, ok := strings.CutPrefix(s.Identifier, "local://")
+		folder, there := h.job.opt.LocalMounts[name]
+		if !ok || !there {
+			return nil, errElsewhere
+		}
+		res := client.NewResult()
+		res.SetRef(&folderRef{folder})
+		return res, nil
+	}
+	return nil, errElsewhere
+}
+
+func (h *frontendHost) Inputs(context.Context) (map[string]llb.State, error) { return nil, nil }
+
+func (h *frontendHost) ResolveImageConfig(_ context.Context, ref string, opt sourceresolver.Opt) (string, digest.Digest, []byte, error) {
+	p := linux()
+	if opt.ImageOpt != nil && opt.ImageOpt.Platform != nil {
+		p = *opt.ImageOpt.Platform
+	}
+	text, err := json.Marshal(ocispecs.Image{Platform: p})
+	return ref, digest.FromString(ref), text, err
+}
+
+func (h *frontendHost) ResolveSourceMetadata(_ context.Context, op *pb.SourceOp, opt sourceresolver.Opt) (*sourceresolver.MetaResponse, error) {
+	p := linux()
+	if opt.ImageOpt != nil && opt.ImageOpt.Platform != nil {
+		p = *opt.ImageOpt.Platform
+	}
+	text, err := json.Marshal(ocispecs.Image{Platform: p})
+	return &sourceresolver.MetaResponse{Op: op, Image: &sourceresolver.ResolveImageResponse{Digest: digest.FromString(op.Identifier), Config: text}}, err
+}
+
+func (h *frontendHost) NewContainer(context.Context, client.NewContainerRequest) (client.Container, error) {
+	return nil, errElsewhere
+}
+
+func (h *frontendHost) Warn(context.Context, digest.Digest, string, client.WarnOpts) error {
+	return nil
+}
+
+// folderRef is a folder of this host as the result of a solve.
+type folderRef struct{ fsutil.FS }
+
+func (r *folderRef) ReadFile(_ context.Context, req client.ReadRequest) ([]byte, error) {
+	f, err := r.Open(req.Filename)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var in io.Reader = f
+	if req.Range != nil && req.Range.Length > 0 {
+		in = io.LimitReader(f, int64(req.Range.Length))
+	}
+	return io.ReadAll(in)
+}
+
+func (r *folderRef) ToState() (llb.State, error)    { return llb.Scratch(), nil }
+func (r *folderRef) Evaluate(context.Context) error { return nil }
+
+func (r *folderRef) StatFile(context.Context, client.StatRequest) (*fstypes.Stat, error) {
+	return nil, os.ErrNotExist // whoever asks reads next
+}
+
+func (r *folderRef) ReadDir(context.Context, client.ReadDirRequest) ([]*fstypes.Stat, error) {
+	return nil, errElsewhere
+}
