@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -88,6 +89,7 @@ func (s *Server) sort(ctx context.Context, conn net.Conn, calls *calls) {
 // connect makes conn one to a service and returns when that has ended.
 func (s *Server) connect(ctx context.Context, conn net.Conn, r *bufio.Reader, service string) {
 	defer conn.Close()
+	service, framed := strings.CutPrefix(service, agent.FramedPrefix)
 	to, err := s.dial(ctx, service)
 	if err != nil {
 		_, _ = io.WriteString(conn, agent.DialError+strings.ReplaceAll(err.Error(), "\n", "; ")+"\n")
@@ -96,6 +98,10 @@ func (s *Server) connect(ctx context.Context, conn net.Conn, r *bufio.Reader, se
 	defer to.Close()
 	defer context.AfterFunc(ctx, func() { to.Close() })()
 	if _, err := io.WriteString(conn, agent.DialOK+"\n"); err != nil {
+		return
+	}
+	if half, ok := conn.(agent.Ending); ok && framed {
+		carry(to, conn, agent.NewFramed(r, half))
 		return
 	}
 	if early, _ := r.Peek(r.Buffered()); len(early) > 0 {
@@ -119,7 +125,7 @@ func (s *Server) dial(ctx context.Context, service string) (net.Conn, error) {
 	}
 	socket, ok := s.o.Services[service]
 	if !ok {
-		return nil, fmt.Errorf("the engine has no service %q", service)
+		return nil, fmt.Errorf(agent.NoService+" %q", service)
 	}
 	return d.DialContext(ctx, "unix", socket)
 }
@@ -128,11 +134,90 @@ func (s *Server) dial(ctx context.Context, service string) (net.Conn, error) {
 // nobody takes it any more backwards.
 func pass(to, from net.Conn) {
 	_, _ = io.Copy(to, from) // spliced by the kernel
+	closeHalf(from, to)
+}
+
+// closeHalf ends what is sent to one, and says to the other that nobody takes it any more.
+func closeHalf(from, to net.Conn) {
 	if half, ok := to.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
 	}
 	if half, ok := from.(interface{ CloseRead() error }); ok {
 		_ = half.CloseRead()
+	}
+}
+
+// carry copies both ways between a service and a client that tells an end from a cut, so that
+// each side sees the other's end as it was.
+func carry(to, client net.Conn, frames *agent.Framed) {
+	w := &watched{Writer: to}
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		switch readErr, writeErr := move(w, frames); {
+		case readErr != nil:
+			agent.Reset(to)
+		case writeErr != nil:
+			closeHalf(client, nil) // what was answered before is still read
+		default:
+			closeHalf(nil, to)
+		}
+	}()
+	readErr, writeErr := move(frames, to)
+	if readErr != nil || writeErr != nil || w.failed() || frames.CloseWrite() != nil {
+		agent.Reset(to)
+		client.Close()
+	}
+	<-sent
+}
+
+// watched is written to by one and watched by another. A reset is told to whoever asks the
+// kernel first, and to the other as an end.
+type watched struct {
+	io.Writer
+	writing, broken atomic.Bool
+}
+
+func (w *watched) Write(p []byte) (int, error) {
+	w.writing.Store(true)
+	n, err := w.Writer.Write(p)
+	if err != nil {
+		w.broken.Store(true)
+	}
+	w.writing.Store(false)
+	return n, err
+}
+
+// failed says whether writing has met a reset, for whoever has just read an end. A write under
+// way either comes back with it at once, or goes on.
+func (w *watched) failed() bool {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for range 10 {
+		if !w.writing.Load() {
+			break
+		}
+		<-tick.C
+	}
+	return w.broken.Load()
+}
+
+// move copies until the end and says which side has failed before.
+func move(to io.Writer, from io.Reader) (readErr, writeErr error) {
+	buf := make([]byte, agent.FrameSize)
+	for {
+		n, err := from.Read(buf)
+		if n > 0 {
+			if _, writeErr := to.Write(buf[:n]); writeErr != nil {
+				return nil, writeErr
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil, nil
+		}
+		if err != nil {
+			return err, nil
+		}
 	}
 }
 

@@ -1,12 +1,16 @@
 package farside
 
 import (
+	"errors"
 	"io"
 	"net"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/linnet-dev/linnet/pkg/agent"
 )
 
 // echo answers each connection with what it said, once that has ended, and a full stop.
@@ -42,20 +46,27 @@ func TestEachWayOfADialEndsByItself(t *testing.T) {
 	})
 	c := l.client(t)
 	text := strings.Repeat("all of it\x00", 1<<20)
-	for _, service := range []string{"echo", "tcp:" + tcp.Addr().String()} {
+	for _, service := range []string{"echo", "tcp:" + tcp.Addr().String(), "framed:echo", "framed:tcp:" + tcp.Addr().String()} {
 		conn, err := c.Dial(t.Context(), service)
 		if err != nil {
 			t.Errorf("%s: %v", service, err)
 			continue
 		}
+		both := conn.(interface {
+			io.Reader
+			agent.Ending
+		})
+		if strings.HasPrefix(service, agent.FramedPrefix) {
+			both = agent.NewFramed(conn, both)
+		}
 		go func() {
-			_, _ = io.WriteString(conn, text)
-			_ = conn.(interface{ CloseWrite() error }).CloseWrite()
+			_, _ = io.WriteString(both, text)
+			_ = both.CloseWrite()
 		}()
 		if err := conn.SetDeadline(time.Now().Add(limit)); err != nil {
 			t.Error(err)
 		}
-		got, err := io.ReadAll(conn)
+		got, err := io.ReadAll(both)
 		if err != nil || string(got) != text+"." {
 			t.Errorf("%s: %d bytes of %d came back, %v", service, len(got), len(text)+1, err)
 		}
@@ -103,5 +114,102 @@ func TestAConnectionMayBeSilentAndMustMakeSense(t *testing.T) {
 	_ = silent.CloseWrite()
 	if got, err := io.ReadAll(silent); err != nil || string(got) != "OK\nearly late." {
 		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// cut is a server that takes a word, gives half an answer, and resets the connection then.
+func cut(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				_, _ = io.ReadFull(conn, make([]byte, 4))
+				_, _ = io.WriteString(conn, "half an answer")
+				agent.Reset(conn)
+			}()
+		}
+	}()
+	return l.Addr().String()
+}
+
+// framed dials a service so that an end can be told from a cut.
+func framed(t *testing.T, l *lab, service string) (*agent.Framed, net.Conn) {
+	t.Helper()
+	conn, err := l.client(t).Dial(t.Context(), agent.FramedPrefix+service)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(limit)); err != nil {
+		t.Fatal(err)
+	}
+	return agent.NewFramed(conn, conn.(agent.Ending)), conn
+}
+
+func TestAResetIsNoEnd(t *testing.T) {
+	l := newLab(t, nil)
+	server := "tcp:" + cut(t)
+	for i := range 50 {
+		f, _ := framed(t, l, server)
+		_, _ = io.WriteString(f, "word")
+		if i%2 == 0 {
+			_ = f.CloseWrite()
+		}
+		if got, err := io.ReadAll(f); !errors.Is(err, io.ErrUnexpectedEOF) || string(got) != "half an answer" {
+			t.Errorf("reading gives %q, %v", got, err)
+		}
+		// One that goes on sending meets it first.
+		f, _ = framed(t, l, server)
+		go func() { _, _ = io.Copy(f, zeros{}) }()
+		if _, err := io.ReadAll(f); err == nil {
+			t.Error("of one that sends, reading gives an end")
+		}
+	}
+}
+
+func TestAClientThatIsCutIsResetOverThere(t *testing.T) {
+	server, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	ends := make(chan error, 1)
+	go func() {
+		for {
+			conn, err := server.Accept()
+			if err != nil {
+				return
+			}
+			_, err = io.Copy(io.Discard, conn)
+			ends <- err
+			conn.Close()
+		}
+	}()
+	l := newLab(t, nil)
+	f, conn := framed(t, l, "tcp:"+server.Addr().String())
+	_, _ = io.WriteString(f, "half a question")
+	conn.Close()
+	if err := <-ends; !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("a cut is seen as %v", err)
+	}
+	f, _ = framed(t, l, "tcp:"+server.Addr().String())
+	_, _ = io.WriteString(f, "a whole question")
+	if err := f.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ends; err != nil {
+		t.Errorf("an end is seen as %v", err)
+	}
+	if got, err := io.ReadAll(f); err != nil || len(got) > 0 {
+		t.Errorf("its end comes back as %q, %v", got, err)
 	}
 }

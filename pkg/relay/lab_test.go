@@ -29,6 +29,7 @@ type lab struct {
 	dir  string
 	sshd *relaytest.SSHD
 	Options
+	relay *Relay // the last one that was started
 	alive atomic.Bool
 }
 
@@ -65,6 +66,7 @@ func (l *lab) start() (ended <-chan error) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
+	l.relay = r
 	ctx, cancel := context.WithCancel(context.WithoutCancel(l.t.Context()))
 	done := make(chan struct{})
 	result := make(chan error, 1)

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -30,6 +31,9 @@ const retryInterval = 3 * time.Second
 type ports struct {
 	log  logrus.FieldLogger
 	take func(context.Context) (*stream, error)
+
+	// unframed says that the agent is one that cannot frame; another one is asked anew.
+	unframed atomic.Bool
 
 	mu     sync.Mutex
 	owners map[string]*claim
@@ -117,6 +121,7 @@ func (p *ports) attendOnce(ctx context.Context) error {
 		return err
 	}
 	defer s.Close()
+	p.unframed.Store(false)
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
 	// One connection, for this alone: when it ends, everything is told anew.
@@ -360,13 +365,29 @@ func (p *ports) openTCP(ctx context.Context, d *door, network string) error {
 
 // pass connects one that came to a published port with the container.
 func (p *ports) pass(ctx context.Context, conn net.Conn, service string) {
-	s, err := p.dial(ctx, service)
+	s, through, err := p.dialFramed(ctx, service)
 	if err != nil {
 		p.log.WithError(err).WithField("service", service).Debug("connecting to a published port")
-		reset(conn)
+		agent.Reset(conn)
 		return
 	}
-	splice(ctx, conn, s)
+	splice(ctx, conn, s, through)
+}
+
+// dialFramed asks for frames, so that a reset can cross; an agent of before has none.
+func (p *ports) dialFramed(ctx context.Context, service string) (*stream, through, error) {
+	if !p.unframed.Load() {
+		s, err := p.dial(ctx, agent.FramedPrefix+service)
+		if err == nil {
+			return s, agent.NewFramed(s, s), nil
+		}
+		if !strings.HasPrefix(err.Error(), agent.NoService) {
+			return nil, nil, err
+		}
+		p.unframed.Store(true)
+	}
+	s, err := p.dial(ctx, service)
+	return s, s, err
 }
 
 // dial takes a stream and makes it one to a service. A stream that was lost before anybody

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/linnet-dev/linnet/pkg/agent"
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
 )
 
@@ -332,6 +333,101 @@ func TestAnAnswerCutShortIsReset(t *testing.T) {
 	l.sshd.Kill()
 	if _, err := r.ReadByte(); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("when the guest is lost, reading gives %v", err)
+	}
+}
+
+// A container's reset is the client's: what it got is not the whole. An end is an end.
+func TestAResetCrosses(t *testing.T) {
+	l := newLab(t)
+	a := l.agent()
+	l.start()
+	server, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	go func() {
+		for {
+			conn, err := server.Accept()
+			if err != nil {
+				return
+			}
+			how := make([]byte, 1)
+			_, _ = io.ReadFull(conn, how)
+			_, _ = io.WriteString(conn, "an answer")
+			if how[0] == 'r' {
+				agent.Reset(conn)
+			} else {
+				conn.Close()
+			}
+		}
+	}()
+	p := port("tcp", "127.0.0.1", freePort(t, "tcp4", "127.0.0.1"), server.Addr())
+	if err := a.claim(t, "a/b/e", p); err != nil {
+		t.Fatal(err)
+	}
+	for how, want := range map[string]error{"reset": syscall.ECONNRESET, "end": nil} {
+		conn, err := net.Dial("tcp4", at(p))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_, _ = io.WriteString(conn, how[:1])
+		if err := conn.SetDeadline(time.Now().Add(limit)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadAll(conn); !errors.Is(err, want) {
+			t.Errorf("%s: reading gives %v", how, err)
+		}
+	}
+}
+
+// An agent of before knows no frames, and is asked without.
+func TestAnAgentThatCannotFrameIsAskedWithout(t *testing.T) {
+	l := newLab(t)
+	listener, err := net.Listen("unix", l.GuestSocket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	asked := make(chan string, 10)
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				r := bufio.NewReader(conn)
+				line, err := r.ReadString('\n')
+				service, ok := strings.CutPrefix(strings.TrimSpace(line), agent.DialPrefix)
+				if err != nil || !ok {
+					return
+				}
+				asked <- service
+				if service != "tcp:container" {
+					fmt.Fprintf(conn, "%sthe engine has no service %q\n", agent.DialError, service)
+					return
+				}
+				fmt.Fprintln(conn, agent.DialOK)
+				_, _ = io.Copy(conn, r)
+			}()
+		}
+	}()
+	l.start()
+	for range 2 {
+		near, conn := net.Pipe()
+		go l.relay.ports.pass(t.Context(), conn, "tcp:container")
+		_, _ = io.WriteString(near, "hello")
+		got := make([]byte, 5)
+		if _, err := io.ReadFull(near, got); err != nil || string(got) != "hello" {
+			t.Errorf("it answers %q, %v", got, err)
+		}
+		near.Close()
+	}
+	if got := []string{<-asked, <-asked, <-asked}; got[0] != "framed:tcp:container" || got[1] != "tcp:container" || got[2] != "tcp:container" {
+		t.Errorf("it was asked for %q", got)
 	}
 }
 

@@ -258,7 +258,7 @@ func (r *Relay) serveClient(ctx context.Context, conn net.Conn) {
 	if err != nil {
 		return // the relay ends, and the client's connection with it
 	}
-	splice(ctx, &spoken{UnixConn: unix, said: said[:n]}, s)
+	splice(ctx, &spoken{UnixConn: unix, said: said[:n]}, s, s)
 }
 
 // spoken is a connection of which something was read already.

@@ -113,6 +113,12 @@ func (s *stream) dial(ctx context.Context, service string) error {
 	return err
 }
 
+// through is how bytes go through a stream.
+type through interface {
+	io.Reader
+	agent.Ending
+}
+
 // halfCloser is what TCP and unix connections are.
 type halfCloser interface {
 	net.Conn
@@ -120,8 +126,8 @@ type halfCloser interface {
 }
 
 // splice copies both ways until both have ended, or one broke, or ctx ends. An end in one
-// direction is passed on and leaves the other open.
-func splice(ctx context.Context, near net.Conn, far *stream) {
+// direction is passed on and leaves the other open. through is far, or what frames it.
+func splice(ctx context.Context, near net.Conn, far *stream, through through) {
 	done := context.AfterFunc(ctx, func() {
 		near.Close()
 		far.Close()
@@ -129,16 +135,16 @@ func splice(ctx context.Context, near net.Conn, far *stream) {
 	defer done()
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if _, err := io.CopyBuffer(onlyWriter{far}, onlyReader{near}, make([]byte, packet)); err != nil {
+		if _, err := io.CopyBuffer(onlyWriter{through}, onlyReader{near}, make([]byte, agent.FrameSize)); err != nil {
 			far.Close()
 			return
 		}
-		_ = far.CloseWrite() // gone: the other direction tells
+		_ = through.CloseWrite() // gone: the other direction tells
 	})
-	_, err := io.CopyBuffer(onlyWriter{near}, far, make([]byte, packet))
+	_, err := io.CopyBuffer(onlyWriter{near}, onlyReader{through}, make([]byte, agent.FrameSize))
 	half, ok := near.(halfCloser)
 	if err != nil || far.link.lost() || !ok {
-		reset(near)
+		agent.Reset(near)
 		far.Close()
 	} else if half.CloseWrite() != nil {
 		far.Close()
@@ -158,14 +164,6 @@ func splice(ctx context.Context, near net.Conn, far *stream) {
 	}
 	near.Close()
 	far.Close()
-}
-
-// reset ends a connection so that its peer does not take what it got for the whole.
-func reset(conn net.Conn) {
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
-	}
-	conn.Close()
 }
 
 // onlyReader and onlyWriter hide what would make io.CopyBuffer choose buffers by itself.
