@@ -200,8 +200,17 @@ func TestPortsOfAVirtualMachine(t *testing.T) {
 		defer l.Close()
 		_, errs, code := r.nerdctl(t, "run", "-d", "--name", "taken", "-p", "18484:81", "-p", "127.0.0.1:18483:80", image, "sleep", "600")
 		t.Cleanup(func() { r.nerdctl(t, "rm", "-f", "taken") })
-		if code == 0 || !strings.Contains(errs, "bind for 127.0.0.1:18483 failed: port is already allocated") {
+		const why = "bind for 127.0.0.1:18483 failed: port is already allocated"
+		if code != 1 || !strings.Contains(errs, why) { // nerdctl's own code and words where it finds it out itself
 			t.Errorf("exit code %d, %s", code, errs)
+		}
+		_, errs, code = r.nerdctl(t, "run", "--rm", "--name", "gone", "-p", "127.0.0.1:18483:80", image, "true")
+		if code != 1 || !strings.Contains(errs, why) {
+			t.Errorf("with --rm: exit code %d, %s", code, errs)
+		}
+		// What was not asked to go stays, as with docker, and starts once the port is free.
+		if all := r.must(t, "ps", "--all", "--format", "{{.Names}} {{.Status}}"); all != "taken Created" {
+			t.Errorf("left is %q", all)
 		}
 		if up := r.must(t, "ps", "-q"); up != "" {
 			t.Errorf("a container runs: %s", up)
