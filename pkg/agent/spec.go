@@ -34,9 +34,11 @@ type Spec struct {
 	LogFiles int   `json:"logFiles"`
 	// LogLevel is debug, info, warn or error.
 	LogLevel string `json:"logLevel"`
-	// CacheBytes and CacheAge bound BuildKit's cache.
-	CacheBytes int64         `json:"cacheBytes"`
-	CacheAge   time.Duration `json:"cacheAge"`
+	// CacheBytes and CacheAge bound BuildKit's cache, but for cache mounts: those go by
+	// CacheMountAge alone, and not at all where it is 0.
+	CacheBytes    int64         `json:"cacheBytes"`
+	CacheAge      time.Duration `json:"cacheAge"`
+	CacheMountAge time.Duration `json:"cacheMountAge,omitempty"`
 	// InsecureRegistries are host[:port] reached over plain HTTP or unverified TLS.
 	InsecureRegistries []string `json:"insecureRegistries,omitempty"`
 	// HostsDirs are the folders of registry host configurations.

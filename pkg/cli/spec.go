@@ -20,6 +20,7 @@ func engineSpec(l host.Layout, s *settings.Settings) agent.Spec {
 		LogLevel:           string(s.Log.Level),
 		CacheBytes:         int64(s.Build.CacheSize),
 		CacheAge:           time.Duration(s.Build.CacheAge),
+		CacheMountAge:      time.Duration(s.Build.CacheMountAge),
 		InsecureRegistries: s.Engine.Registries.Insecure,
 		HostsDirs:          s.Engine.HostsDirs,
 	}

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"text/template"
+	"time"
 
 	"github.com/linnet-dev/linnet/config"
 	"github.com/linnet-dev/linnet/pkg/agent"
@@ -24,21 +25,31 @@ type fields struct {
 	ContainerdRoot, ContainerdState, ContainerdSocket, ShimSockets string
 	BuildkitRoot, BuildkitSocket, OTELSocket                       string
 	NerdctlRoot, CNIBin, NetConf, Leases                           string
-	Snapshotter, LogLevel, CacheAge                                string
-	CacheBytes                                                     int64
+	Snapshotter, LogLevel                                          string
+	CacheAge, CacheRecent, CacheMountAge                           string
+	CacheBytes, CacheMostBytes                                     int64
 	InsecureRegistries, HostsDirs                                  []string
 	OwnSnapshotter, Draining                                       bool
 }
 
+// recent is how long ago a part of the build cache may have been used to be kept beyond the cache's
+// size, up to twice that.
+const recent = 48 * time.Hour
+
 func newFields(s agent.Spec) fields {
 	l := s.Layout
+	mountAge := ""
+	if s.CacheMountAge > 0 {
+		mountAge = s.CacheMountAge.String()
+	}
 	return fields{
 		ContainerdRoot: l.ContainerdRoot(), ContainerdState: l.ContainerdState(),
 		ContainerdSocket: l.Socket(containerd), ShimSockets: l.ShimSockets(),
 		BuildkitRoot: l.BuildkitRoot(), BuildkitSocket: l.Socket(buildkitd), OTELSocket: l.Socket("buildkitd-otel"),
 		NerdctlRoot: l.NerdctlRoot(), CNIBin: l.CNI(), NetConf: l.NetConf(), Leases: l.Leases(),
 		Snapshotter: s.Snapshotter, OwnSnapshotter: s.Snapshotter == "overlayfs" || s.Snapshotter == "native", LogLevel: s.LogLevel,
-		CacheAge: s.CacheAge.String(), CacheBytes: s.CacheBytes,
+		CacheAge: s.CacheAge.String(), CacheRecent: min(recent, s.CacheAge).String(), CacheMountAge: mountAge,
+		CacheBytes: s.CacheBytes, CacheMostBytes: 2 * s.CacheBytes,
 		InsecureRegistries: s.InsecureRegistries,
 		HostsDirs:          append([]string{l.RegistryHosts()}, s.HostsDirs...),
 	}

@@ -24,6 +24,7 @@ func specs() map[string]agent.Spec {
 	rich.Snapshotter, rich.LogLevel = "stargz", "debug"
 	rich.InsecureRegistries = []string{"registry.local:5000", "10.0.0.1"}
 	rich.HostsDirs = nil
+	rich.CacheAge, rich.CacheMountAge = time.Hour, 90*24*time.Hour
 	return map[string]agent.Spec{"plain": plain, "rich": rich}
 }
 

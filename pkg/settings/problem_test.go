@@ -67,6 +67,8 @@ func TestEachMistakeIsToldExactly(t *testing.T) {
 		{"engine:\n  stopTimeout: 5 minutes\n", "2: engine.stopTimeout: \"5 minutes\" is not a duration\nhint: try \"5m\""},
 		{"engine:\n  stopTimeout: 2 weeks\n", "2: engine.stopTimeout: \"2 weeks\" is not a duration\nhint: try \"336h\""},
 		{"build:\n  cacheAge: 30d\n", "2: build.cacheAge: \"30d\" is not a duration\nhint: try \"720h\""},
+		{"build:\n  project: my shop\n", "2: build.project: \"my shop\" is not a name\nhint: write it without spaces, like \"example.com/team/shop\""},
+		{"build:\n  cacheMounts: projects\n", "2: build.cacheMounts: \"projects\" is not one of project, shared\nhint: try \"project\""},
 		{"build:\n  cacheAge: 1m\n", "2: build.cacheAge: \"1m\" is too short\nhint: use \"1h\" at least"},
 		{"engine:\n  stopTimeout: -1s\n", "2: engine.stopTimeout: \"-1s\" is negative\nhint: try \"1s\""},
 		{"engine:\n  stopTimeout: soon\n", "2: engine.stopTimeout: \"soon\" is not a duration" + durations},

@@ -58,10 +58,16 @@ type Registries struct {
 
 // Build sets up building.
 type Build struct {
+	// Project is the portable name of what is built; empty where it is to be found out.
+	Project Name
 	// CacheSize is the size below which BuildKit's garbage collection keeps its cache.
 	CacheSize Size
 	// CacheAge is how long a part of the cache may go unused before it is collected.
 	CacheAge Duration
+	// CacheMounts says which builds have a cache mount in common.
+	CacheMounts CacheMounts
+	// CacheMountAge is how long a cache mount may go unused before it is collected; 0 is for ever.
+	CacheMountAge Duration
 }
 
 // VM sets up the virtual machine. A change takes effect at its next start.
@@ -131,7 +137,7 @@ func Defaults(f Facts) *Settings {
 			Registries:  Registries{Insecure: Hosts{}},
 			HostsDirs:   Dirs{"/etc/containerd/certs.d", "/etc/docker/certs.d"},
 		},
-		Build: Build{CacheSize: 20 * GiB, CacheAge: Duration(720 * time.Hour)},
+		Build: Build{CacheSize: 20 * GiB, CacheAge: Duration(720 * time.Hour), CacheMounts: MountsOfProject},
 		VM: VM{
 			CPUs: f.share(), Memory: f.half(), Disk: 100 * GiB, Mounts: Mounts{},
 			MountType: MountAuto, Accelerator: AcceleratorAuto, Rosetta: SwitchAuto,
@@ -202,8 +208,11 @@ func (s *Settings) fields() []field {
 		{"engine.logFiles", &s.Engine.LogFiles, s.Engine.LogFiles.between(1, 100)},
 		{"engine.registries.insecure", &s.Engine.Registries.Insecure, nil},
 		{"engine.hostsDirs", &s.Engine.HostsDirs, nil},
+		{"build.project", &s.Build.Project, nil},
 		{"build.cacheSize", &s.Build.CacheSize, s.Build.CacheSize.atLeast(100 * MiB)},
 		{"build.cacheAge", &s.Build.CacheAge, s.Build.CacheAge.atLeast(Duration(time.Hour))},
+		{"build.cacheMounts", &s.Build.CacheMounts, nil},
+		{"build.cacheMountAge", &s.Build.CacheMountAge, nil},
 		{"vm.cpus", &s.VM.CPUs, s.VM.CPUs.between(1, 1024)},
 		{"vm.memory", &s.VM.Memory, s.VM.Memory.atLeast(512 * MiB)},
 		{"vm.disk", &s.VM.Disk, s.VM.Disk.atLeast(GiB)},

@@ -76,6 +76,9 @@ func run(cmd *cobra.Command, env *cli.Env, v *values, context string) error {
 	if err != nil {
 		return err
 	}
+	if err := identify(env, &o, h); err != nil {
+		return err
+	}
 	question, asJSON, ignore, err := build.ParseCall(v.call)
 	if err != nil {
 		return err
