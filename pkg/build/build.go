@@ -46,6 +46,8 @@ type Session struct {
 	// TokenDir keeps the seed from which keys for registry tokens are derived, so that an
 	// engine can use a token again without seeing a password. Empty means docker's own folder.
 	TokenDir string
+	// Snapshotter is the engine's; empty means overlayfs.
+	Snapshotter string
 	// Ready, when set, is called when the engine is, before the build is shown.
 	Ready func()
 }

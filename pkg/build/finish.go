@@ -1,6 +1,185 @@
 package build
 
-import "context"
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
 
-// finish does what the exporters leave to be done in the image store.
-func (s Session) finish(_ context.Context, _ *job, _ Result) error { return nil }
+	contentapi "github.com/containerd/containerd/api/services/content/v1"
+	diffapi "github.com/containerd/containerd/api/services/diff/v1"
+	leasesapi "github.com/containerd/containerd/api/services/leases/v1"
+	snapshotsapi "github.com/containerd/containerd/api/services/snapshots/v1"
+	"github.com/containerd/containerd/v2/core/content"
+	contentproxy "github.com/containerd/containerd/v2/core/content/proxy"
+	"github.com/containerd/containerd/v2/core/diff"
+	diffproxy "github.com/containerd/containerd/v2/core/diff/proxy"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
+	leaseproxy "github.com/containerd/containerd/v2/core/leases/proxy"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	snapshotproxy "github.com/containerd/containerd/v2/core/snapshots/proxy"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/containerd/v2/pkg/rootfs"
+	"github.com/opencontainers/image-spec/identity"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/linnet-dev/linnet/pkg/guest"
+)
+
+// namespace is where BuildKit's worker and nerdctl keep images.
+const namespace = "default"
+
+// unpackTime is how long what is unpacked is kept from garbage collection when nobody lives to
+// finish it.
+const unpackTime = 30 * time.Minute
+
+// finish unpacks what the exporter has left packed: images for other platforms than the engine's,
+// and those whose times were rewritten. run would do it, once, and the user would wait then.
+func (s Session) finish(ctx context.Context, j *job, r Result) error {
+	if !j.unpack || (!j.rewritten && j.attrs["platform"] == "") {
+		return nil
+	}
+	text, err := base64.StdEncoding.DecodeString(r.Response["containerimage.descriptor"])
+	if err != nil {
+		return fmt.Errorf("unpacking the result: %w", err)
+	}
+	var image ocispecs.Descriptor
+	if err := json.Unmarshal(text, &image); err != nil {
+		return fmt.Errorf("unpacking the result: %w", err)
+	}
+	store, err := s.openStore(ctx)
+	if err != nil {
+		return fmt.Errorf("unpacking the result: %w", err)
+	}
+	defer func() { _ = store.conn.Close() }()
+	if err := store.unpack(namespaces.WithNamespace(ctx, namespace), image); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return fmt.Errorf("unpacking the result: %w", err)
+	}
+	return nil
+}
+
+// imageStore is containerd's, as far as unpacking needs it.
+type imageStore struct {
+	conn        *grpc.ClientConn
+	snapshotter string
+	blobs       content.Store
+	snapshots   snapshots.Snapshotter
+	applier     diff.Applier
+	leases      leases.Manager
+}
+
+func (s Session) openStore(ctx context.Context) (*imageStore, error) {
+	first, err := s.Guest.Dial(ctx, guest.Containerd)
+	if err != nil {
+		return nil, err
+	}
+	dial := make(chan net.Conn, 1)
+	dial <- first
+	conn, err := grpc.NewClient("passthrough:///containerd",
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			select {
+			case c := <-dial:
+				return c, nil
+			default:
+				return s.Guest.Dial(ctx, guest.Containerd)
+			}
+		}))
+	if err != nil {
+		first.Close()
+		return nil, err
+	}
+	name := s.Snapshotter
+	if name == "" {
+		name = "overlayfs"
+	}
+	return &imageStore{
+		conn: conn, snapshotter: name,
+		blobs:     contentproxy.NewContentStore(contentapi.NewContentClient(conn)),
+		snapshots: snapshotproxy.NewSnapshotter(snapshotsapi.NewSnapshotsClient(conn), name),
+		applier:   diffproxy.NewDiffApplier(diffapi.NewDiffClient(conn)).(diff.Applier), // returned as any, since it is a comparer too
+		leases:    leaseproxy.NewLeaseManager(leasesapi.NewLeasesClient(conn)),
+	}, nil
+}
+
+// unpack makes snapshots of all of an image's layers, for each of its platforms.
+func (st *imageStore) unpack(ctx context.Context, image ocispecs.Descriptor) error {
+	lease, err := st.leases.Create(ctx, leases.WithRandomID(), leases.WithExpiration(unpackTime))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = st.leases.Delete(context.WithoutCancel(ctx), lease) }() // it expires as well
+	ctx = leases.WithLease(ctx, lease.ID)
+	manifests := []ocispecs.Descriptor{image}
+	if images.IsIndexType(image.MediaType) {
+		var index ocispecs.Index
+		if err := st.read(ctx, image, &index); err != nil {
+			return err
+		}
+		// An attestation has no platform that could run it.
+		manifests = slices.DeleteFunc(index.Manifests, func(m ocispecs.Descriptor) bool {
+			return m.Platform != nil && m.Platform.OS == "unknown"
+		})
+	}
+	for _, m := range manifests {
+		if err := st.unpackManifest(ctx, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (st *imageStore) unpackManifest(ctx context.Context, d ocispecs.Descriptor) error {
+	var m ocispecs.Manifest
+	if err := st.read(ctx, d, &m); err != nil {
+		return err
+	}
+	var config ocispecs.Image
+	if err := st.read(ctx, m.Config, &config); err != nil {
+		return err
+	}
+	ids := config.RootFS.DiffIDs
+	if len(ids) != len(m.Layers) {
+		return fmt.Errorf("%s has %d layers and knows %d", d.Digest, len(m.Layers), len(ids))
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	layers := make([]rootfs.Layer, len(ids))
+	for i := range ids {
+		layers[i] = rootfs.Layer{Blob: m.Layers[i], Diff: ocispecs.Descriptor{MediaType: ocispecs.MediaTypeImageLayer, Digest: ids[i]}}
+	}
+	if _, err := rootfs.ApplyLayers(ctx, layers, st.snapshots, st.applier); err != nil {
+		return err
+	}
+	// With this label the snapshots live as long as the image does.
+	label := "containerd.io/gc.ref.snapshot." + st.snapshotter
+	_, err := st.blobs.Update(ctx, content.Info{
+		Digest: m.Config.Digest, Labels: map[string]string{label: identity.ChainID(ids).String()},
+	}, "labels."+label)
+	return err
+}
+
+// mostManifest bounds what is read as a manifest, in bytes.
+const mostManifest = 8 << 20
+
+func (st *imageStore) read(ctx context.Context, d ocispecs.Descriptor, into any) error {
+	if d.Size > mostManifest {
+		return fmt.Errorf("%s %s has %d bytes", strings.TrimPrefix(d.MediaType, "application/"), d.Digest, d.Size)
+	}
+	text, err := content.ReadBlob(ctx, st.blobs, d)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, into)
+}

@@ -28,8 +28,10 @@ type job struct {
 	attrs map[string]string // the frontend's, the same map as in opt
 	file  dockerfile
 	dir   string // the context, where it is a folder
-	// unpack says that the image store shall have the result unpacked.
-	unpack  bool
+	// unpack says that the image store shall have the result unpacked, rewritten that the
+	// exporter does not do that.
+	unpack, rewritten bool
+
 	options Options
 	closers []func()
 }

@@ -40,7 +40,27 @@ func (j *job) addOutputs(h Host, o Options) error {
 			return err
 		}
 	}
+	j.addProvenance(h, o)
 	return j.addAnnotations(o.Annotations)
+}
+
+// addProvenance attaches what docker attaches unasked, to what leaves this machine. A result in
+// the image store has none unless it is asked for: with its times in it, an image that did not
+// change would have another digest after each build.
+func (j *job) addProvenance(h Host, o Options) {
+	if _, ok := o.Attests["provenance"]; ok {
+		return
+	}
+	if no, _ := strconv.ParseBool(h.env("BUILDX_NO_DEFAULT_ATTESTATIONS")); no {
+		return
+	}
+	for _, e := range j.opt.Exports {
+		push, _ := truth(e.Attrs, "push")
+		rewrite, _ := truth(e.Attrs, "rewrite-timestamp")
+		if (push || e.Type == "oci") && !rewrite {
+			j.attrs["attest:provenance"] = "mode=min,inline-only=true"
+		}
+	}
 }
 
 func fullNames(tags []string) ([]string, error) {
@@ -171,7 +191,7 @@ func (j *job) addImage(e client.ExportEntry, tags []string, registry bool) error
 	if unpack && rewrite {
 		// The exporter would unpack what the image was before its times were rewritten, and says
 		// that it will not.
-		e.Attrs["unpack"] = "false"
+		e.Attrs["unpack"], j.rewritten = "false", true
 	}
 	j.unpack = j.unpack || unpack
 	j.opt.Exports = append(j.opt.Exports, e)

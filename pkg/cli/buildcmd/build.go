@@ -113,10 +113,14 @@ func run(cmd *cobra.Command, env *cli.Env, v *values, context string) error {
 	if err := forget(h, v.iidfile); err != nil {
 		return err
 	}
+	settings, err := env.Settings()
+	if err != nil {
+		return err
+	}
 	session := build.Session{
 		Guest: engine, Host: h, TokenDir: layout.BuildTokens(),
 		Credentials: registry.Open(os.Environ()).Credentials,
-		Ready:       env.CloseReport,
+		Ready:       env.CloseReport, Snapshotter: string(settings.Engine.Snapshotter),
 	}
 	if question != "" {
 		a, err := session.Ask(ctx, o, question)
