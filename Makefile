@@ -62,10 +62,10 @@ demo: PURPOSES = build run demo
 demo: system build deps ## the main job on real input
 	@examples/demo/demo.sh
 
-bench: build deps ## linnet beside nerdctl, in one run
+bench: build deps bench-vm ## linnet beside nerdctl, natively and in a virtual machine, in one run (as root)
 	@go run ./e2e/bench
 
-bench-vm: build image ## the virtual machine beside ssh, limactl shell and what finch does, in one run (as root)
+bench-vm: build image ## the virtual machine beside ssh, limactl shell and what finch does
 	@go run ./e2e/bench -vm
 
 update: ## generated code and golden files

@@ -80,7 +80,7 @@ func (b *bench) runVM() error {
 	if err := m.settled(); err != nil {
 		return err
 	}
-	return errors.Join(b.forwarded(m), b.throughput(m), b.starting(m))
+	return errors.Join(b.forwarded(m), b.throughput(m), b.starting(m), b.phases(m))
 }
 
 // settled waits until limactl has called the machine READY.
@@ -170,4 +170,61 @@ func (b *bench) starting(m *machine) error {
 		{Name: "limactl start to READY", argv: []string{m.limactl, "--tty=false", "start", "default"}, env: m.lima, before: stop},
 		{Name: "linnet ps", argv: []string{lab.Linnet(), "ps"}, env: m.env, before: stop},
 	})
+}
+
+var (
+	earlyUp   = regexp.MustCompile(`\[ *([0-9.]+)\] linnet-early: up`)
+	connected = regexp.MustCompile(`msg="connected to the guest" after=(\S+)`)
+)
+
+// phases takes one start apart, by what the kernel, the relay and the process table say of it.
+func (b *bench) phases(m *machine) error {
+	if err := m.linnet("vm", "stop"); err != nil {
+		return err
+	}
+	begun := time.Now()
+	if err := m.linnet("ps"); err != nil {
+		return err
+	}
+	total := time.Since(begun)
+	dir := filepath.Join(m.Home, "lima", "default")
+	file, err := os.Stat(filepath.Join(dir, "qemu.pid"))
+	if err != nil {
+		return err
+	}
+	up, err := lastMatch(filepath.Join(dir, "serial.log"), earlyUp, "s")
+	if err != nil {
+		return err
+	}
+	channel, err := lastMatch(filepath.Join(m.Home, "vm", "default", "log", "relay.log"), connected, "")
+	if err != nil {
+		return err
+	}
+	emulator := file.ModTime().Sub(begun)
+	for _, phase := range []struct {
+		name string
+		took time.Duration
+	}{
+		{"linnet, limactl: to QEMU", emulator},
+		{"QEMU, kernel, linnet-early", up},
+		{"sshd, agent: to a channel", channel - up - emulator},
+		{"engine ready, ps", total - channel},
+		{"all", total},
+	} {
+		b.results = append(b.results, result{Group: "one start, by phase", Name: phase.name, Wall: phase.took})
+	}
+	return nil
+}
+
+// lastMatch is the last duration in a log that the expression's group gives.
+func lastMatch(path string, e *regexp.Regexp, unit string) (time.Duration, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	all := e.FindAllSubmatch(text, -1)
+	if len(all) == 0 {
+		return 0, fmt.Errorf("%s does not say %q", path, e)
+	}
+	return time.ParseDuration(string(all[len(all)-1][1]) + unit)
 }

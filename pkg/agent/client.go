@@ -151,9 +151,10 @@ func (c *Client) Info(ctx context.Context) (*agentpb.InfoReply, error) {
 	return reply, c.failure(err)
 }
 
-// Ready waits until the engine answers and passes on what it waits for.
-func (c *Client) Ready(ctx context.Context, tell func(*agentpb.Event)) error {
-	stream, err := c.engine.Ready(ctx, &agentpb.ReadyRequest{})
+// Ready waits until the named daemons of the engine answer, or all of them when none is
+// named, and passes on what it waits for.
+func (c *Client) Ready(ctx context.Context, tell func(*agentpb.Event), daemons ...string) error {
+	stream, err := c.engine.Ready(ctx, &agentpb.ReadyRequest{Daemons: daemons})
 	if err != nil {
 		return c.failure(err)
 	}

@@ -62,6 +62,9 @@ func (a *app) forward(words []string) error {
 		return err
 	}
 	a.log.Debugf("forwarding %q", inv.Path) // never values: they may be secret
+	if err := a.emulateFor(inv); err != nil {
+		return err
+	}
 	dir, err := os.Getwd()
 	if err != nil {
 		return fmt.Errorf("finding the working directory: %w", err)
@@ -121,7 +124,7 @@ changes nothing: no path, no environment variable, no flag. The exit code is ner
 			if err != nil {
 				return err
 			}
-			if err := g.Ready(a.ctx); err != nil {
+			if err := forward.Ready(a.ctx, g, nerdctl.MayBuild(args)); err != nil {
 				return err
 			}
 			a.closeReport()

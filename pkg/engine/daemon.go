@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -53,6 +54,10 @@ type daemon struct {
 	log    logrus.FieldLogger
 	needs  *daemon // must answer before this one is started
 	user   *daemon // needs this one: it cannot go on with another in its place
+	// patient gives way to everything else while it comes up, unless somebody waits for it.
+	patient bool
+
+	wanted atomic.Bool // somebody has waited for it
 
 	mu       sync.Mutex
 	state    string // starting, running, waiting, stopped
@@ -130,7 +135,11 @@ func (d *daemon) once(ctx context.Context) error {
 			return err
 		}
 	}
-	p, err := host.Daemon{Argv: d.argv, Env: d.env, Dir: "/", Log: d.logs}.Start()
+	start := host.Daemon{Argv: d.argv, Env: d.env, Dir: "/", Log: d.logs}
+	if d.patient && !d.wanted.Load() {
+		start.Nice = patience
+	}
+	p, err := start.Start()
 	if err != nil {
 		return err
 	}
@@ -175,6 +184,7 @@ func (d *daemon) watch(ctx context.Context, pid int, adopted bool, ended chan er
 		case <-answers:
 			d.log.WithField("pid", pid).Info("answers")
 			d.set(func() { d.state, d.fails = "running", 0 })
+			d.hurry()
 			answers = nil
 		case err := <-ended:
 			if err == nil {
@@ -187,8 +197,26 @@ func (d *daemon) watch(ctx context.Context, pid int, adopted bool, ended chan er
 	}
 }
 
+// patience is the nice value of a patient daemon: about a tenth of a processor that others want.
+const patience = 10
+
+// hurry ends the patience of a daemon that is awaited, or that is there.
+func (d *daemon) hurry() {
+	d.wanted.Store(true)
+	d.mu.Lock()
+	pid := d.pid
+	d.mu.Unlock()
+	if !d.patient || pid == 0 {
+		return
+	}
+	if err := host.Renice(pid, 0); err != nil {
+		d.log.WithError(err).Debug("giving it its priority back")
+	}
+}
+
 // ready waits until the daemon answers.
 func (d *daemon) ready(ctx context.Context) error {
+	d.hurry()
 	for {
 		d.mu.Lock()
 		state, changed, fails, lastErr, started := d.state, d.changed, d.fails, d.lastErr, d.started

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -84,6 +85,7 @@ func New(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldLog
 	// buildkitd asks containerd for its snapshotters once, at its start, and fails builds for
 	// seconds after its connection broke: a new containerd gets a new buildkitd.
 	e.daemons[1].needs, e.daemons[0].user = e.daemons[0], e.daemons[1]
+	e.daemons[1].patient = true
 	if _, ok := findProcess(e.daemons[0].argv); !ok {
 		if err := e.daemons[1].end(time.Second); err != nil {
 			return nil, err
@@ -170,13 +172,16 @@ func (e *Engine) Info(context.Context, *agentpb.InfoRequest) (*agentpb.InfoReply
 }
 
 // Ready tells of each daemon that it waits for.
-func (e *Engine) Ready(_ *agentpb.ReadyRequest, stream agentpb.Engine_ReadyServer) error {
+func (e *Engine) Ready(req *agentpb.ReadyRequest, stream agentpb.Engine_ReadyServer) error {
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
 	defer context.AfterFunc(e.stopping, cancel)()
 	for _, d := range e.daemons {
 		if e.stopping.Err() != nil {
 			return agent.ToStatus(agent.ErrStopping)
+		}
+		if asked := req.GetDaemons(); len(asked) > 0 && !slices.Contains(asked, d.name) {
+			continue
 		}
 		if host.Listens(d.socket) {
 			continue

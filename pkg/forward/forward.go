@@ -37,7 +37,7 @@ type Options struct {
 // Run makes the guest ready and runs the command line in it. A command that ran and failed
 // is a *guest.ExitError.
 func Run(ctx context.Context, o Options) error {
-	if err := o.Guest.Ready(ctx); err != nil {
+	if err := Ready(ctx, o.Guest, o.Invocation.Builds()); err != nil {
 		return err
 	}
 	plan, err := nerdctl.Localize(nerdctl.Mend(o.Invocation), near(o))
@@ -52,6 +52,18 @@ func Run(ctx context.Context, o Options) error {
 		return Process(ctx, o.Guest, o.Streams, process(o, plan, nil))
 	}
 	return around(ctx, o, plan)
+}
+
+// Ready makes the guest ready for a command; for one that builds it waits for BuildKit, as nerdctl would not.
+func Ready(ctx context.Context, g guest.Guest, builds bool) error {
+	if err := g.Ready(ctx); err != nil || !builds {
+		return err
+	}
+	conn, err := g.Dial(ctx, guest.BuildKit)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 // process is the command line as a process over there; path says where staged files are.

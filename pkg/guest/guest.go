@@ -18,8 +18,8 @@ import (
 
 // Guest is somewhere Linux containers can run: this host, or a virtual machine.
 type Guest interface {
-	// Ready makes the guest usable and returns when it is. It is cheap when the guest
-	// already is, and safe to call from many processes at once.
+	// Ready makes the guest usable and returns when containers can be run in it. It is cheap
+	// when they can be already, and safe to call from many processes at once.
 	Ready(ctx context.Context) error
 
 	// Run executes p over there and returns when it has ended. A process that ran and
@@ -36,7 +36,7 @@ type Guest interface {
 	// closed, or when the connection ends.
 	Stage(ctx context.Context) (Stage, error)
 
-	// Dial connects to a service over there.
+	// Dial connects to a service over there, and waits for one that is not there yet.
 	Dial(ctx context.Context, s Service) (net.Conn, error)
 }
 

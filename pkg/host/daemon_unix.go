@@ -19,6 +19,8 @@ type Daemon struct {
 	Log string
 	// ExtraFiles become descriptors 3, 4, ...
 	ExtraFiles []*os.File
+	// Nice is its nice value (setpriority(2)), where that can be given; 0 is this process's own.
+	Nice int
 }
 
 // Started is a daemon that was started by this process.
@@ -39,7 +41,7 @@ func (d Daemon) Start() (*Started, error) {
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.ExtraFiles = d.ExtraFiles
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
+	if err := start(cmd, d.Nice); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", d.Argv[0], err)
 	}
 	return &Started{PID: cmd.Process.Pid, cmd: cmd}, nil

@@ -57,11 +57,19 @@ func NewGuest(o Options, program string) *Guest {
 // answer.
 const mostTries = 5
 
-// Ready starts the machine if it does not run, and waits until the engine in it answers.
-// When it does, it costs one question over a connection that is already open.
+// Ready starts the machine if it does not run, and waits until containers can be run in it.
+// When they can, it costs one question over a connection that is already open.
 func (g *Guest) Ready(ctx context.Context) error {
+	return g.ready(ctx, daemons[guest.Containerd])
+}
+
+// daemons are the services by the names that the agent has for them.
+var daemons = map[guest.Service]string{guest.Containerd: "containerd", guest.BuildKit: "buildkitd"}
+
+// ready starts the machine if it does not run, and waits until the daemons of those names answer.
+func (g *Guest) ready(ctx context.Context, names ...string) error {
 	for tries := 1; ; tries++ {
-		err := g.await(ctx)
+		err := g.await(ctx, names)
 		if err == nil || ctx.Err() != nil || !away(err) || tries == mostTries {
 			return err
 		}
@@ -87,14 +95,14 @@ func away(err error) bool {
 }
 
 // await asks the agent to be ready and tells what it waits for.
-func (g *Guest) await(ctx context.Context) error {
+func (g *Guest) await(ctx context.Context, names []string) error {
 	c, err := g.connect(ctx)
 	if err != nil {
 		return err
 	}
 	steps := agent.Steps{Report: g.report}
 	defer g.tellWaiting()()
-	err = c.Ready(ctx, steps.Tell)
+	err = c.Ready(ctx, steps.Tell, names...)
 	steps.End(err)
 	return err
 }
@@ -244,7 +252,7 @@ func (g *Guest) join(ctx context.Context) error {
 		return err
 	}
 	steps := agent.Steps{Report: g.report}
-	err = c.Ready(ctx, steps.Tell)
+	err = c.Ready(ctx, steps.Tell, daemons[guest.Containerd])
 	steps.End(err)
 	return err
 }
@@ -274,6 +282,16 @@ func (g *Guest) Dial(ctx context.Context, s guest.Service) (net.Conn, error) {
 		return nil, err
 	}
 	conn, err := c.Dial(ctx, string(s))
+	if err != nil && daemons[s] != "" {
+		// It may be that it is not there yet.
+		if err := g.ready(ctx, daemons[s]); err != nil {
+			return nil, err
+		}
+		if c, err = g.connect(ctx); err != nil {
+			return nil, err
+		}
+		conn, err = c.Dial(ctx, string(s))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", s, err)
 	}

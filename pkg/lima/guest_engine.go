@@ -24,8 +24,10 @@ var _ interface {
 	guest.Engine
 } = (*Guest)(nil)
 
-// Start makes the machine run and waits until its engine answers.
-func (g *Guest) Start(ctx context.Context) error { return g.Ready(ctx) }
+// Start makes the machine run and waits until all of its engine answers.
+func (g *Guest) Start(ctx context.Context) error {
+	return g.ready(ctx, daemons[guest.Containerd], daemons[guest.BuildKit])
+}
 
 // Stop stops every container and the engine, and turns the machine off; ran is false when
 // nothing of it ran.

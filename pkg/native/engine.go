@@ -19,8 +19,10 @@ var _ interface {
 	guest.Engine
 } = (*Native)(nil)
 
-// Start makes the engine run and waits until it answers.
-func (n *Native) Start(ctx context.Context) error { return n.Ready(ctx) }
+// Start makes the engine run and waits until all of it answers.
+func (n *Native) Start(ctx context.Context) error {
+	return n.ready(ctx, daemons[guest.Containerd], daemons[guest.BuildKit])
+}
 
 // Stop stops containers and daemons; ran is false when no engine ran.
 func (n *Native) Stop(ctx context.Context, timeout time.Duration) (ran bool, err error) {

@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/linnet-dev/linnet/pkg/agent"
@@ -44,15 +45,20 @@ func New(o Options) *Native { return &Native{o} }
 // The daemons that a command may need.
 var daemons = map[guest.Service]string{guest.Containerd: "containerd", guest.BuildKit: "buildkitd"}
 
-// Ready starts the engine if it does not run and waits until it answers. When it does run,
-// it costs three connections.
+// Ready starts the engine if it does not run and waits until containers can be run. When it
+// does run, it costs two connections.
 func (n *Native) Ready(ctx context.Context) error {
-	l := n.o.Layout
-	if host.Listens(l.Socket("agent")) && host.Listens(l.Socket("containerd")) && host.Listens(l.Socket("buildkitd")) {
+	return n.ready(ctx, daemons[guest.Containerd])
+}
+
+// ready starts the engine if it does not run and waits until the daemons of those names answer.
+func (n *Native) ready(ctx context.Context, names ...string) error {
+	listens := func(name string) bool { return host.Listens(n.o.Layout.Socket(name)) }
+	if listens("agent") && !slices.ContainsFunc(names, func(name string) bool { return !listens(name) }) {
 		return nil
 	}
 	for tries := 1; ; tries++ {
-		err := n.await(ctx)
+		err := n.await(ctx, names)
 		if !errors.Is(err, agent.ErrStopping) || tries == mostTries {
 			return err
 		}
@@ -66,15 +72,15 @@ func (n *Native) Ready(ctx context.Context) error {
 // mostTries bounds how often an agent may end under our hands before that is the answer.
 const mostTries = 5
 
-// await waits until the engine answers, started first if it does not run.
-func (n *Native) await(ctx context.Context) error {
+// await waits until the daemons answer, the engine started first if it does not run.
+func (n *Native) await(ctx context.Context, names []string) error {
 	c, err := n.Connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	steps := agent.Steps{Report: n.o.Report}
-	err = c.Ready(ctx, steps.Tell)
+	err = c.Ready(ctx, steps.Tell, names...)
 	steps.End(err)
 	return err
 }
@@ -193,6 +199,9 @@ func (n *Native) Dial(ctx context.Context, s guest.Service) (net.Conn, error) {
 	name, ok := daemons[s]
 	if !ok {
 		return nil, fmt.Errorf("connecting to %s: the engine has no such service", s)
+	}
+	if err := n.ready(ctx, name); err != nil {
+		return nil, err
 	}
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", n.o.Layout.Socket(name))

@@ -135,6 +135,18 @@ func (inv *Invocation) Clone() *Invocation {
 	return &c
 }
 
+// Builds says whether the command speaks to BuildKit, or starts one that does.
+func (inv *Invocation) Builds() bool { return MayBuild(inv.Path) }
+
+// MayBuild says the same of a command line that nobody has parsed: it may be wrong about one
+// that has such a word elsewhere, and is never wrong about one that builds.
+func MayBuild(args []string) bool {
+	return slices.ContainsFunc(args, func(word string) bool { return builders[word] })
+}
+
+// builders are the words of such commands; system prune also prunes BuildKit's cache.
+var builders = map[string]bool{"build": true, "builder": true, "compose": true, "system": true}
+
 // Argv returns the command line without the program's name, in canonical form: long flags,
 // values behind "=", each flag after as many words of the path as it was typed after. What
 // Parse makes of it equals inv.

@@ -435,7 +435,9 @@ func (x *Daemon) GetLastError() string {
 }
 
 type ReadyRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The daemons, by name; none are all of them.
+	Daemons       []string `protobuf:"bytes,1,rep,name=daemons,proto3" json:"daemons,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -468,6 +470,13 @@ func (x *ReadyRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use ReadyRequest.ProtoReflect.Descriptor instead.
 func (*ReadyRequest) Descriptor() ([]byte, []int) {
 	return file_pkg_agent_agentpb_agent_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ReadyRequest) GetDaemons() []string {
+	if x != nil {
+		return x.Daemons
+	}
+	return nil
 }
 
 type StopRequest struct {
@@ -2196,8 +2205,9 @@ const file_pkg_agent_agentpb_agent_proto_rawDesc = "" +
 	"\brestarts\x18\x06 \x01(\x05R\brestarts\x12\x18\n" +
 	"\aadopted\x18\a \x01(\bR\aadopted\x12\x1d\n" +
 	"\n" +
-	"last_error\x18\b \x01(\tR\tlastError\"\x0e\n" +
-	"\fReadyRequest\"0\n" +
+	"last_error\x18\b \x01(\tR\tlastError\"(\n" +
+	"\fReadyRequest\x12\x18\n" +
+	"\adaemons\x18\x01 \x03(\tR\adaemons\"0\n" +
 	"\vStopRequest\x12!\n" +
 	"\ftimeout_nano\x18\x01 \x01(\x03R\vtimeoutNano\"\x97\x01\n" +
 	"\x05Event\x12/\n" +
