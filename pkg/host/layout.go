@@ -192,6 +192,23 @@ func (l Layout) HostKey() string { return filepath.Join(l.VM(), "host_key") }
 // x86_64, aarch64.
 func (l Layout) Image(arch string) string { return filepath.Join(l.Libexec, "image", arch) }
 
+// Binfmt is where the kernel tells which programs it runs through an interpreter, and is told.
+func (l Layout) Binfmt() string { return "/proc/sys/fs/binfmt_misc" }
+
+// BinfmtOwn is what the names of linnet's own entries there begin with.
+func (l Layout) BinfmtOwn() string { return "linnet-" + l.ID() + "-" }
+
+// BinfmtEntry is linnet's entry for the programs of a kind of machine: aarch64.
+func (l Layout) BinfmtEntry(machine string) string {
+	return filepath.Join(l.Binfmt(), l.BinfmtOwn()+machine)
+}
+
+// EmulationOff is there when the user wants no emulation.
+func (l Layout) EmulationOff() string { return filepath.Join(l.Engine(), "emulation-off") }
+
+// Emulators may hold emulators of other kinds of machine, which go before those of the system.
+func (l Layout) Emulators() string { return filepath.Join(l.Libexec, "emulators") }
+
 // Commands holds, in a virtual machine, a file per command that runs for a client.
 func (l Layout) Commands() string { return filepath.Join(l.Volatile(), "commands") }
 

@@ -115,8 +115,10 @@ func TestTheDocumentNamesEveryPath(t *testing.T) {
 		"VMLock":   {"start", "relay", "limactl"},
 		"VMLog":    {"relay", "limactl-start"},
 		"Image":    {"<arch>"},
+
+		"BinfmtEntry": {"<machine>"},
 	}
-	elsewhere := map[string]bool{"ID": true, "Home": true, "Bin": true, "Agent": true} // no path, or one in BinDir
+	elsewhere := map[string]bool{"ID": true, "Home": true, "Bin": true, "Agent": true, "BinfmtOwn": true} // no path, or one in BinDir
 	v := reflect.ValueOf(l)
 	for i := range v.NumMethod() {
 		name, method := v.Type().Method(i).Name, v.Method(i)

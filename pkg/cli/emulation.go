@@ -1,0 +1,241 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/linnet-dev/linnet/pkg/emulate"
+	"github.com/linnet-dev/linnet/pkg/guest"
+	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/nerdctl"
+	"github.com/linnet-dev/linnet/pkg/report"
+)
+
+// emulator is an engine on whose machine linnet registers emulators itself. A virtual machine
+// is none: what its image holds is registered when it starts.
+type emulator interface {
+	Emulation(ctx context.Context, try ...emulate.Architecture) (emulate.Facts, error)
+	Emulate(ctx context.Context, a emulate.Architecture) (interpreter string, err error)
+	EnableEmulation(ctx context.Context, wanted []emulate.Architecture) error
+	DisableEmulation(ctx context.Context) error
+}
+
+func (a *app) newEmulation() *cobra.Command {
+	c := group("emulation", "see and choose which other processors' programs run")
+	c.AddCommand(a.newEmulationStatus(), a.newEmulationEnable(), a.newEmulationDisable())
+	return c
+}
+
+// emulationStatus is what `emulation status` shows.
+type emulationStatus struct {
+	// Backend is "native" or "lima", Host the architecture of its machine.
+	Backend       string            `json:"backend"`
+	Host          string            `json:"host"`
+	Architectures []emulate.Ability `json:"architectures"`
+}
+
+func (a *app) newEmulationStatus() *cobra.Command {
+	var format string
+	c := &cobra.Command{
+		Use: "status", Short: "show which architectures' programs run, how, and what is missing", Args: noArgs,
+		Long: `status runs a smallest program of each architecture, as a container would run it, and says how
+that went. As root it tries setuid programs too (sudo in an emulated container is one).`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := a.emulationStatus(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.show(format, s, func(w io.Writer) error { return printEmulation(w, s, a.streams.OutTerminal()) })
+		},
+	}
+	addFormat(c, &format)
+	return c
+}
+
+func (a *app) emulationStatus(ctx context.Context) (emulationStatus, error) {
+	var s emulationStatus
+	e, err := a.Engine()
+	if err != nil {
+		return s, err
+	}
+	var f emulate.Facts
+	if own, ok := e.(emulator); ok {
+		s.Backend = "native"
+		f, err = own.Emulation(ctx, emulate.Architectures()...)
+	} else {
+		s.Backend = "lima"
+		if !e.Running(ctx) {
+			return s, &host.HintError{Err: errors.New("emulation status: the virtual machine does not run"), Fix: "linnet vm start"}
+		}
+		f, err = askMachine(ctx, e, emulate.Architectures()...)
+	}
+	if err != nil {
+		return s, err
+	}
+	s.Host, s.Architectures = f.Machine, emulate.Decide(f)
+	if known, ok := emulate.Find(f.Machine); ok {
+		s.Host = known.Name
+	}
+	return s, nil
+}
+
+// askMachine puts the question to a machine that registers its emulators itself.
+func askMachine(ctx context.Context, g guest.Guest, try ...emulate.Architecture) (emulate.Facts, error) {
+	q := emulate.Question{Try: try, Folders: []string{"/var/lib/linnet", "/var/tmp"}}
+	return emulate.Ask(ctx, q, func(ctx context.Context, argv []string, stdout io.Writer) error {
+		return g.Run(ctx, guest.Process{Argv: argv, Stdout: stdout})
+	})
+}
+
+func printEmulation(w io.Writer, s emulationStatus, terminal bool) error {
+	t := report.NewTable(terminal, "ARCHITECTURE", "RUNS", "THROUGH", "SETUID", "MISSING")
+	for _, a := range s.Architectures {
+		runs, setuid := string(a.Runs), string(a.Setuid)
+		switch {
+		case a.Runs == emulate.Not:
+			setuid = ""
+		case !a.Verified:
+			runs += " (not tried)"
+		}
+		missing := a.Missing
+		if a.Fix != "" {
+			missing += " (" + a.Fix + ")"
+		}
+		t.Row(a.Architecture, runs, a.Interpreter, setuid, missing)
+	}
+	return t.Print(w)
+}
+
+func (a *app) newEmulationEnable() *cobra.Command {
+	return &cobra.Command{
+		Use: "enable [ARCHITECTURE...]", Short: "register emulators, so that other processors' programs run",
+		Long: `enable registers this host's emulators (static QEMU user emulators, as in Debian's
+qemu-user-static) with the kernel, for the architectures named or for all that there is one for,
+and sees that they work in containers, setuid programs included. It needs root, and holds until
+the next reboot. No command needs it: the first one with a foreign --platform does the same.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			wanted, err := architectures(args)
+			if err != nil {
+				return err
+			}
+			own, err := a.emulator("enable", "linnet emulation status shows what it has")
+			if err != nil {
+				return err
+			}
+			return own.EnableEmulation(cmd.Context(), wanted)
+		},
+	}
+}
+
+func architectures(names []string) (all []emulate.Architecture, err error) {
+	for _, name := range names {
+		found, ok := emulate.OfPlatform(name)
+		if !ok {
+			var known []string
+			for _, k := range emulate.Architectures() {
+				known = append(known, k.Name)
+			}
+			return nil, &usageError{err: fmt.Errorf("emulation enable: %q is not a known architecture", name), hint: "one of " + strings.Join(known, ", ")}
+		}
+		all = append(all, found)
+	}
+	return all, nil
+}
+
+func (a *app) newEmulationDisable() *cobra.Command {
+	return &cobra.Command{
+		Use: "disable", Short: "take linnet's emulators away, and register none by itself", Args: noArgs,
+		Long: `disable takes the emulators away that linnet has registered with the kernel. Those of others stay.
+No command registers any again until enable does.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			own, err := a.emulator("disable", "the virtual machine's own image holds its emulators")
+			if err != nil {
+				return err
+			}
+			return own.DisableEmulation(cmd.Context())
+		},
+	}
+}
+
+// emulator is the engine, if linnet registers emulators for it.
+func (a *app) emulator(what, instead string) (emulator, error) {
+	e, err := a.Engine()
+	if err != nil {
+		return nil, err
+	}
+	own, ok := e.(emulator)
+	if !ok {
+		return nil, &usageError{err: fmt.Errorf("emulation %s: the virtual machine registers its emulators itself, when it starts", what), hint: instead}
+	}
+	return own, nil
+}
+
+// Emulate sees to it that the programs of some platforms run, and tells the user of those that
+// are emulated. An error says why one's do not, and what to do; whoever runs none of them (a
+// build that only copies) need not mind it.
+func (e *Env) Emulate(ctx context.Context, platforms []string) error {
+	return e.app.emulate(ctx, platforms...)
+}
+
+func (a *app) emulate(ctx context.Context, platforms ...string) error {
+	var errs []error
+	told := map[string]bool{}
+	for _, p := range platforms {
+		arch, foreign := emulate.Foreign(runtime.GOARCH, p)
+		if !foreign || told[arch.Name] {
+			continue
+		}
+		told[arch.Name] = true
+		interpreter, err := a.emulateOne(ctx, arch)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if !a.quiet {
+			fmt.Fprintln(a.Report().Writer(), "note:", emulate.Note(arch, runtime.GOARCH, interpreter))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// emulateOne has a virtual machine of this host's architecture, or this host.
+func (a *app) emulateOne(ctx context.Context, arch emulate.Architecture) (interpreter string, err error) {
+	e, err := a.Engine()
+	if err != nil {
+		return "", err
+	}
+	if own, ok := e.(emulator); ok {
+		return own.Emulate(ctx, arch)
+	}
+	if err := e.Ready(ctx); err != nil {
+		return "", err
+	}
+	f, err := askMachine(ctx, e)
+	if err != nil {
+		return "", err
+	}
+	now := emulate.Judge(f, arch)
+	if now.Runs == emulate.Not {
+		return "", &emulate.Error{Architecture: arch, Problem: now.Missing, Fix: now.Fix}
+	}
+	return now.Interpreter, nil
+}
+
+// emulateFor is emulate for a forwarded command: one that makes a container says for which
+// platform.
+func (a *app) emulateFor(inv *nerdctl.Invocation) error {
+	if len(inv.Path) == 0 || inv.Path[0] == "compose" || !inv.IsSet("platform") {
+		return nil
+	}
+	if last := inv.Path[len(inv.Path)-1]; last != "run" && last != "create" {
+		return nil
+	}
+	a.quiet = a.quiet || inv.Bool("quiet")
+	return a.emulate(a.ctx, inv.String("platform"))
+}
