@@ -36,7 +36,8 @@ func dropRoot() error {
 }
 
 // TestVMScripts runs testdata/vm: every line about the virtual machine that a user can meet, on
-// a limactl that answers as the real one was recorded to. `exec machine` sets up what there is.
+// a limactl that answers as the real one was recorded to. `exec machine` sets up what there is, and
+// `guest` what is in a machine that runs.
 func TestVMScripts(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the recordings are of QEMU on Linux")
@@ -50,7 +51,7 @@ func TestVMScripts(t *testing.T) {
 	if err := errors.Join(os.Chmod(root, 0o755), os.Mkdir(bin, 0o755)); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"linnet", "limactl", "machine"} {
+	for _, name := range []string{"linnet", "limactl", "machine", "nerdctl"} {
 		program, err := exec.LookPath(name)
 		if err != nil {
 			t.Fatal(err)
@@ -63,6 +64,7 @@ func TestVMScripts(t *testing.T) {
 		Dir: "testdata/vm", WorkdirRoot: root, RequireExplicitExec: true, RequireUniqueNames: true,
 		UpdateScripts: os.Getenv("UPDATE") != "",
 		Setup:         func(env *testscript.Env) error { return setupMachine(env, bin) },
+		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"guest": startGuest},
 		Condition: func(name string) (bool, error) {
 			if name == "root" {
 				return os.Geteuid() == 0, nil
@@ -92,13 +94,24 @@ func setupMachine(env *testscript.Env, bin string) error {
 	} {
 		env.Setenv(name, value)
 	}
-	if os.Geteuid() != 0 {
-		return err
+	if os.Geteuid() == 0 {
+		env.Setenv(envUser, strconv.Itoa(ordinary))
 	}
-	env.Setenv(envUser, strconv.Itoa(ordinary))
-	return errors.Join(err, filepath.WalkDir(env.WorkDir, func(path string, _ fs.DirEntry, err error) error {
+	env.Values[testOf{}] = env.T()
+	return errors.Join(err, own(env.WorkDir))
+}
+
+// testOf is the key of a script's test among its values.
+type testOf struct{}
+
+// own gives a folder to the user whose linnet it is.
+func own(dir string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
 		return errors.Join(err, os.Lchown(path, ordinary, ordinary))
-	}))
+	})
 }
 
 // fakeMachine is the command machine: `put INSTANCE DISK` makes both be in a state that limatest

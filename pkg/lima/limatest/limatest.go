@@ -61,6 +61,15 @@ func (f Fake) Fail(command, name string) error {
 	return write(filepath.Join(f.control(), "fail", strings.ReplaceAll(command, " ", "-")), name, 0o644)
 }
 
+// Leave has each start that works write a file into the machine's folder, in the place of the
+// recorded one of that name: another port for its sshd, say.
+func (f Fake) Leave(name, text string) error {
+	return write(filepath.Join(f.control(), leave, name), text, 0o644)
+}
+
+// leave is the folder of what Leave says.
+const leave = "leave"
+
 // Hold keeps each start from getting past the launch of the machine, until Release.
 func (f Fake) Hold() error { return write(filepath.Join(f.control(), "hold"), "", 0o644) }
 

@@ -24,6 +24,9 @@ import (
 type SSHD struct {
 	// Addr is host:port, Key the file of the only key that may log in.
 	Addr, Key string
+	// Sockets says where a socket of the guest really is; one that is not in it is where its
+	// name says.
+	Sockets map[string]string
 	// Frozen means that what arrives is not read any more.
 	Frozen atomic.Bool
 
@@ -188,6 +191,9 @@ func (s *SSHD) connect(c ssh.NewChannel) {
 	if c.ChannelType() != "direct-streamlocal@openssh.com" || ssh.Unmarshal(c.ExtraData(), &to) != nil {
 		_ = c.Reject(ssh.Prohibited, "only sockets")
 		return
+	}
+	if really, ok := s.Sockets[to.Path]; ok {
+		to.Path = really
 	}
 	conn, err := net.Dial("unix", to.Path)
 	if err != nil {
