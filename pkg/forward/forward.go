@@ -40,6 +40,9 @@ func Run(ctx context.Context, o Options) error {
 	if err := Ready(ctx, o.Guest, o.Invocation.Builds()); err != nil {
 		return err
 	}
+	if list, remove, ok := nerdctl.Pruning(o.Invocation); ok {
+		return prune(ctx, o, list, remove)
+	}
 	plan, err := nerdctl.Localize(nerdctl.Mend(o.Invocation), near(o))
 	if err != nil {
 		return err

@@ -246,3 +246,18 @@ func TestArchiveStaysInside(t *testing.T) {
 		}
 	}
 }
+
+func TestPruneRemovesWhatDoesNotRun(t *testing.T) {
+	const script = `case "$*" in
+*" ps "*|"ps "*) printf 'one Up\ntwo Exited (0) 1 hour ago\nthree Created\n' ;;
+*) shift; for id; do case $id in -*) ;; two) echo two ;; *) echo "$id is not there" >&2; code=1 ;; esac; done; exit $code ;;
+esac`
+	f := newFar(t, script)
+	out, err := f.run(t, "container", "prune", "-f")
+	if want := "Deleted Containers:\ntwo\n\n"; err != nil || out != want {
+		t.Errorf("got %q, %v, want %q", out, err, want)
+	}
+	if out, err := f.run(t, "container", "prune"); err == nil {
+		t.Errorf("nobody answers, and it went on: %q", out)
+	}
+}

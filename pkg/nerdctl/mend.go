@@ -1,5 +1,7 @@
 package nerdctl
 
+import "strings"
+
 // Mend returns the command line with what the pinned nerdctl is known to get wrong avoided,
 // where that costs the user nothing. inv stays as it is. Each mend names its defect, so that
 // it can go with the pin that has it.
@@ -9,7 +11,63 @@ func Mend(inv *Invocation) *Invocation {
 		mended.Add("log-driver", "none")
 		return mended
 	}
+	if showsBuilds(inv) {
+		mended := inv.Clone()
+		mended.Add("filter", "label="+ownLabel)
+		return mended
+	}
 	return inv
+}
+
+// ownLabel is on every container that nerdctl has made, with its namespace as the value.
+const ownLabel = "nerdctl/namespace"
+
+// showsBuilds says whether the line lists containers. The running steps of builds are containers of
+// the same namespace, without a label, and nerdctl 2.3.5 takes them for the user's own: it
+// shows them, and whoever removes what is shown ends somebody's build.
+func showsBuilds(inv *Invocation) bool {
+	switch strings.Join(inv.Path, " ") {
+	case "ps", "container ls":
+		return !inv.Help
+	}
+	return false
+}
+
+// Pruning is `container prune` in two commands: nerdctl 2.3.5 would remove a build's step in the
+// moment in which it has ended and BuildKit has not yet taken notice. List prints the candidates;
+// Remove takes what List has printed and returns what removes them, nil when there is nothing.
+func Pruning(inv *Invocation) (list *Invocation, remove func(listed string) (*Invocation, error), ok bool) {
+	if strings.Join(inv.Path, " ") != "container prune" || inv.Help {
+		return nil, nil, false
+	}
+	list, err := inv.alongside("ps", "--all", "--no-trunc", "--format={{.ID}} {{.Status}}")
+	if err != nil {
+		return nil, nil, false
+	}
+	return Mend(list), func(listed string) (*Invocation, error) {
+		var ids []string
+		for line := range strings.Lines(listed) {
+			id, status, _ := strings.Cut(strings.TrimSpace(line), " ")
+			if id != "" && !strings.HasPrefix(status, "Up") && !strings.HasPrefix(status, "Paus") {
+				ids = append(ids, id)
+			}
+		}
+		if len(ids) == 0 {
+			return nil, nil
+		}
+		return inv.alongside(append([]string{"rm", "--volumes"}, ids...)...)
+	}, true
+}
+
+// alongside is another command line with the global flags of this one.
+func (inv *Invocation) alongside(argv ...string) (*Invocation, error) {
+	var global []string
+	for _, v := range inv.Flags {
+		if v.Level == 0 {
+			global = append(global, v.word())
+		}
+	}
+	return Parse(append(global, argv...))
 }
 
 // loggerHangs says whether the line is an attached run of a container that is removed at

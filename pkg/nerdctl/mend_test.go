@@ -33,3 +33,59 @@ func TestMend(t *testing.T) {
 		}
 	}
 }
+
+func TestBuildsAreNoContainers(t *testing.T) {
+	for line, want := range map[string]string{
+		"ps":                                  "ps --filter=label=nerdctl/namespace",
+		"ps -aq -f status=exited":             "ps --all --quiet --filter=status=exited --filter=label=nerdctl/namespace",
+		"--namespace=other container list -a": "--namespace=other container ls --all --filter=label=nerdctl/namespace",
+		"compose ps":                          "compose ps",
+		"volume ls":                           "volume ls",
+		"ps --help":                           "ps --help",
+	} {
+		inv, err := Parse(strings.Fields(line))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(Mend(inv).Argv(), " "); got != want {
+			t.Errorf("%s: became %q, want %q", line, got, want)
+		}
+	}
+}
+
+func TestPruning(t *testing.T) {
+	inv, err := Parse(strings.Fields("--namespace=other container prune --force"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, remove, ok := Pruning(inv)
+	if !ok {
+		t.Fatal("it is not known")
+	}
+	if got, want := strings.Join(list.Argv(), " "), "--namespace=other ps --all --no-trunc --format={{.ID}} {{.Status}} --filter=label=nerdctl/namespace"; got != want {
+		t.Errorf("lists with %q, want %q", got, want)
+	}
+	for listed, want := range map[string]string{
+		"":                                "",
+		"a Up\nb Paused\nc Pausing\n":     "",
+		"a Up\nb Exited (0) 1 hour ago\n": "--namespace=other rm --volumes b",
+		"a Created\nb Restarting (1) now\nc Unknown\n": "--namespace=other rm --volumes a b c",
+	} {
+		got, err := remove(listed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want == "" && got != nil || want != "" && (got == nil || strings.Join(got.Argv(), " ") != want) {
+			t.Errorf("%q: removes with %v, want %q", listed, got, want)
+		}
+	}
+	for _, line := range []string{"system prune", "container prune --help", "container rm x"} {
+		inv, err := Parse(strings.Fields(line))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, ok := Pruning(inv); ok {
+			t.Errorf("%s: is not what is meant", line)
+		}
+	}
+}
