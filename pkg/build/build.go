@@ -48,7 +48,7 @@ type Session struct {
 	TokenDir string
 	// Snapshotter is the engine's; empty means overlayfs.
 	Snapshotter string
-	// Ready, when set, is called when the engine is, before the build is shown.
+	// Ready, when set, is called when BuildKit answers, before the build is shown.
 	Ready func()
 }
 
@@ -76,14 +76,14 @@ func (s Session) Build(ctx context.Context, o Options, d Display) (Result, error
 	if err := s.Guest.Ready(ctx); err != nil {
 		return Result{}, err
 	}
-	if s.Ready != nil {
-		s.Ready()
-	}
 	c, err := s.connect(ctx)
 	if err != nil {
 		return Result{}, err
 	}
 	defer func() { _ = c.Close() }() // the build has ended
+	if s.Ready != nil {
+		s.Ready()
+	}
 	res, warnings, err := solve(ctx, c, job, d)
 	if err != nil {
 		return Result{}, job.explain(ctx, err)

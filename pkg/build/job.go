@@ -93,6 +93,9 @@ func (j *job) addAttrs(h Host, o Options) error {
 	if o.Target != "" {
 		j.attrs["target"] = o.Target
 	}
+	// As docker: an image that is here is meant, and its registry is not asked whether it has
+	// another of that name.
+	j.attrs["image-resolve-mode"] = "local"
 	if o.Pull {
 		j.attrs["image-resolve-mode"] = "pull"
 	}
