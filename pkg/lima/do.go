@@ -71,6 +71,8 @@ func (m *Machine) told(err error, log string) error {
 	switch {
 	case strings.Contains(failed.reason, syscall.ENOSPC.Error()):
 		fix = "free some space, or set LINNET_HOME to a folder on another disk"
+	case strings.Contains(failed.reason, "failed to open source"):
+		fix = "install linnet's image again (`make image` in its sources)"
 	case strings.Contains(failed.reason, "ermission denied"):
 		fix = "see who owns " + m.o.Layout.LimaHome()
 	case log != "":

@@ -1,6 +1,7 @@
 package lima
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,11 +10,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/lima/limatest"
+	"github.com/linnet-dev/linnet/pkg/report"
 	"github.com/linnet-dev/linnet/pkg/vm"
 	"github.com/linnet-dev/linnet/pkg/vm/vmtest"
 )
@@ -54,7 +57,7 @@ func TestEachFailureOfLimactlIsTold(t *testing.T) {
 		},
 		{
 			"the image goes away", "absent", "free", 100 << 30, vm.Started, "create", "no-image",
-			"creating the virtual machine: limactl create: failed to download `/opt/linnet/libexec/linnet/image/x86_64/nosuch.raw`: failed to open source /opt/linnet/libexec/linnet/image/x86_64/nosuch.raw: open /opt/linnet/libexec/linnet/image/x86_64/nosuch.raw: no such file or directory", again, vm.Absent, vm.Disk,
+			"creating the virtual machine: limactl create: failed to download `/opt/linnet/libexec/linnet/image/x86_64/nosuch.raw`: failed to open source /opt/linnet/libexec/linnet/image/x86_64/nosuch.raw: open /opt/linnet/libexec/linnet/image/x86_64/nosuch.raw: no such file or directory", "install linnet's image again (`make image` in its sources)", vm.Absent, vm.Disk,
 		},
 		{
 			"QEMU does not start", "stopped", "free", 100 << 30, vm.Started, "start", "qemu",
@@ -295,6 +298,44 @@ func TestWhyAMachineIsGoneIsToldBeforeWhoeverMissesIt(t *testing.T) {
 			t.Errorf("it is told: %v", err)
 		}
 	}
+}
+
+// Whoever has to wait for another command's work on the machine is told so.
+func TestWaitingForAnotherCommandIsTold(t *testing.T) {
+	m := newMachine(t)
+	m.want.Config = vmtest.Config(m.want.Shape, "")
+	release, err := m.Lock(t.Context())
+	m.check(t, err)
+	var shown lockedBuffer
+	m.o.Report = report.New(report.Options{Err: &shown, Format: report.Plain})
+	done := make(chan error, 1)
+	go func() { done <- vm.Ensure(t.Context(), m, vm.Initialised, m.o.Report) }()
+	m.check(t, until(t.Context(), func() bool {
+		return strings.Contains(shown.String(), "waiting for another command that changes the virtual machine\n")
+	}))
+	release()
+	m.check(t, <-done)
+	if text := shown.String(); !strings.Contains(text, "waiting for another command that changes the virtual machine: done") {
+		t.Errorf("it is told:\n%s", text)
+	}
+}
+
+// lockedBuffer is written to by one and read by another.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 func TestAnAgentThatNeverAnswersIsTold(t *testing.T) {

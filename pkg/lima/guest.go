@@ -101,37 +101,10 @@ func (g *Guest) await(ctx context.Context, names []string) error {
 		return err
 	}
 	steps := agent.Steps{Report: g.report}
-	defer g.tellWaiting()()
+	defer tellWaiting(g.report, "waiting for the virtual machine")() // somebody else starts it, and shows more
 	err = c.Ready(ctx, steps.Tell, names...)
 	steps.End(err)
 	return err
-}
-
-// silence is how long a command waits without a word.
-const silence = time.Second
-
-// tellWaiting shows a step when what follows takes longer than silence: the machine is being
-// started by somebody else, who shows more.
-func (g *Guest) tellWaiting() (done func()) {
-	var mu sync.Mutex
-	var step *report.Step
-	over := false
-	timer := time.AfterFunc(silence, func() {
-		mu.Lock()
-		defer mu.Unlock()
-		if !over {
-			step = g.report.Step("waiting for the virtual machine")
-		}
-	})
-	return func() {
-		timer.Stop()
-		mu.Lock()
-		defer mu.Unlock()
-		over = true
-		if step != nil {
-			step.Done()
-		}
-	}
 }
 
 // connect returns the client of the agent; ErrNotRunning when no relay listens.
