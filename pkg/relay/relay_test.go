@@ -88,6 +88,7 @@ func TestWhoOnlyLooksCostsNoStream(t *testing.T) {
 	a := l.agent()
 	l.start()
 	l.speaks()
+	l.until("the stock is full again", func() bool { return a.opened.Load() == int64(l.Stock)+2 }) // one is attended, one has spoken
 	opened := a.opened.Load()
 	for range 20 {
 		l.client().Close()
