@@ -192,7 +192,15 @@ func printStatus(w io.Writer, s guest.Status, terminal bool) error {
 	for _, d := range s.Daemons {
 		t.Row(d.Name, d.State, strconv.Itoa(d.PID), strconv.Itoa(d.Restarts), d.Socket)
 	}
-	return t.Print(w)
+	if err := t.Print(w); err != nil {
+		return err
+	}
+	for _, d := range s.Daemons {
+		if d.State != "running" && d.LastError != "" {
+			fmt.Fprintf(w, "\n%s has ended: %s; linnet engine logs %s says more\n", d.Name, d.LastError, d.Name)
+		}
+	}
+	return nil
 }
 
 // bytesText is a size in binary units with one decimal.
