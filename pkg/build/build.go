@@ -48,6 +48,9 @@ type Session struct {
 	TokenDir string
 	// Snapshotter is the engine's; empty means overlayfs.
 	Snapshotter string
+	// Emulated is what the user is told when a first step runs on a foreign architecture, by
+	// architecture as in a platform.
+	Emulated map[string]string
 	// Ready, when set, is called when BuildKit answers, before the build is shown.
 	Ready func()
 }
@@ -84,7 +87,7 @@ func (s Session) Build(ctx context.Context, o Options, d Display) (Result, error
 	if s.Ready != nil {
 		s.Ready()
 	}
-	res, warnings, err := solve(ctx, c, job, d)
+	res, warnings, err := solve(ctx, c, job, job.tellEmulated(d, s.Emulated))
 	if err != nil {
 		return Result{}, job.explain(ctx, err)
 	}

@@ -176,32 +176,29 @@ func (a *app) emulator(what, instead string) (emulator, error) {
 	return own, nil
 }
 
-// Emulate sees to it that the programs of some platforms run, and tells the user of those that
-// are emulated. An error says why one's do not, and what to do; whoever runs none of them (a
-// build that only copies) need not mind it.
-func (e *Env) Emulate(ctx context.Context, platforms []string) error {
-	return e.app.emulate(ctx, platforms...)
+// Emulate sees to it that the programs of some platforms run. It returns, by architecture, what
+// to tell the user once something that is emulated runs. An error says why one's programs do
+// not run, and what to do; a build that runs none of them need not mind it.
+func (e *Env) Emulate(ctx context.Context, platforms []string) (notes map[string]string, err error) {
+	return e.app.emulated(ctx, platforms)
 }
 
-func (a *app) emulate(ctx context.Context, platforms ...string) error {
+func (a *app) emulated(ctx context.Context, platforms []string) (notes map[string]string, err error) {
 	var errs []error
-	told := map[string]bool{}
+	notes = map[string]string{}
 	for _, p := range platforms {
 		arch, foreign := emulate.Foreign(runtime.GOARCH, p)
-		if !foreign || told[arch.Name] {
+		if _, seen := notes[arch.Name]; seen || !foreign {
 			continue
 		}
-		told[arch.Name] = true
 		interpreter, err := a.emulateOne(ctx, arch)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		if !a.quiet {
-			fmt.Fprintln(a.Report().Writer(), "note:", emulate.Note(arch, runtime.GOARCH, interpreter))
-		}
+		notes[arch.Name] = emulate.Note(arch, runtime.GOARCH, interpreter)
 	}
-	return errors.Join(errs...)
+	return notes, errors.Join(errs...)
 }
 
 // emulateOne has a virtual machine of this host's architecture, or this host.
@@ -236,6 +233,11 @@ func (a *app) emulateFor(inv *nerdctl.Invocation) error {
 	if last := inv.Path[len(inv.Path)-1]; last != "run" && last != "create" {
 		return nil
 	}
-	a.quiet = a.quiet || inv.Bool("quiet")
-	return a.emulate(a.ctx, inv.String("platform"))
+	notes, err := a.emulated(a.ctx, []string{inv.String("platform")})
+	for _, note := range notes {
+		if !a.quiet && !inv.Bool("quiet") {
+			fmt.Fprintln(a.Report().Writer(), "note:", note)
+		}
+	}
+	return err
 }
