@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -74,13 +75,22 @@ func elsewhere(args []string) bool {
 	return ok
 }
 
-// buildWords says whether words are a build, in any of its spellings, and what follows.
-func buildWords(words []string) (rest []string, ok bool) {
-	switch {
-	case len(words) > 0 && words[0] == "build":
-		return words[1:], true
-	case len(words) > 1 && slices.Contains([]string{"image", "builder", "buildx"}, words[0]) && words[1] == "build":
-		return words[2:], true
+// buildWords says whether words are for the program of builds, and what they are there: docker's
+// spellings lead back to ours.
+func buildWords(words []string) (own []string, ok bool) {
+	if len(words) > 0 && (words[0] == "build" || words[0] == "cache") {
+		return words, true
+	}
+	if len(words) < 2 {
+		return nil, false
+	}
+	switch strings.Join(words[:2], " ") {
+	case "image build", "builder build", "buildx build":
+		return append([]string{"build"}, words[2:]...), true
+	case "builder prune", "buildx prune":
+		return append([]string{"cache", "prune"}, words[2:]...), true
+	case "buildx du":
+		return append([]string{"cache", "du"}, words[2:]...), true
 	}
 	return nil, false
 }
@@ -109,32 +119,42 @@ func beside(program, name string) string {
 
 // extend adds the commands of builds to the tree: the extensions' own, or what becomes them.
 func (a *app) extend(root *cobra.Command) {
-	a.build = func(ctx context.Context, rest []string) error {
-		root.SetArgs(append([]string{"build"}, rest...))
+	a.build = func(ctx context.Context, words []string) error {
+		root.SetArgs(words)
 		return root.ExecuteContext(ctx)
 	}
 	if len(a.extensions) == 0 {
 		a.build = func(context.Context, []string) error { return become(a.args) }
-		c := a.buildStandIn()
-		c.GroupID = groupCommands
-		root.AddCommand(c)
+		root.AddCommand(inGroup(groupCommands, a.buildStandIn("Build an image from a Dockerfile", "build")))
+		root.AddCommand(inGroup(groupOwn, a.buildStandIn("list, prune and move the build cache", "cache")))
 	}
 	for _, ext := range a.extensions {
 		for _, c := range ext(&Env{a}) {
-			c.GroupID = groupCommands
-			root.AddCommand(c)
+			id := groupCommands
+			if c.Name() == "cache" {
+				id = groupOwn
+			}
+			root.AddCommand(inGroup(id, c))
 		}
 	}
 	buildx := group("buildx", "docker's name for what builds")
 	buildx.Hidden, buildx.GroupID = true, groupManagement
-	buildx.AddCommand(a.buildStandIn())
+	buildx.AddCommand(a.buildStandIn("Build an image from a Dockerfile", "build"),
+		a.buildStandIn("Remove build cache", "cache", "prune"), a.buildStandIn("How much space the build cache takes", "cache", "du"))
 	root.AddCommand(buildx)
 }
 
-// buildStandIn is `build` where the command itself is elsewhere.
-func (a *app) buildStandIn() *cobra.Command {
+func inGroup(id string, c *cobra.Command) *cobra.Command {
+	c.GroupID = id
+	return c
+}
+
+// buildStandIn is a command of the program of builds where the command itself is elsewhere.
+func (a *app) buildStandIn(short string, words ...string) *cobra.Command {
 	return &cobra.Command{
-		Use: "build", Short: "Build an image from a Dockerfile", DisableFlagParsing: true,
-		RunE: func(cmd *cobra.Command, args []string) error { return a.build(cmd.Context(), args) },
+		Use: words[len(words)-1], Short: short, DisableFlagParsing: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.build(cmd.Context(), append(slices.Clone(words), args...))
+		},
 	}
 }

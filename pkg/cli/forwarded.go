@@ -46,8 +46,8 @@ func (a *app) addNerdctl(root *cobra.Command) {
 
 // forward runs a nerdctl command line in the guest.
 func (a *app) forward(words []string) error {
-	if rest, ok := buildWords(words); ok {
-		return a.build(a.ctx, rest)
+	if own, ok := buildWords(words); ok {
+		return a.build(a.ctx, own)
 	}
 	inv, err := nerdctl.Parse(append(append([]string(nil), a.global...), words...))
 	if err != nil {

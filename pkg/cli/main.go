@@ -52,8 +52,8 @@ type app struct {
 
 	args       []string
 	extensions []Extension
-	// build runs `build` with the words that follow it.
-	build func(ctx context.Context, rest []string) error
+	// build runs a command line of the program of builds.
+	build func(ctx context.Context, words []string) error
 
 	// The global flags.
 	debug    bool

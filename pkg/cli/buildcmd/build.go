@@ -34,7 +34,7 @@ linnet does not understand its command line; 130 after Ctrl-C and 143 after SIGT
 
 // Commands are the commands of builds, for cli.Main.
 func Commands(env *cli.Env) []*cobra.Command {
-	return []*cobra.Command{newBuild(env)}
+	return []*cobra.Command{newBuild(env), newCache(env)}
 }
 
 func newBuild(env *cli.Env) *cobra.Command {

@@ -1,0 +1,202 @@
+//go:build linux
+
+package native_test
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/linnet-dev/linnet/e2e/internal/lab"
+	"github.com/linnet-dev/linnet/pkg/build"
+)
+
+// counting is a Dockerfile whose second step counts, in a cache mount, how often it ran.
+const counting = `FROM scratch
+COPY busybox /bin/busybox
+COPY input /input
+RUN --mount=type=cache,id=counter,target=/counter ["/bin/busybox", "sh", "-c", "echo run >> /counter/runs; /bin/busybox wc -l < /counter/runs > /runs"]
+`
+
+// checkout makes a folder with a Dockerfile and the static busybox; remote is its git remote,
+// if it has one.
+func checkout(t *testing.T, dockerfile, remote string) string {
+	t.Helper()
+	dir := t.TempDir()
+	busybox, err := os.ReadFile("/bin/busybox")
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, dir, "busybox", string(busybox))
+	put(t, dir, "Dockerfile", dockerfile)
+	put(t, dir, "input", "first")
+	if remote != "" {
+		for _, args := range [][]string{{"init", "-q"}, {"remote", "add", "origin", remote}} {
+			if out, err := exec.Command("git", append([]string{"-C", dir}, args...)...).CombinedOutput(); err != nil {
+				t.Fatalf("git %q: %v\n%s", args, err, out)
+			}
+		}
+	}
+	return dir
+}
+
+// put writes a file that can be run.
+func put(t *testing.T, dir, name, text string) {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// runs builds and says what the step counted.
+func runs(t *testing.T, e *lab.Engine, dir string, flags ...string) string {
+	t.Helper()
+	out := t.TempDir()
+	e.Must(t, append([]string{"build", "-q", "--output", out, dir}, flags...)...)
+	text, err := os.ReadFile(filepath.Join(out, "runs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(text))
+}
+
+func records(t *testing.T, e *lab.Engine) (all []build.CacheRecord) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(e.Must(t, "cache", "ls", "--format", "json")), &all); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// mounts are the cache mounts there are, as "project:mount".
+func mounts(t *testing.T, e *lab.Engine) (all []string) {
+	t.Helper()
+	for _, r := range records(t, e) {
+		if r.Kind == build.CacheMount {
+			all = append(all, r.Project+":"+r.Mount)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+func kindsOf(all []build.CacheRecord) (kinds []build.CacheKind) {
+	for _, r := range all {
+		if !slices.Contains(kinds, r.Kind) {
+			kinds = append(kinds, r.Kind)
+		}
+	}
+	slices.Sort(kinds)
+	return kinds
+}
+
+// A cache mount is its project's: every checkout of it has the same one, whatever its path and
+// by whatever protocol it was cloned, and another project has another; a setting shares it.
+func TestCacheMountsAreTheProjects(t *testing.T) {
+	e := lab.New(t)
+	shop := checkout(t, counting, "https://example.com/team/shop.git")
+	again := checkout(t, counting, "git@example.com:team/shop.git")
+	desk := checkout(t, counting, "https://example.com/team/desk.git")
+	put(t, again, "input", "second")
+	put(t, desk, "input", "third")
+	for _, step := range []struct{ dir, want string }{{shop, "1"}, {again, "2"}, {desk, "1"}} {
+		if got := runs(t, e, step.dir); got != step.want {
+			t.Errorf("%s: the step ran %s times with this mount, want %s", step.dir, got, step.want)
+		}
+	}
+	if got, want := mounts(t, e), []string{"example.com/team/desk:counter", "example.com/team/shop:counter"}; !slices.Equal(got, want) {
+		t.Errorf("the cache mounts are %q, want %q", got, want)
+	}
+	e.Env = []string{"LINNET_BUILD_CACHE_MOUNTS=shared"}
+	for i, dir := range []string{shop, desk} {
+		put(t, dir, "input", "shared "+dir)
+		if got := runs(t, e, dir); got != itoa(i+1) {
+			t.Errorf("shared: the step ran %s times, want %d", got, i+1)
+		}
+	}
+	e.Env = []string{"LINNET_BUILD_PROJECT=example.com/team/shop"}
+	named := checkout(t, counting, "")
+	put(t, named, "input", "named")
+	if got := runs(t, e, named); got != "3" {
+		t.Errorf("with the project's name set the step ran %s times, want 3", got)
+	}
+}
+
+// Whose the cache mounts are is not part of what a step is: a checkout that belongs to nobody
+// has the steps of one that does from the cache.
+func TestCacheMountsOfOthersDoNotMakeStepsRunAgain(t *testing.T) {
+	e := lab.New(t)
+	for _, dir := range []string{
+		checkout(t, counting, "https://example.com/team/shop.git"),
+		checkout(t, counting, "https://example.com/fork/shop.git"),
+	} {
+		if got := runs(t, e, dir); got != "1" {
+			t.Errorf("%s: the step ran again", dir)
+		}
+	}
+}
+
+// What prunes by routine keeps cache mounts; asked to, prune takes them as well.
+func TestPruneKeepsCacheMountsUntilAsked(t *testing.T) {
+	e := lab.New(t)
+	dir := checkout(t, counting, "https://example.com/team/shop.git")
+	runs(t, e, dir)
+	if got, want := kindsOf(records(t, e)), []build.CacheKind{build.CacheContext, build.CacheLayer, build.CacheMount}; !slices.Equal(got, want) {
+		t.Fatalf("there is %q, want %q", got, want)
+	}
+	e.Must(t, "cache", "prune", "--force", "--filter", "until=1h")
+	if got := len(kindsOf(records(t, e))); got != 3 {
+		t.Errorf("what was used just now was pruned: %v", records(t, e))
+	}
+	e.Must(t, "cache", "prune", "--force", "--filter", "type=context")
+	if got, want := kindsOf(records(t, e)), []build.CacheKind{build.CacheLayer, build.CacheMount}; !slices.Equal(got, want) {
+		t.Errorf("without contexts there is %q, want %q", got, want)
+	}
+	for _, prune := range [][]string{{"cache", "prune", "--all"}, {"builder", "prune", "-a"}, {"buildx", "prune", "--all"}} {
+		put(t, dir, "input", strings.Join(prune, " "))
+		runs(t, e, dir)
+		out := e.Must(t, append(prune, "--force")...)
+		if !strings.HasPrefix(out, "Deleted build cache objects:\n") || !strings.Contains(out, "\nTotal reclaimed space: ") {
+			t.Errorf("%q says %q", prune, out)
+		}
+		if got, want := kindsOf(records(t, e)), []build.CacheKind{build.CacheMount}; !slices.Equal(got, want) {
+			t.Errorf("after %q there is %q, want %q", prune, got, want)
+		}
+	}
+	put(t, dir, "input", "last")
+	if got := runs(t, e, dir); got != "5" {
+		t.Errorf("the step ran %s times with this mount, want 5", got)
+	}
+	e.Must(t, "cache", "prune", "--force", "--mounts")
+	if left := records(t, e); len(left) != 0 {
+		t.Errorf("there is still %v", left)
+	}
+}
+
+func TestRemovingFromTheCacheByIDAndByMount(t *testing.T) {
+	e := lab.New(t)
+	dir := checkout(t, counting, "https://example.com/team/shop.git")
+	runs(t, e, dir)
+	if got := e.Must(t, "cache", "rm", "counter"); len(strings.Fields(got)) != 1 || len(mounts(t, e)) != 0 {
+		t.Errorf("removing the mount says %q and leaves %q", got, mounts(t, e))
+	}
+	all := records(t, e)
+	base := all[slices.IndexFunc(all, func(r build.CacheRecord) bool { return strings.Contains(r.From, "COPY busybox") })]
+	e.Must(t, "cache", "rm", base.ID[:8])
+	for _, r := range records(t, e) {
+		if r.Kind == build.CacheLayer && r.ID != base.ID && len(r.Parents) > 0 {
+			t.Errorf("%s stood on %s and is still there", r.From, base.From)
+		}
+	}
+	if r := e.Run(t, "cache", "rm", "nothing-of-this-name"); r.Code != 1 || !strings.Contains(r.Err, "there is no such record or cache mount") {
+		t.Errorf("exit code %d, %q", r.Code, r.Err)
+	}
+}

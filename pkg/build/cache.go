@@ -1,0 +1,233 @@
+package build
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/moby/buildkit/client"
+)
+
+// CacheKind is what a part of the cache is.
+type CacheKind string
+
+// The kinds of cache. CacheOther is what the builder itself made: frontends and the like.
+const (
+	CacheLayer   CacheKind = "layer"
+	CacheMount   CacheKind = "mount"
+	CacheContext CacheKind = "context"
+	CacheGit     CacheKind = "git"
+	CacheOther   CacheKind = "other"
+)
+
+// kinds are the kinds by BuildKit's names for them.
+var kinds = []struct {
+	kind CacheKind
+	name client.UsageRecordType
+}{
+	{CacheLayer, client.UsageRecordTypeRegular},
+	{CacheMount, client.UsageRecordTypeCacheMount},
+	{CacheContext, client.UsageRecordTypeLocalSource},
+	{CacheGit, client.UsageRecordTypeGitCheckout},
+	{CacheOther, client.UsageRecordTypeFrontend},
+	{CacheOther, client.UsageRecordTypeInternal},
+}
+
+// CacheRecord is one part of the engine's build cache.
+type CacheRecord struct {
+	ID   string    `json:"id"`
+	Kind CacheKind `json:"kind"`
+	// Mount is a cache mount's id in the Dockerfile, or its target where it has none there;
+	// Project is whose it is, empty where all projects share it.
+	Mount   string `json:"mount,omitempty"`
+	Project string `json:"project,omitempty"`
+	// From is the step that made it.
+	From string `json:"from"`
+	// Size is in bytes.
+	Size     int64      `json:"size"`
+	Created  time.Time  `json:"created"`
+	LastUsed *time.Time `json:"lastUsed,omitempty"`
+	Uses     int        `json:"uses"`
+	// InUse says that a build uses it now, or that another record stands on it; Shared that an
+	// image has it too, so that nothing is won by removing it.
+	InUse   bool     `json:"inUse"`
+	Shared  bool     `json:"shared"`
+	Parents []string `json:"parents,omitempty"`
+}
+
+// Cache lists the engine's build cache, the largest first.
+func (s Session) Cache(ctx context.Context) ([]CacheRecord, error) {
+	c, err := s.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = c.Close() }() // nothing is written
+	return list(ctx, c)
+}
+
+// open connects to a BuildKit that is ready.
+func (s Session) open(ctx context.Context) (*client.Client, error) {
+	if err := s.Guest.Ready(ctx); err != nil {
+		return nil, err
+	}
+	if s.Ready != nil {
+		s.Ready()
+	}
+	return s.connect(ctx)
+}
+
+func list(ctx context.Context, c *client.Client) ([]CacheRecord, error) {
+	all, err := c.DiskUsage(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("listing the build cache: %s: %w", plain(err.Error()), err)
+	}
+	records := make([]CacheRecord, len(all))
+	for i, u := range all {
+		records[len(all)-1-i] = newRecord(*u)
+	}
+	return records, nil
+}
+
+func newRecord(u client.UsageInfo) CacheRecord {
+	r := CacheRecord{
+		ID: u.ID, Kind: CacheOther, From: u.Description, Size: u.Size, Created: u.CreatedAt, LastUsed: u.LastUsedAt,
+		Uses: u.UsageCount, InUse: u.InUse, Shared: u.Shared, Parents: u.Parents,
+	}
+	for _, k := range kinds {
+		if k.name == u.RecordType {
+			r.Kind = k.kind
+		}
+	}
+	if r.Kind == CacheMount {
+		r.Project, r.Mount, r.From = describedMount(u.Description)
+	}
+	return r
+}
+
+// describedMount reads BuildKit's description of a cache mount: `cached mount TARGET from STEP`,
+// and ` with id "ID"` where the id is not the target. Nothing else tells of its id.
+func describedMount(text string) (project, mount, step string) {
+	text = strings.TrimPrefix(text, "cached mount ")
+	const with = ` with id "`
+	if i := strings.LastIndex(text, with); i >= 0 {
+		if id, err := strconv.Unquote(text[i+len(with)-1:]); err == nil {
+			project, mount = splitMount(id)
+			text = text[:i]
+		}
+	}
+	target, step, _ := strings.Cut(text, " from ")
+	if mount == "" {
+		mount = target
+	}
+	return project, mount, strings.TrimPrefix(step, "exec ")
+}
+
+// Prune says what of the build cache goes.
+type Prune struct {
+	// All takes also what images still use, and what the builder itself made.
+	All bool
+	// Mounts takes also cache mounts. Without it they stay, unless Filters speak of types.
+	Mounts bool
+	// Unused is how long something must not have been used.
+	Unused time.Duration
+	// Sizes in bytes, 0 for none: Reserved is always kept, the least recently used above Most
+	// goes, and so much that Free is free on the disk.
+	Reserved, Most, Free int64
+	// Filters are conditions in BuildKit's form that all must hold, as ParseFilter makes them.
+	Filters []string
+}
+
+// ofType begins a condition on a record's type.
+const ofType = "type"
+
+// PruneCache removes cache and tells what. What is in use stays.
+func (s Session) PruneCache(ctx context.Context, p Prune) ([]CacheRecord, error) {
+	c, err := s.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = c.Close() }() // what was removed has been told
+	known, err := list(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	filters := slices.Clone(p.Filters)
+	if !p.Mounts && !slices.ContainsFunc(filters, func(f string) bool { return strings.HasPrefix(f, ofType) }) {
+		filters = append(filters, ofType+"!="+string(client.UsageRecordTypeCacheMount))
+	}
+	opts := []client.PruneOption{client.WithKeepOpt(p.Unused, p.Reserved, p.Most, p.Free)}
+	if len(filters) > 0 {
+		opts = append(opts, filtered(strings.Join(filters, ",")))
+	}
+	if p.All {
+		opts = append(opts, client.PruneAll)
+	}
+	return remove(ctx, c, known, opts...)
+}
+
+// filtered has BuildKit take only what a filter is true of.
+type filtered string
+
+// SetPruneOption implements client.PruneOption.
+func (f filtered) SetPruneOption(i *client.PruneInfo) { i.Filter = append(i.Filter, string(f)) }
+
+// remove prunes. What BuildKit tells of a record then is less than what it lists.
+func remove(ctx context.Context, c *client.Client, known []CacheRecord, opts ...client.PruneOption) ([]CacheRecord, error) {
+	removed := make(chan client.UsageInfo)
+	told := make(chan []CacheRecord)
+	go func() {
+		all := []CacheRecord{}
+		for u := range removed {
+			r := newRecord(u)
+			if i := slices.IndexFunc(known, func(k CacheRecord) bool { return k.ID == r.ID }); i >= 0 {
+				r = known[i]
+			}
+			all = append(all, r)
+		}
+		told <- all
+	}()
+	err := c.Prune(ctx, removed, opts...)
+	close(removed)
+	all := <-told
+	if err != nil {
+		return all, fmt.Errorf("pruning the build cache: %s: %w", plain(err.Error()), err)
+	}
+	return all, nil
+}
+
+// RemoveCache removes records, with what stands on them, and returns what has gone.
+func (s Session) RemoveCache(ctx context.Context, ids []string) ([]CacheRecord, error) {
+	c, err := s.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = c.Close() }() // what was removed has been told
+	all, err := list(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	ids = withChildren(all, ids)
+	opts := []client.PruneOption{client.PruneAll}
+	for _, id := range ids {
+		opts = append(opts, filtered("id=="+id))
+	}
+	return remove(ctx, c, all, opts...)
+}
+
+// withChildren adds to some records all those that stand on them.
+func withChildren(all []CacheRecord, ids []string) []string {
+	ids = slices.Clone(ids)
+	for grown := true; grown; {
+		grown = false
+		for _, r := range all {
+			onOne := slices.ContainsFunc(r.Parents, func(p string) bool { return slices.Contains(ids, p) })
+			if onOne && !slices.Contains(ids, r.ID) {
+				ids, grown = append(ids, r.ID), true
+			}
+		}
+	}
+	return ids
+}
