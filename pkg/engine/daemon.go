@@ -56,6 +56,8 @@ type daemon struct {
 	user   *daemon // needs this one: it cannot go on with another in its place
 	// patient gives way to everything else while it comes up, unless somebody waits for it.
 	patient bool
+	// before clears away what an earlier one left, once what is needed answers; may be nil.
+	before func(ctx context.Context) error
 
 	wanted atomic.Bool // somebody has waited for it
 
@@ -133,6 +135,11 @@ func (d *daemon) once(ctx context.Context) error {
 	if d.needs != nil {
 		if err := waitSocket(ctx, d.needs.socket); err != nil {
 			return err
+		}
+	}
+	if d.before != nil {
+		if err := d.before(ctx); err != nil {
+			d.log.WithError(err).Warn("clearing away what the last one left")
 		}
 	}
 	start := host.Daemon{Argv: d.argv, Env: d.env, Dir: "/", Log: d.logs}

@@ -86,6 +86,7 @@ func New(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldLog
 	// seconds after its connection broke: a new containerd gets a new buildkitd.
 	e.daemons[1].needs, e.daemons[0].user = e.daemons[0], e.daemons[1]
 	e.daemons[1].patient = true
+	e.daemons[1].before = func(ctx context.Context) error { return endSteps(ctx, l.Socket(containerd)) }
 	if _, ok := findProcess(e.daemons[0].argv); !ok {
 		if err := e.daemons[1].end(time.Second); err != nil {
 			return nil, err
