@@ -11,7 +11,7 @@ set -eu
 build='gcc libc6-dev pkg-config libseccomp-dev git make ca-certificates' # runc has C in it, and so has the race detector
 run='iptables libseccomp2 kmod'                                          # the engine's own prerequisites
 demo='curl'                                                              # fetches pages
-test='busybox-static curl iproute2 util-linux procps'                    # the test image, and looking at the machine
+test='busybox-static curl iproute2 util-linux procps qemu-user-static'   # the test image, looking at the machine, another processor
 vm='qemu-system-x86 qemu-utils openssh-client mmdebstrap e2fsprogs cpio kmod xz-utils zstd' # runs the guest; makes its image
 # A docker to stand beside: see docker below.
 

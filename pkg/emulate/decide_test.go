@@ -48,6 +48,9 @@ func TestAnAnswerIsRead(t *testing.T) {
 	if e.Name != "linnet-1-aarch64" || e.Interpreter != "/usr/bin/qemu-aarch64-static" || !e.Has("FC") || e.Has("X") || !e.Runs(arch(t, "arm64")) {
 		t.Errorf("got %+v", e)
 	}
+	if got := f.Entries[2].Extension; got != "exe" {
+		t.Errorf("the extension is %q", got)
+	}
 	for _, e := range f.Entries[1:] {
 		for _, a := range Architectures() {
 			if e.Runs(a) {

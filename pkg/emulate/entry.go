@@ -15,6 +15,8 @@ type Entry struct {
 	Interpreter string
 	// Flags are letters, those that others imply included.
 	Flags string
+	// Extension, for an entry that goes by names of files, is what they end in.
+	Extension string
 
 	offset      int
 	magic, mask []byte
@@ -32,6 +34,8 @@ func ParseEntry(name, text string) Entry {
 			e.Interpreter = value
 		case "flags:":
 			e.Flags = value
+		case "extension":
+			e.Extension = strings.TrimPrefix(value, ".")
 		case "offset":
 			e.offset, _ = strconv.Atoi(value)
 		case "magic":

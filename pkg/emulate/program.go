@@ -110,6 +110,12 @@ func (a Architecture) Registration(name, interpreter string) (string, error) {
 	return "", fmt.Errorf("registering %s: the kernel does not take such a path", interpreter)
 }
 
+// Sign is the line for an entry that only has a name: it is about files whose names end in the
+// extension, of which there are none.
+func Sign(name, extension, interpreter string) string {
+	return ":" + name + ":E::" + extension + "::" + interpreter + ":"
+}
+
 func escape(text []byte) string {
 	var b strings.Builder
 	for _, c := range text {

@@ -203,6 +203,15 @@ func (l Layout) BinfmtEntry(machine string) string {
 	return filepath.Join(l.Binfmt(), l.BinfmtOwn()+machine)
 }
 
+// BinfmtSign is an entry that runs nothing: nerdctl looks for that name, and doubts aloud what it
+// does not find.
+func (l Layout) BinfmtSign(machine string) string {
+	return filepath.Join(l.Binfmt(), "buildkit-qemu-"+machine)
+}
+
+// BinfmtExtension is what a BinfmtSign of linnet's is about: it tells it from others'.
+func (l Layout) BinfmtExtension() string { return "linnet-" + l.ID() }
+
 // EmulationOff is there when the user wants no emulation.
 func (l Layout) EmulationOff() string { return filepath.Join(l.Engine(), "emulation-off") }
 

@@ -159,7 +159,24 @@ func (n *Native) register(ctx context.Context, f emulate.Facts, a emulate.Archit
 		err := &emulate.Error{Architecture: a, Problem: fmt.Sprintf("%s does not run programs as containers need it", f.Emulators[a.Name].Path), Fix: "install another qemu-user-static"}
 		return now, errors.Join(err, remove(entry))
 	}
-	return now, nil
+	return now, n.putSign(a, now.Interpreter)
+}
+
+// putSign makes an entry by a name that nerdctl looks for, if there is none.
+func (n *Native) putSign(a emulate.Architecture, interpreter string) error {
+	l := n.o.Layout
+	sign := l.BinfmtSign(a.Machine)
+	for _, path := range []string{filepath.Join(l.Binfmt(), "qemu-"+a.Machine), sign} {
+		if _, err := os.Stat(path); err == nil {
+			return nil
+		}
+	}
+	line := emulate.Sign(filepath.Base(sign), l.BinfmtExtension(), interpreter)
+	err := os.WriteFile(filepath.Join(l.Binfmt(), "register"), []byte(line), 0)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("registering %s: %w", filepath.Base(sign), bare(err))
+	}
+	return nil
 }
 
 // prepareBinfmt makes the kernel's binfmt_misc ready to be told something.
@@ -190,6 +207,13 @@ func (n *Native) prepareBinfmt(ctx context.Context) error {
 func (n *Native) unregister() error {
 	entries, _ := filepath.Glob(n.o.Layout.BinfmtEntry("*")) // the pattern is fine
 	var errs []error
+	for _, a := range emulate.Architectures() {
+		sign := n.o.Layout.BinfmtSign(a.Machine)
+		text, err := os.ReadFile(sign)
+		if err == nil && emulate.ParseEntry("", string(text)).Extension == n.o.Layout.BinfmtExtension() {
+			entries = append(entries, sign)
+		}
+	}
 	for _, e := range entries {
 		errs = append(errs, remove(e))
 	}
