@@ -91,6 +91,9 @@ func (s Session) Build(ctx context.Context, o Options, d Display) (Result, error
 	if err != nil {
 		return Result{}, job.explain(ctx, err)
 	}
+	if err := job.commit(); err != nil {
+		return Result{}, err
+	}
 	r := Result{ID: imageID(res.ExporterResponse), Ref: job.opt.Ref, Response: res.ExporterResponse, Warnings: warnings}
 	return r, s.finish(ctx, job, r)
 }

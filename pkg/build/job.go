@@ -33,13 +33,23 @@ type job struct {
 	unpack, rewritten bool
 
 	options Options
-	closers []func()
+	pending []*pending // the results that are files
 }
 
 func (j *job) close() {
-	for _, c := range j.closers {
-		c()
+	for _, p := range j.pending {
+		p.drop()
 	}
+}
+
+// commit gives the results that are files their names.
+func (j *job) commit() error {
+	for _, p := range j.pending {
+		if err := p.commit(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // prepare turns options into what BuildKit is sent. Everything that the user can have got wrong

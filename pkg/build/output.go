@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/moby/buildkit/client"
-	"github.com/moby/buildkit/session/filesync"
 
 	"github.com/linnet-dev/linnet/pkg/host"
 )
@@ -123,18 +122,13 @@ func (j *job) addStream(h Host, out Output, e client.ExportEntry) error {
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
 			return &host.HintError{Err: fmt.Errorf("writing the result to %s: it is a folder", out.Dest), Fix: "name a file: dest=" + filepath.Join(out.Dest, "image.tar")}
 		}
-		e.Output = func(map[string]string) (io.WriteCloser, error) {
-			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-				return nil, err
-			}
-			return os.Create(path)
-		}
+		p := &pending{path: path}
+		j.pending = append(j.pending, p)
+		e.Output = p.open
 	}
 	j.opt.Exports = append(j.opt.Exports, e)
 	return nil
 }
-
-var _ filesync.FileOutputFunc = func(map[string]string) (io.WriteCloser, error) { return keepOpen{}, nil }
 
 type keepOpen struct{ io.Writer }
 
