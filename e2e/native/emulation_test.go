@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -209,10 +210,46 @@ func TestForeignPlatforms(t *testing.T) {
 	if out := e.Must(t, "run", "--rm", "--network=none", "--platform", platform, "foreign"); out != arch+" 7" {
 		t.Errorf("after enable: %q", out)
 	}
+	forgetEntries(t, machine) // as a reboot does
+	comeBack(t, e, platform, arch)
+
+	e.Must(t, "engine", "stop")
+	forgetEntries(t, machine)
+	e.Must(t, "ps")
+	if s := emulation(t, e, arch); s.Runs != "emulated" || s.Setuid != "yes" {
+		t.Errorf("after a reboot: %+v", s)
+	}
+
 	e.Must(t, "engine", "reset", "--force")
 	for name := range entries(t) {
 		if strings.HasPrefix(name, "linnet-") && strings.Contains(name, machine) {
 			t.Errorf("engine reset left %s", name)
+		}
+	}
+}
+
+// comeBack runs several first commands at once.
+func comeBack(t *testing.T, e *lab.Engine, platform, arch string) {
+	t.Helper()
+	var all sync.WaitGroup
+	for range 6 {
+		all.Go(func() {
+			if r := e.Run(t, "run", "--rm", "--network=none", "--platform", platform, "foreign"); r.Code != 0 || r.Out != arch+" 7\n" {
+				t.Errorf("one of many: exit code %d, %q\n%s", r.Code, r.Out, r.Err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// forgetEntries takes linnet's entries for a machine out of the kernel behind linnet's back.
+func forgetEntries(t *testing.T, machine string) {
+	t.Helper()
+	for name := range entries(t) {
+		if strings.HasPrefix(name, "linnet-") && strings.Contains(name, machine) {
+			if err := os.WriteFile(filepath.Join(binfmt, name), []byte("-1"), 0); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }

@@ -212,8 +212,9 @@ func (l Layout) BinfmtSign(machine string) string {
 // BinfmtExtension is what a BinfmtSign of linnet's is about: it tells it from others'.
 func (l Layout) BinfmtExtension() string { return "linnet-" + l.ID() }
 
-// EmulationOff is there when the user wants no emulation.
-func (l Layout) EmulationOff() string { return filepath.Join(l.Engine(), "emulation-off") }
+// Emulation says which architectures linnet has registered an emulator for, so that they come
+// back after a reboot, or that the user wants none.
+func (l Layout) Emulation() string { return filepath.Join(l.Engine(), "emulation") }
 
 // Emulators may hold emulators of other kinds of machine, which go before those of the system.
 func (l Layout) Emulators() string { return filepath.Join(l.Libexec, "emulators") }

@@ -4,11 +4,10 @@ import (
 	"context"
 	"debug/elf"
 	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/linnet-dev/linnet/pkg/emulate"
@@ -28,8 +27,7 @@ func (n *Native) Emulation(ctx context.Context, try ...emulate.Architecture) (em
 	}
 	f.Own = l.BinfmtOwn()
 	f.Emulators = emulators(append([]string{l.Emulators()}, searched(n.o.Environ)...))
-	_, err = os.Stat(l.EmulationOff())
-	f.Off = err == nil
+	f.Off = slices.Equal(n.emulated(), off)
 	return f, nil
 }
 
@@ -54,21 +52,33 @@ func (n *Native) Emulate(ctx context.Context, a emulate.Architecture) (interpret
 		}
 		return "", &emulate.Error{Architecture: a, Problem: now.Missing, Fix: now.Fix}
 	}
-	step := n.o.Report.Step("registering an emulator for linux/" + a.Name)
-	now, err = n.register(ctx, f, a)
+	lock, err := n.lockStart(ctx)
 	if err != nil {
-		step.Fail(err)
 		return "", err
 	}
-	step.Done()
-	return now.Interpreter, nil
+	defer func() { _ = lock.Close() }()
+	if f, err = n.Emulation(ctx); err != nil {
+		return "", err
+	}
+	if now = emulate.Judge(f, a); now.Whole() {
+		return now.Interpreter, nil // somebody else has just done it
+	}
+	now, err = n.register(ctx, f, a)
+	return now.Interpreter, err
 }
 
 // EnableEmulation registers emulators for some architectures, or for all that this host has an
 // emulator for, unless their programs run well already.
 func (n *Native) EnableEmulation(ctx context.Context, wanted []emulate.Architecture) error {
-	if err := os.Remove(n.o.Layout.EmulationOff()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("enabling emulation: %w", err)
+	lock, err := n.lockStart(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }()
+	if slices.Equal(n.emulated(), off) {
+		if err := n.remember(nil); err != nil {
+			return err
+		}
 	}
 	f, err := n.Emulation(ctx, emulate.Architectures()...)
 	if err != nil {
@@ -81,21 +91,16 @@ func (n *Native) EnableEmulation(ctx context.Context, wanted []emulate.Architect
 	var errs []error
 	able := 0
 	for _, a := range wanted {
-		if emulate.Judge(f, a).Whole() {
+		switch {
+		case emulate.Judge(f, a).Whole():
 			able++
-			continue
+		case named || f.CanRegister(a) == nil:
+			if _, err := n.register(ctx, f, a); err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			able++
 		}
-		if f.CanRegister(a) != nil && !named {
-			continue
-		}
-		step := n.o.Report.Step("registering an emulator for linux/" + a.Name)
-		if _, err := n.register(ctx, f, a); err != nil {
-			step.Fail(err)
-			errs = append(errs, err)
-			continue
-		}
-		step.Done()
-		able++
 	}
 	if !named && able <= 1 && len(errs) == 0 { // its own architecture counts
 		return f.CanRegister(other(f.Machine))
@@ -114,138 +119,52 @@ func other(machine string) emulate.Architecture {
 }
 
 // DisableEmulation takes linnet's own entries away and remembers that none is wanted.
-func (n *Native) DisableEmulation(context.Context) error {
+func (n *Native) DisableEmulation(ctx context.Context) error {
+	lock, err := n.lockStart(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }()
 	if err := n.unregister(); err != nil {
 		return err
 	}
-	l := n.o.Layout
-	if err := os.MkdirAll(l.Engine(), 0o700); err != nil {
-		return homeError(l.Home, err)
-	}
-	if err := host.WriteFile(l.EmulationOff(), nil, 0o600); err != nil {
-		return homeError(l.Home, err)
-	}
-	return nil
+	return n.remember(off)
 }
 
-// register makes linnet's entry for an architecture the newest, which the kernel takes first,
-// and sees whether it does what it is there for. One that does not is taken away again.
-func (n *Native) register(ctx context.Context, f emulate.Facts, a emulate.Architecture) (emulate.Ability, error) {
-	if err := f.CanRegister(a); err != nil {
-		return emulate.Ability{}, err
-	}
-	l := n.o.Layout
-	if err := n.prepareBinfmt(ctx); err != nil {
-		return emulate.Ability{}, err
-	}
-	entry := l.BinfmtEntry(a.Machine)
-	line, err := a.Registration(filepath.Base(entry), f.Emulators[a.Name].Path)
+// off is what is remembered instead of names when no emulation is wanted.
+var off = []string{"off"}
+
+// emulated are the names that are remembered.
+func (n *Native) emulated() []string {
+	text, err := os.ReadFile(n.o.Layout.Emulation())
 	if err != nil {
-		return emulate.Ability{}, err
-	}
-	if err := remove(entry); err != nil {
-		return emulate.Ability{}, err
-	}
-	err = os.WriteFile(filepath.Join(l.Binfmt(), "register"), []byte(line), 0)
-	if err != nil && !errors.Is(err, fs.ErrExist) { // somebody else has just done the same
-		return emulate.Ability{}, fmt.Errorf("registering %s: %w", f.Emulators[a.Name].Path, bare(err))
-	}
-	after, err := n.Emulation(ctx, a)
-	if err != nil {
-		return emulate.Ability{}, err
-	}
-	now := emulate.Judge(after, a)
-	if !now.Whole() {
-		err := &emulate.Error{Architecture: a, Problem: fmt.Sprintf("%s does not run programs as containers need it", f.Emulators[a.Name].Path), Fix: "install another qemu-user-static"}
-		return now, errors.Join(err, remove(entry))
-	}
-	return now, n.putSign(a, now.Interpreter)
-}
-
-// putSign makes an entry by a name that nerdctl looks for, if there is none.
-func (n *Native) putSign(a emulate.Architecture, interpreter string) error {
-	l := n.o.Layout
-	sign := l.BinfmtSign(a.Machine)
-	for _, path := range []string{filepath.Join(l.Binfmt(), "qemu-"+a.Machine), sign} {
-		if _, err := os.Stat(path); err == nil {
-			return nil
-		}
-	}
-	line := emulate.Sign(filepath.Base(sign), l.BinfmtExtension(), interpreter)
-	err := os.WriteFile(filepath.Join(l.Binfmt(), "register"), []byte(line), 0)
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("registering %s: %w", filepath.Base(sign), bare(err))
-	}
-	return nil
-}
-
-// prepareBinfmt makes the kernel's binfmt_misc ready to be told something.
-func (n *Native) prepareBinfmt(ctx context.Context) error {
-	dir := n.o.Layout.Binfmt()
-	status := filepath.Join(dir, "status")
-	if _, err := os.Stat(status); err != nil {
-		if text, err := os.ReadFile("/proc/filesystems"); err == nil && !strings.Contains(string(text), "\tbinfmt_misc\n") {
-			if err := n.Run(ctx, guest.Process{Argv: []string{"modprobe", "binfmt_misc"}}); err != nil {
-				return &host.HintError{Err: fmt.Errorf("loading binfmt_misc: %w", err), Fix: "modprobe binfmt_misc says more"}
-			}
-		}
-		if err := mountBinfmt(dir); err != nil {
-			return &host.HintError{Err: fmt.Errorf("mounting binfmt_misc on %s: %w", dir, err), Fix: "in a container or a sandbox: let the machine outside of it do this"}
-		}
-	}
-	text, err := os.ReadFile(status)
-	if err == nil && strings.TrimSpace(string(text)) != "enabled" {
-		err = os.WriteFile(status, []byte("1"), 0)
-	}
-	if err != nil {
-		return fmt.Errorf("switching binfmt_misc on: %w", bare(err))
-	}
-	return nil
-}
-
-// unregister takes linnet's own entries away.
-func (n *Native) unregister() error {
-	entries, _ := filepath.Glob(n.o.Layout.BinfmtEntry("*")) // the pattern is fine
-	var errs []error
-	for _, a := range emulate.Architectures() {
-		sign := n.o.Layout.BinfmtSign(a.Machine)
-		text, err := os.ReadFile(sign)
-		if err == nil && emulate.ParseEntry("", string(text)).Extension == n.o.Layout.BinfmtExtension() {
-			entries = append(entries, sign)
-		}
-	}
-	for _, e := range entries {
-		errs = append(errs, remove(e))
-	}
-	return errors.Join(errs...)
-}
-
-// remove takes one entry away, if it is there.
-func remove(entry string) error {
-	f, err := os.OpenFile(entry, os.O_WRONLY, 0)
-	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err == nil {
-		_, err = f.WriteString("-1")
-		err = errors.Join(err, f.Close())
-	}
-	if errors.Is(err, fs.ErrPermission) {
-		return &host.HintError{Err: fmt.Errorf("removing the emulator %s: only root may do that", filepath.Base(entry)), Fix: "do it with sudo"}
-	}
-	if err != nil {
-		return fmt.Errorf("removing the emulator %s: %w", filepath.Base(entry), bare(err))
+	return strings.Fields(string(text))
+}
+
+func (n *Native) remember(names []string) error {
+	if err := host.WriteFile(n.o.Layout.Emulation(), []byte(strings.Join(names, "\n")+"\n"), 0o600); err != nil {
+		return homeError(n.o.Layout.Home, err)
 	}
 	return nil
 }
 
-// bare is a file error without the operation and the path, which our own words name.
-func bare(err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return path.Err
+// restoreEmulation registers again what a reboot has made the kernel forget. What does not work
+// any more keeps no engine from starting. The caller holds the start lock.
+func (n *Native) restoreEmulation(ctx context.Context) {
+	for _, name := range n.emulated() {
+		a, ok := emulate.Find(name)
+		if !ok {
+			continue
+		}
+		if _, err := os.Stat(n.o.Layout.BinfmtEntry(a.Machine)); err == nil {
+			continue
+		}
+		if f, err := n.Emulation(ctx); err == nil && !emulate.Judge(f, a).Whole() {
+			_, _ = n.register(ctx, f, a) // the step says so
+		}
 	}
-	return err
 }
 
 // searched are the folders in which a system's emulators are.

@@ -76,6 +76,7 @@ func (n *Native) start(ctx context.Context) (err error) {
 	if err := spec.Write(); err != nil {
 		return homeError(l.Home, err)
 	}
+	n.restoreEmulation(ctx)
 	told, tell, err := os.Pipe()
 	if err != nil {
 		return fmt.Errorf("starting the agent: %w", err)
