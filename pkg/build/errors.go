@@ -159,7 +159,7 @@ var known = []struct {
 	{match: regexp.MustCompile(`^(security\.insecure|network\.host) is not allowed`), line: true, say: func(j *job, m []string) (string, string) {
 		return fmt.Sprintf("a step asks for %s, which is not allowed", m[1]), fmt.Sprintf("--allow %s, if you trust the Dockerfile with it", m[1])
 	}},
-	{match: regexp.MustCompile(`no space left on device|disk quota exceeded`), say: always("free some: linnet builder prune, linnet image prune; what is used says: linnet system df")},
+	{match: regexp.MustCompile(`no space left on device|disk quota exceeded`), say: always("free some: linnet cache prune, linnet image prune; linnet engine status says what takes how much")},
 	{match: regexp.MustCompile(`denied by policy`), say: always("the source policy forbids it: --source-policy-file, or EXPERIMENTAL_BUILDKIT_SOURCE_POLICY")},
 	{match: regexp.MustCompile(`docker/dockerfile`), say: func(*job, []string) (string, string) {
 		return "", "up to " + Syntax() + " no registry is needed; other frontends are fetched"
