@@ -167,6 +167,9 @@ func unknown(t *testing.T, words []string) string {
 	if words[0] == "vm" {
 		words[0] = "engine" // its other name
 	}
+	if len(words) > 1 && words[1] == "prune" && (words[0] == "builder" || words[0] == "buildx") {
+		words[0] = "cache" // docker's other names
+	}
 	for n := 1; n <= len(words); n++ {
 		path := strings.Join(words[:n], " ")
 		help := help(t, words[:n])

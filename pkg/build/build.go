@@ -94,6 +94,7 @@ func (s Session) Build(ctx context.Context, o Options, d Display) (Result, error
 	if err := job.commit(); err != nil {
 		return Result{}, err
 	}
+	s.remember(job)
 	r := Result{ID: imageID(res.ExporterResponse), Ref: job.opt.Ref, Response: res.ExporterResponse, Warnings: warnings}
 	return r, s.finish(ctx, job, r)
 }
@@ -138,7 +139,7 @@ func solve(ctx context.Context, c *client.Client, j *job, d Display) (*client.So
 	}
 	done := make(chan ended, 1)
 	go func() {
-		res, err := c.Solve(ctx, nil, j.opt, status)
+		res, err := j.send(ctx, c, status)
 		done <- ended{res, err}
 	}()
 	var e ended

@@ -14,13 +14,16 @@ import (
 // CacheKind is what a part of the cache is.
 type CacheKind string
 
-// The kinds of cache. CacheOther is what the builder itself made: frontends and the like.
+// The kinds of cache. CacheOther is what the builder itself made: frontends and the like;
+// CacheImported is what ImportCache has brought to this host.
 const (
 	CacheLayer   CacheKind = "layer"
 	CacheMount   CacheKind = "mount"
 	CacheContext CacheKind = "context"
 	CacheGit     CacheKind = "git"
 	CacheOther   CacheKind = "other"
+
+	CacheImported CacheKind = "imported"
 )
 
 // kinds are the kinds by BuildKit's names for them.
@@ -44,7 +47,7 @@ type CacheRecord struct {
 	// Project is whose it is, empty where all projects share it.
 	Mount   string `json:"mount,omitempty"`
 	Project string `json:"project,omitempty"`
-	// From is the step that made it.
+	// From is the step that made it, or the folder that imported cache was of.
 	From string `json:"from"`
 	// Size is in bytes.
 	Size     int64      `json:"size"`
@@ -65,7 +68,11 @@ func (s Session) Cache(ctx context.Context) ([]CacheRecord, error) {
 		return nil, err
 	}
 	defer func() { _ = c.Close() }() // nothing is written
-	return list(ctx, c)
+	all, err := list(ctx, c)
+	for _, i := range s.Imported() {
+		all = append(all, i.record())
+	}
+	return all, err
 }
 
 // open connects to a BuildKit that is ready.
@@ -165,7 +172,20 @@ func (s Session) PruneCache(ctx context.Context, p Prune) ([]CacheRecord, error)
 	if p.All {
 		opts = append(opts, client.PruneAll)
 	}
-	return remove(ctx, c, known, opts...)
+	removed, err := remove(ctx, c, known, opts...)
+	if err != nil || !p.All || len(p.Filters) > 0 {
+		return removed, err
+	}
+	for _, i := range s.Imported() {
+		if time.Since(i.Imported) < p.Unused {
+			continue
+		}
+		if err := s.removeImported(i.Tag); err != nil {
+			return removed, err
+		}
+		removed = append(removed, i.record())
+	}
+	return removed, nil
 }
 
 // filtered has BuildKit take only what a filter is true of.
@@ -209,12 +229,27 @@ func (s Session) RemoveCache(ctx context.Context, ids []string) ([]CacheRecord, 
 	if err != nil {
 		return nil, err
 	}
-	ids = withChildren(all, ids)
-	opts := []client.PruneOption{client.PruneAll}
-	for _, id := range ids {
-		opts = append(opts, filtered("id=="+id))
+	removed := []CacheRecord{}
+	for _, i := range s.Imported() {
+		if !slices.Contains(ids, i.Tag) {
+			continue
+		}
+		if err := s.removeImported(i.Tag); err != nil {
+			return removed, err
+		}
+		removed = append(removed, i.record())
 	}
-	return remove(ctx, c, all, opts...)
+	opts := []client.PruneOption{client.PruneAll}
+	for _, id := range withChildren(all, ids) {
+		if !slices.ContainsFunc(removed, func(r CacheRecord) bool { return r.ID == id }) {
+			opts = append(opts, filtered("id=="+id))
+		}
+	}
+	if len(opts) == 1 {
+		return removed, nil
+	}
+	more, err := remove(ctx, c, all, opts...)
+	return append(removed, more...), err
 }
 
 // withChildren adds to some records all those that stand on them.

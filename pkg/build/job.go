@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 	"github.com/moby/buildkit/client"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/identity"
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
 	"github.com/tonistiigi/fsutil"
@@ -34,6 +35,8 @@ type job struct {
 
 	options Options
 	pending []*pending // the results that are files
+	// frontend, when set, runs here and stands between BuildKit and its own.
+	frontend gateway.BuildFunc
 }
 
 func (j *job) close() {
@@ -74,6 +77,7 @@ func (s Session) prepare(ctx context.Context, o Options) (*job, error) {
 			return nil, err
 		}
 	}
+	s.addImported(j, o)
 	return j, s.attach(j, o)
 }
 

@@ -86,6 +86,12 @@ func (l Layout) Settings() string { return filepath.Join(l.Home, "linnet.yaml") 
 // tokens are bound to: with it an engine uses a token again without having seen a password.
 func (l Layout) BuildTokens() string { return filepath.Join(l.Home, "build") }
 
+// RecentBuilds remembers how things were built lately, so that their cache can be exported.
+func (l Layout) RecentBuilds() string { return filepath.Join(l.BuildTokens(), "recent") }
+
+// ImportedCache holds build cache from elsewhere, a folder per build.
+func (l Layout) ImportedCache() string { return filepath.Join(l.BuildTokens(), "imported") }
+
 // Engine is the folder of the native engine. "native" is the instance's name: every path
 // below carries it, so that other engines can stand beside it.
 func (l Layout) Engine() string { return filepath.Join(l.Home, "native") }

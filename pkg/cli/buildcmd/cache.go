@@ -38,7 +38,7 @@ func newCache(env *cli.Env) *cobra.Command {
 			return cmd.Help()
 		},
 	}
-	c.AddCommand(newCacheLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(env))
+	c.AddCommand(newCacheLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(env), newCacheExport(env), newCacheImport(env))
 	return c
 }
 
@@ -164,7 +164,7 @@ type mountUsage struct {
 func newUsage(records []build.CacheRecord) usage {
 	u := usage{Mounts: []mountUsage{}}
 	kinds := map[build.CacheKind]*kindUsage{}
-	for _, kind := range []build.CacheKind{build.CacheLayer, build.CacheMount, build.CacheContext, build.CacheGit, build.CacheOther} {
+	for _, kind := range []build.CacheKind{build.CacheLayer, build.CacheMount, build.CacheContext, build.CacheGit, build.CacheOther, build.CacheImported} {
 		u.Kinds = append(u.Kinds, kindUsage{Kind: kind})
 	}
 	for i := range u.Kinds {
@@ -219,7 +219,7 @@ func newCacheDu(env *cli.Env) *cobra.Command {
 // kindNames are the kinds in words.
 var kindNames = map[build.CacheKind]string{
 	build.CacheLayer: "layers", build.CacheMount: "cache mounts", build.CacheContext: "context copies",
-	build.CacheGit: "git checkouts", build.CacheOther: "the builder's own",
+	build.CacheGit: "git checkouts", build.CacheOther: "the builder's own", build.CacheImported: "imported",
 }
 
 func listUsage(w io.Writer, terminal bool, u usage) error {

@@ -51,6 +51,7 @@ cache mounts	4	3.9MB	3.5MB
 context copies	0	0B	0B
 git checkouts	0	0B	0B
 the builder's own	0	0B	0B
+imported	0	0B	0B
 total	5	6.9MB	3.5MB
 
 CACHE MOUNT	PROJECT	SIZE

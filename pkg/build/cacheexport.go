@@ -1,0 +1,195 @@
+package build
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+
+	"github.com/linnet-dev/linnet/pkg/host"
+)
+
+// A folder of exported cache is what docker's --cache-to type=local makes, with a tag for each
+// build; two things of ours are beside: what the tags are, and the images that builds begin with.
+const (
+	cacheFile   = "linnet-cache.json"
+	cacheImages = "images"
+)
+
+// ExportedCache says what a folder of exported cache holds.
+type ExportedCache struct {
+	Builds []ExportedBuild `json:"builds"`
+	// Images are those that builds begin with, as NAME:TAG@DIGEST.
+	Images []string `json:"images"`
+}
+
+// ExportedBuild is the cache of one build.
+type ExportedBuild struct {
+	// Tag is its name in the folder.
+	Tag string `json:"tag"`
+	// Project is the portable name of what was built, empty where it has none; Folder is what
+	// the folder was called.
+	Project   string   `json:"project,omitempty"`
+	Folder    string   `json:"folder,omitempty"`
+	File      string   `json:"file,omitempty"`
+	Target    string   `json:"target,omitempty"`
+	Platforms []string `json:"platforms,omitempty"`
+	// Exported is when that was.
+	Exported time.Time `json:"exported"`
+}
+
+// Recent lists the builds that ExportCache would export, the last one first; project, when it is
+// not empty, takes only that one's.
+func (s Session) Recent(project string) (all []string) {
+	for _, r := range s.recent(project) {
+		all = append(all, r.Options.Context)
+	}
+	return all
+}
+
+// recent leaves out what cannot be built any more: its folder is gone.
+func (s Session) recent(project string) (all []remembered) {
+	tags := map[string]bool{}
+	for _, r := range recent(s.state("recent")) {
+		switch {
+		case project != "" && r.Options.Project != project, isFolder(r.Options.Context) != nil:
+		case tags[r.Options.tag()]: // the same build in another checkout
+		default:
+			tags[r.Options.tag()] = true
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// ExportCache writes the cache of recent builds into a folder of the host. It builds them once
+// more, since BuildKit gives cache away only then; what has not changed is not run again. Each is
+// shown by what display returns for its context. Warnings are what is missing.
+func (s Session) ExportCache(ctx context.Context, dir, project string, display func(context string) (Display, error)) (e ExportedCache, warnings []string, err error) {
+	all := s.recent(project)
+	if len(all) == 0 {
+		return e, nil, &host.HintError{Err: errors.New("exporting the build cache: nothing was built here lately"), Fix: "linnet build, then export"}
+	}
+	dir = s.Host.abs(dir)
+	if e, err = readExported(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return e, nil, err
+	}
+	begins := map[string]bool{}
+	var failed error
+	for _, r := range all {
+		d, err := display(r.Options.Context)
+		if err != nil {
+			return e, warnings, err
+		}
+		images, err := s.exportOne(ctx, dir, r, d)
+		if ctx.Err() != nil {
+			return e, warnings, context.Cause(ctx)
+		}
+		if err != nil {
+			failed = fmt.Errorf("exporting the build cache of %s: %w", r.Options.Context, err)
+			warnings = append(warnings, failed.Error())
+			continue
+		}
+		for _, image := range images {
+			begins[image] = true
+		}
+		e.put(ExportedBuild{
+			Tag: r.Options.tag(), Project: r.Options.Project, Folder: filepath.Base(r.Options.Context),
+			File: r.Options.File, Target: r.Options.Target, Platforms: r.Options.Platforms, Exported: time.Now().UTC().Truncate(time.Second),
+		})
+	}
+	if failed != nil && len(warnings) == len(all) {
+		return e, nil, failed
+	}
+	missing, err := s.exportImages(ctx, dir, &e, slices.Sorted(maps.Keys(begins)))
+	if err != nil {
+		return e, warnings, fmt.Errorf("exporting the images that builds begin with: %w", err)
+	}
+	for _, image := range missing {
+		warnings = append(warnings, image+" is not whole in the engine: without a network, builds that begin with it will not find it")
+	}
+	return e, warnings, writeExported(dir, e)
+}
+
+// put adds a build in the place of an earlier one of the same tag.
+func (e *ExportedCache) put(b ExportedBuild) {
+	if i := slices.IndexFunc(e.Builds, func(o ExportedBuild) bool { return o.Tag == b.Tag }); i >= 0 {
+		e.Builds[i] = b
+		return
+	}
+	e.Builds = append(e.Builds, b)
+}
+
+// exportOne builds once more what was built, for its cache alone, and returns the images it begins
+// with. Secrets that are not there any more are left out: steps that have run do not ask.
+func (s Session) exportOne(ctx context.Context, dir string, r remembered, d Display) (images []string, err error) {
+	s.Host.Dir, s.Host.Stdin = r.Dir, nil
+	o := r.Options
+	o.Outputs = []Output{{Type: "cacheonly"}}
+	o.CacheTo = []Cache{{Type: "local", Attrs: map[string]string{"dest": dir, "tag": o.tag(), "mode": "max", "reset": "true"}}}
+	o.Secrets = slices.DeleteFunc(slices.Clone(o.Secrets), func(one Secret) bool {
+		_, err := newSecrets(s.Host, []Secret{one})
+		return err != nil
+	})
+	o.SSH = slices.DeleteFunc(slices.Clone(o.SSH), func(one SSH) bool { return len(one.Paths) == 0 && s.Host.env("SSH_AUTH_SOCK") == "" })
+	j, err := s.prepare(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer j.close()
+	j.frontend = func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
+		res, err := j.ask(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		defs, err := definitions(ctx, res)
+		if err != nil {
+			return nil, err
+		}
+		for _, def := range defs {
+			found, err := baseImages(def)
+			if err != nil {
+				return nil, err
+			}
+			images = append(images, found...)
+		}
+		return res, nil
+	}
+	c, err := s.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = c.Close() }() // the build has ended
+	if _, _, err := solve(ctx, c, j, d); err != nil {
+		return nil, j.explain(ctx, err)
+	}
+	return images, nil
+}
+
+func readExported(dir string) (ExportedCache, error) {
+	e := ExportedCache{Builds: []ExportedBuild{}, Images: []string{}}
+	text, err := os.ReadFile(filepath.Join(dir, cacheFile))
+	if err != nil {
+		return e, fmt.Errorf("reading %s: %w", filepath.Join(dir, cacheFile), reason(err))
+	}
+	if err := json.Unmarshal(text, &e); err != nil {
+		return e, fmt.Errorf("reading %s: %w", filepath.Join(dir, cacheFile), err)
+	}
+	return e, nil
+}
+
+func writeExported(dir string, e ExportedCache) error {
+	text, err := json.MarshalIndent(e, "", "  ")
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", cacheFile, err)
+	}
+	return host.WriteFile(filepath.Join(dir, cacheFile), append(text, '\n'), 0o644)
+}
