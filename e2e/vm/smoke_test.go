@@ -197,10 +197,18 @@ func buildWithSecretAndCache(t *testing.T, e *lab.Engine, image string) {
 	}
 }
 
-// foreignArchitecture: an arm64 program runs.
+// setuidDockerfile is about a program that belongs to user 7 and is run by another.
+const setuidDockerfile = `FROM scratch
+COPY --chown=7:7 --chmod=4755 hello /hello
+USER 1000
+RUN ["/hello"]
+CMD ["/hello"]
+`
+
+// foreignArchitecture: an arm64 program runs, in a build and in a container, as a setuid one.
 func foreignArchitecture(t *testing.T, e *lab.Engine, _ string) {
 	dir := share(t, e)
-	source := "package main\n\nimport \"runtime\"\n\nfunc main() { println(runtime.GOARCH) }\n"
+	source := "package main\n\nimport (\"os\"; \"runtime\")\n\nfunc main() { println(runtime.GOARCH, os.Geteuid()) }\n"
 	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(source), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -209,13 +217,20 @@ func foreignArchitecture(t *testing.T, e *lab.Engine, _ string) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building for arm64: %v\n%s", err, out)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM scratch\nCOPY hello /hello\nCMD [\"/hello\"]\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(setuidDockerfile), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	must(t, e, "build", "-q", "--platform=linux/arm64", "-t", "foreign", dir)
-	r := e.Run(t, "run", "--rm", "--network=none", "--platform=linux/arm64", "foreign")
-	if r.Code != 0 || !strings.Contains(r.Err, "arm64") {
-		t.Errorf("exit code %d, stdout %q, stderr %q", r.Code, r.Out, r.Err)
+	for _, args := range [][]string{
+		{"build", "--progress=plain", "--platform=linux/arm64", "-t", "foreign", dir},
+		{"run", "--rm", "--network=none", "--platform=linux/arm64", "foreign"},
+	} {
+		r := e.Run(t, args...)
+		if r.Code != 0 || !strings.Contains(r.Err, "arm64 7\n") || strings.Count(r.Err, "emulating linux/arm64 on amd64 with qemu-aarch64\n") != 1 {
+			t.Errorf("%s: exit code %d, stdout %q, stderr %q", args[0], r.Code, r.Out, r.Err)
+		}
+	}
+	if out := must(t, e, "emulation", "status"); !strings.Contains(out, "arm64\temulated\t/usr/libexec/linnet/emulators/qemu-aarch64\tyes\t\n") {
+		t.Errorf("emulation status says\n%s", out)
 	}
 }
 
