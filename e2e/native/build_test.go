@@ -7,6 +7,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -249,4 +251,65 @@ func TestABuildWithoutCredentials(t *testing.T) {
 	}
 	// With them it may write.
 	e.Must(t, "build", "-q", "-t", address+"/secret/image", "--push", dir)
+}
+
+// A context is a folder, an archive or a Dockerfile on standard input, or an address; and
+// `# syntax=docker/dockerfile:1` needs no registry, wherever the Dockerfile is.
+func TestBuildContexts(t *testing.T) {
+	e := lab.Shared(t)
+	dir := t.TempDir()
+	src := filepath.Join(dir, "src")
+	if err := os.Mkdir(src, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"Dockerfile": "# syntax=docker/dockerfile:1\nFROM scratch\nCOPY file /\n", "file": "text", "left": "out", ".dockerignore": "left\n",
+	} {
+		if err := os.WriteFile(filepath.Join(src, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, argv := range [][]string{
+		{"tar", "-C", src, "-czf", filepath.Join(dir, "context.tar.gz"), "Dockerfile", "file"},
+		{"git", "-C", src, "init", "-q", "-b", "main"},
+		{"git", "-C", src, "add", "."},
+		{"git", "-C", src, "-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-q", "-m", "first"},
+		{"git", "clone", "-q", "--bare", src, filepath.Join(dir, "repo.git")},
+		{"git", "-C", filepath.Join(dir, "repo.git"), "update-server-info"},
+	} {
+		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%q: %v\n%s", argv, err, out)
+		}
+	}
+	server := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	defer server.Close()
+	archive := read(t, filepath.Join(dir, "context.tar.gz"))
+	for name, c := range map[string]struct {
+		stdin string
+		args  []string
+	}{
+		"folder":         {"", []string{src}},
+		"archive":        {archive, []string{"-"}},
+		"archive and -f": {archive, []string{"-f", "Dockerfile", "-"}},
+		"http":           {"", []string{server.URL + "/context.tar.gz"}},
+		"git":            {"", []string{server.URL + "/repo.git#main"}},
+		"git and -f":     {"", []string{"-f", filepath.Join(src, "Dockerfile"), server.URL + "/repo.git"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := e.RunIn(t, strings.NewReader(c.stdin), append([]string{"build", "--progress=plain", "--output", filepath.Join(t.TempDir(), "out")}, c.args...)...)
+			if r.Code != 0 {
+				t.Fatalf("exit code %d\n%s", r.Code, r.Err)
+			}
+			r = e.RunIn(t, strings.NewReader(c.stdin), append([]string{"build", "--output", "type=tar,dest=-"}, c.args...)...)
+			if r.Code != 0 || !strings.Contains(r.Out, "text") || strings.Contains(r.Out, "left") {
+				t.Errorf("exit code %d\n%s\n%.200q", r.Code, r.Err, r.Out)
+			}
+			if r := e.RunIn(t, strings.NewReader(c.stdin), append([]string{"build", "--check"}, c.args...)...); r.Code != 0 {
+				t.Errorf("--check: exit code %d\n%s%s", r.Code, r.Out, r.Err)
+			}
+		})
+	}
+	if r := e.RunIn(t, strings.NewReader("FROM scratch\nLABEL a=b\n"), "build", "-q", "-"); r.Code != 0 || !strings.HasPrefix(r.Out, "sha256:") {
+		t.Errorf("a Dockerfile on standard input: %+v", r)
+	}
 }

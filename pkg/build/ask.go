@@ -79,7 +79,7 @@ func (s Session) Ask(ctx context.Context, o Options, question string) (Answer, e
 		if derr != nil {
 			return Answer{}, derr
 		}
-		r, berr := s.Build(ctx, o, d)
+		r, berr := s.run(ctx, j, d)
 		answers, err = r.Response, berr
 	}
 	if err != nil {

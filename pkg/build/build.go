@@ -76,6 +76,11 @@ func (s Session) Build(ctx context.Context, o Options, d Display) (Result, error
 		return Result{}, err
 	}
 	defer job.close()
+	return s.run(ctx, job, d)
+}
+
+// run has the engine do a job.
+func (s Session) run(ctx context.Context, job *job, d Display) (Result, error) {
 	if err := s.Guest.Ready(ctx); err != nil {
 		return Result{}, err
 	}
@@ -93,6 +98,9 @@ func (s Session) Build(ctx context.Context, o Options, d Display) (Result, error
 	}
 	if err := job.commit(); err != nil {
 		return Result{}, err
+	}
+	if job.options.Request != "" {
+		return Result{Response: job.answers}, nil
 	}
 	s.remember(job)
 	r := Result{ID: imageID(res.ExporterResponse), Ref: job.opt.Ref, Response: res.ExporterResponse, Warnings: warnings}
@@ -139,8 +147,13 @@ func solve(ctx context.Context, c *client.Client, j *job, d Display) (*client.So
 	}
 	done := make(chan ended, 1)
 	go func() {
-		res, err := j.send(ctx, c, status)
-		done <- ended{res, err}
+		var e ended
+		if j.fetched() || j.options.Request != "" {
+			e.res, e.err = solveInSteps(ctx, c, j, status)
+		} else {
+			e.res, e.err = j.send(ctx, c, status)
+		}
+		done <- e
 	}()
 	var e ended
 	select {

@@ -34,7 +34,8 @@ type job struct {
 	unpack, rewritten bool
 
 	options Options
-	pending []*pending // the results that are files
+	pending []*pending        // the results that are files
+	answers map[string]string // what the frontend said when it was asked
 	// frontend, when set, runs here and stands between BuildKit and its own.
 	frontend gateway.BuildFunc
 }

@@ -95,6 +95,9 @@ func run(cmd *cobra.Command, env *cli.Env, v *values, context string) error {
 		mode = "quiet"
 	case !cmd.Flags().Changed("progress"):
 		mode = fromGlobal(env.Progress())
+		if own, _ := h.LookupEnv("BUILDKIT_PROGRESS"); own != "" && mode == "auto" {
+			mode = own // as for docker
+		}
 	}
 	display, err := build.NewDisplay(s.Err, mode)
 	if err != nil {
