@@ -97,6 +97,7 @@ func New(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldLog
 	}
 	e.wg.Go(follow)
 	e.wg.Go(func() { e.keepHouse(ctx, houseInterval) })
+	e.wg.Go(func() { e.keepHealth(ctx) })
 	return e, nil
 }
 
