@@ -213,6 +213,15 @@ func TestForeignPlatforms(t *testing.T) {
 	forgetEntries(t, machine) // as a reboot does
 	comeBack(t, e, platform, arch)
 
+	forgetEntries(t, machine)
+	from := filepath.Join(dir, "Dockerfile.from")
+	if err := os.WriteFile(from, []byte("FROM --platform="+platform+" scratch\nCOPY who /\nRUN [\"/who\"]\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if r := e.Run(t, "build", "--progress", "plain", "-f", from, dir); r.Code != 0 || !strings.Contains(r.Err, arch+" 0\n") || !strings.Contains(r.Err, note) {
+		t.Errorf("FROM --platform: exit code %d\n%s", r.Code, r.Err)
+	}
+
 	e.Must(t, "engine", "stop")
 	forgetEntries(t, machine)
 	e.Must(t, "ps")

@@ -48,9 +48,9 @@ type Session struct {
 	TokenDir string
 	// Snapshotter is the engine's; empty means overlayfs.
 	Snapshotter string
-	// Emulated is what the user is told when a first step runs on a foreign architecture, by
-	// architecture as in a platform.
-	Emulated map[string]string
+	// Emulate, when set, sees to it that the programs of these platforms run. It returns what
+	// the user is told when a first step runs on a foreign architecture, by architecture.
+	Emulate func(ctx context.Context, platforms []string) (notes map[string]string)
 	// Ready, when set, is called when BuildKit answers, before the build is shown.
 	Ready func()
 }
@@ -89,10 +89,11 @@ func (s Session) run(ctx context.Context, job *job, d Display) (Result, error) {
 		return Result{}, err
 	}
 	defer func() { _ = c.Close() }() // the build has ended
+	notes := s.emulate(ctx, job)
 	if s.Ready != nil {
 		s.Ready()
 	}
-	res, warnings, err := solve(ctx, c, job, job.tellEmulated(d, s.Emulated))
+	res, warnings, err := solve(ctx, c, job, job.tellEmulated(d, notes))
 	if err != nil {
 		return Result{}, job.explain(ctx, err)
 	}

@@ -14,6 +14,41 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
+// emulate asks for the platforms that a job names.
+func (s Session) emulate(ctx context.Context, j *job) (notes map[string]string) {
+	if s.Emulate == nil {
+		return nil
+	}
+	return s.Emulate(ctx, j.platforms())
+}
+
+// platforms are those of the command line, and those that a FROM names by itself.
+func (j *job) platforms() []string {
+	var all []string
+	for _, value := range j.options.Platforms {
+		all = append(all, strings.Split(value, ",")...)
+	}
+	for _, s := range j.parsed() {
+		if s.Platform != "" && !strings.Contains(s.Platform, "$") {
+			all = append(all, s.Platform)
+		}
+	}
+	return all
+}
+
+// parsed are the stages of the Dockerfile; none where it is not here, or not right.
+func (j *job) parsed() []instructions.Stage {
+	parsed, err := parser.Parse(bytes.NewReader(j.file.text))
+	if err != nil {
+		return nil
+	}
+	all, _, err := instructions.Parse(parsed.AST, nil)
+	if err != nil {
+		return nil
+	}
+	return all
+}
+
 // tellEmulated adds a line to the first step that runs for each emulated architecture: the note
 // for it.
 func (j *job) tellEmulated(d Display, notes map[string]string) Display {
@@ -74,13 +109,9 @@ func architecture(platform string) string {
 // stageRuns says on which architecture the steps of a stage run, in a build for one platform:
 // that one, unless its FROM says another.
 func (j *job) stageRuns() func(stage string) string {
-	target := ""
-	if len(j.options.Platforms) == 1 {
-		target = architecture(j.options.Platforms[0])
-	}
-	var all []instructions.Stage
-	if parsed, err := parser.Parse(bytes.NewReader(j.file.text)); err == nil {
-		all, _, _ = instructions.Parse(parsed.AST, nil)
+	target, all := "", j.parsed()
+	if named := strings.Split(strings.Join(j.options.Platforms, ","), ","); len(named) == 1 {
+		target = architecture(named[0])
 	}
 	return func(stage string) string {
 		i := slices.IndexFunc(all, func(s instructions.Stage) bool { return strings.EqualFold(s.Name, stage) })

@@ -38,6 +38,13 @@ func TestWhatAStageRunsOn(t *testing.T) {
 			t.Errorf("%q: %q, want %q", stage, got, want)
 		}
 	}
+	if got, want := j.platforms(), []string{"linux/arm64/v8", "linux/s390x"}; !slices.Equal(got, want) {
+		t.Errorf("the platforms are %v", got)
+	}
+	j.file.text = []byte("nonsense")
+	if got := j.platforms(); !slices.Equal(got, []string{"linux/arm64/v8"}) {
+		t.Errorf("the platforms are %v", got)
+	}
 	j.file.text = nil
 	if got := j.stageRuns()(""); got != "arm64" {
 		t.Errorf("without a Dockerfile: %q", got)

@@ -135,11 +135,11 @@ func run(cmd *cobra.Command, env *cli.Env, v *values, context string) error {
 		}
 		return tellAnswer(s, question, a, asJSON, ignore)
 	}
-	var foreign error // minded only if the build fails: it may run nothing there
-	session.Emulated, foreign = env.Emulate(ctx, o.Platforms)
+	foreign := emulation{env: env}
+	session.Emulate = foreign.enable
 	result, err := session.Build(ctx, o, display)
 	if err != nil {
-		return ended(ctx, cannotRun(err, foreign))
+		return ended(ctx, foreign.explain(err))
 	}
 	return v.tell(env, h, result)
 }

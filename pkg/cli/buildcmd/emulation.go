@@ -1,24 +1,38 @@
 package buildcmd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 
+	"github.com/linnet-dev/linnet/pkg/cli"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
-// cannotRun adds to a step's failure that programs of its platform do not run here, if that may
+// emulation is a build's view of other processors' programs.
+type emulation struct {
+	env *cli.Env
+	// missing says why some do not run. It is minded only if the build fails: it may run none.
+	missing error
+}
+
+func (e *emulation) enable(ctx context.Context, platforms []string) (notes map[string]string) {
+	notes, e.missing = e.env.Emulate(ctx, platforms)
+	return notes
+}
+
+// explain adds to a step's failure that programs of its platform do not run here, if that may
 // be why: the kernel's own words are in the step's output, and the step's exit code is runc's.
-func cannotRun(err, foreign error) error {
+func (e *emulation) explain(err error) error {
 	text := err.Error()
-	if foreign == nil || !strings.Contains(text, "exec format error") && !strings.Contains(text, "exit code: 255") {
+	if e.missing == nil || !strings.Contains(text, "exec format error") && !strings.Contains(text, "exit code: 255") {
 		return err
 	}
 	fix := "linnet emulation status"
 	var hinted interface{ Hint() string }
-	if errors.As(foreign, &hinted) {
+	if errors.As(e.missing, &hinted) {
 		fix = hinted.Hint()
 	}
-	return &host.HintError{Err: fmt.Errorf("%w (%s)", err, strings.ReplaceAll(foreign.Error(), "\n", "; ")), Fix: fix}
+	return &host.HintError{Err: fmt.Errorf("%w (%s)", err, strings.ReplaceAll(e.missing.Error(), "\n", "; ")), Fix: fix}
 }
