@@ -173,6 +173,12 @@ var known = []struct {
 	{match: regexp.MustCompile(`^"/?(.+)": not found`), say: func(_ *job, m []string) (string, string) {
 		return fmt.Sprintf("%q is not there to be copied", m[1]), "check the path, from the top of the build context or of what --from names, and .dockerignore"
 	}},
+	{match: regexp.MustCompile(`error from sender: (?:open|reading) (.+: permission denied)`), say: func(_ *job, m []string) (string, string) {
+		return "reading the build context: " + m[1], "what a build does not need can be listed in .dockerignore, and is not read then"
+	}},
+	{match: regexp.MustCompile(`error from sender: (.+)`), say: func(_ *job, m []string) (string, string) {
+		return "reading the build context: " + m[1], ""
+	}},
 	{match: regexp.MustCompile(`docker exporter does not (currently )?support exporting manifest lists`), say: func(*job, []string) (string, string) {
 		return "docker's archive format holds one platform and no attestations", "type=oci holds several"
 	}},

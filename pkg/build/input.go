@@ -270,11 +270,11 @@ func (j *job) setDockerfile(f dockerfile) error {
 }
 
 func (j *job) mount(name, dir string) error {
-	folder, err := fsutil.NewFS(dir)
+	on, err := fsutil.NewFS(dir)
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", dir, reason(err))
 	}
-	j.opt.LocalMounts[name] = folder
+	j.opt.LocalMounts[name] = folder{on}
 	return nil
 }
 

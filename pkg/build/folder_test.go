@@ -1,0 +1,74 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/tonistiigi/fsutil"
+)
+
+// A file that vanishes between being listed and being looked at is left out, and nothing else is.
+func TestAFileThatVanishesTakesNoneAlong(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a", "b", "c", "sub/d", "sub/e"} {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, nil, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	on, err := fsutil.NewFS(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen []string
+	err = folder{on}.Walk(t.Context(), "/", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if path == "b" || path == "sub/d" {
+			if err := os.Remove(filepath.Join(dir, path)); err != nil {
+				return err
+			}
+		}
+		if _, err := entry.Info(); err != nil {
+			return err
+		}
+		seen = append(seen, path)
+		return nil
+	})
+	if want := []string{"a", "c", "sub", "sub/e"}; err != nil || !slices.Equal(seen, want) {
+		t.Errorf("seen %q, %v, want %q", seen, err, want)
+	}
+}
+
+type closed struct{ fsutil.FS }
+
+func (closed) Open(path string) (io.ReadCloser, error) {
+	if path == "gone" {
+		return nil, &fs.PathError{Op: "open", Path: "/home/" + path, Err: fs.ErrNotExist}
+	}
+	return nil, &fs.PathError{Op: "open", Path: "/home/" + path, Err: fs.ErrPermission}
+}
+
+func (closed) Walk(context.Context, string, fs.WalkDirFunc) error { return nil }
+
+// A file that cannot be read is an error that reaches whoever sends it.
+func TestAFileThatCannotBeReadIsAnError(t *testing.T) {
+	f, err := folder{closed{}}.Open("it")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := io.ReadAll(f); err == nil || err.Error() != "reading it: permission denied" {
+		t.Errorf("got %v", err)
+	}
+	if _, err := (folder{closed{}}).Open("gone"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}
