@@ -23,8 +23,9 @@ var allowed = map[string][]string{
 	"cmd/linnet-build": {"pkg/cli", "pkg/cli/buildcmd", "pkg/streams"},
 	"cmd/linnet-agent": {"pkg/engine", "pkg/farside", "pkg/farside/portplugin"},
 	"pkg/cli":          {"deps", "pkg/agent", "pkg/emulate", "pkg/forward", "pkg/guest", "pkg/host", "pkg/lima", "pkg/native", "pkg/nerdctl", "pkg/registry", "pkg/relay", "pkg/report", "pkg/settings", "pkg/streams", "pkg/vm"},
-	"pkg/cli/buildcmd": {"pkg/build", "pkg/cli", "pkg/host", "pkg/registry", "pkg/report", "pkg/settings", "pkg/streams"},
+	"pkg/cli/buildcmd": {"pkg/build", "pkg/cli", "pkg/compose", "pkg/host", "pkg/nerdctl", "pkg/registry", "pkg/report", "pkg/settings", "pkg/streams"},
 	"pkg/build":        {"pkg/guest", "pkg/host"},
+	"pkg/compose":      {"pkg/build", "pkg/host"},
 	"pkg/forward":      {"pkg/guest", "pkg/nerdctl", "pkg/streams"},
 	"pkg/native":       {"pkg/agent", "pkg/agent/agentpb", "pkg/emulate", "pkg/guest", "pkg/host", "pkg/report"},
 	"pkg/engine":       {"config", "pkg/agent", "pkg/agent/agentpb", "pkg/farside", "pkg/farside/portplugin", "pkg/host"},
@@ -121,6 +122,7 @@ func TestImportsOfOthers(t *testing.T) {
 		"os/exec":                             {"pkg/host"},
 		"github.com/containerd/containerd/v2": {"pkg/engine", "pkg/build"},
 		"github.com/moby/buildkit":            {"pkg/build"},
+		"github.com/compose-spec/compose-go":  {"pkg/compose"},
 		"github.com/containerd/nerdctl":       {},
 		"github.com/lima-vm":                  {},
 	}
@@ -142,7 +144,7 @@ func TestImportsOfOthers(t *testing.T) {
 // The client stays thin: what only the agent needs is not linked into it.
 func TestClientStaysThin(t *testing.T) {
 	for _, d := range list(t, "./cmd/linnet")[0].Deps {
-		for _, heavy := range []string{"github.com/moby/buildkit", "github.com/docker/cli", "github.com/containerd/containerd", "github.com/vishvananda/netlink", "github.com/fsnotify/fsnotify", "net/http/pprof"} {
+		for _, heavy := range []string{"github.com/moby/buildkit", "github.com/compose-spec/compose-go", "github.com/docker/cli", "github.com/containerd/containerd", "github.com/vishvananda/netlink", "github.com/fsnotify/fsnotify", "net/http/pprof"} {
 			if strings.HasPrefix(d, heavy) {
 				t.Errorf("the client links %s", d)
 			}
