@@ -33,10 +33,10 @@ func TestAnInterruptedBuildLeavesNothing(t *testing.T) {
 		reached    string // what plain progress shows once the phase is reached
 	}{
 		"sending": {"FROM scratch\nCOPY large /\n", func(dir string) error {
-			return os.WriteFile(filepath.Join(dir, "large"), make([]byte, 600<<20), 0o644)
+			return os.WriteFile(filepath.Join(dir, "large"), make([]byte, 400<<20), 0o644)
 		}, "transferring context:"},
 		"running":   {"FROM BASE\nRUN echo it runs; sleep 600\n", nil, "it runs\n"},
-		"exporting": {"FROM BASE\nRUN head -c 1500000000 /dev/urandom >/large\n", nil, "exporting layers"},
+		"exporting": {"FROM BASE\nRUN head -c 500000000 /dev/urandom >/large\n", nil, "exporting layers"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

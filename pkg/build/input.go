@@ -41,8 +41,10 @@ type dockerfile struct {
 	shown, name string
 	// text is its content; nil where only the engine can read it.
 	text []byte
-	// dir is the folder that is sent for it; with none it is sent from memory.
-	dir string
+	// dir is the folder that is sent for it; with none it is sent from memory, and so is ignore,
+	// the .dockerignore of its own.
+	dir    string
+	ignore []byte
 }
 
 // addContext finds the build context and the Dockerfile and says how BuildKit gets at them.
@@ -201,7 +203,11 @@ func findDockerfile(ctx context.Context, h Host, o Options, dir string) (dockerf
 		text, err := fetch(ctx, o.File)
 		return dockerfile{shown: o.File, name: "Dockerfile", text: text}, err
 	case o.File != "":
-		return readDockerfile(o.File, h.abs(o.File))
+		f, err := readDockerfile(o.File, h.abs(o.File))
+		if _, there := os.Stat(filepath.Join(dir, o.File)); err != nil && dir != "" && there == nil {
+			err = &host.HintError{Err: errors.Unwrap(err), Fix: "-f is relative to the working directory: -f " + shownIn(o.Context, o.File)}
+		}
+		return f, err
 	}
 	for _, name := range []string{"Dockerfile", "dockerfile", "Containerfile"} {
 		f, err := readDockerfile(shownIn(o.Context, name), filepath.Join(dir, name))
@@ -225,7 +231,26 @@ func readDockerfile(shown, path string) (dockerfile, error) {
 	if err != nil {
 		return dockerfile{}, &host.HintError{Err: fmt.Errorf("reading %s: %w", shown, reason(err)), Fix: "-f names the Dockerfile, from the working directory"}
 	}
-	return dockerfile{shown: shown, name: filepath.Base(path), text: text, dir: filepath.Dir(path)}, nil
+	f := dockerfile{shown: shown, name: filepath.Base(path), text: text, dir: filepath.Dir(path)}
+	if target, err := filepath.EvalSymlinks(path); err == nil && !sameFolder(target, path) {
+		// A link out of the folder means nothing in what is sent of it.
+		f.dir = ""
+		f.ignore, _ = os.ReadFile(path + ignoreSuffix)
+	}
+	return f, nil
+}
+
+// ignoreSuffix is how a Dockerfile's own .dockerignore is called.
+const ignoreSuffix = ".dockerignore"
+
+// sameFolder says whether two files are in one folder.
+func sameFolder(a, b string) bool {
+	one, err := os.Stat(filepath.Dir(a))
+	if err != nil {
+		return false
+	}
+	two, err := os.Stat(filepath.Dir(b))
+	return err == nil && os.SameFile(one, two)
 }
 
 func readAll(in io.Reader, what string) ([]byte, error) {
@@ -265,6 +290,9 @@ func (j *job) setDockerfile(f dockerfile) error {
 	}
 	memory := staticfs.NewFS()
 	memory.Add(f.name, &fstypes.Stat{Mode: 0o644}, f.text)
+	if f.ignore != nil {
+		memory.Add(f.name+ignoreSuffix, &fstypes.Stat{Mode: 0o644}, f.ignore)
+	}
 	j.opt.LocalMounts[localDockerfile] = memory
 	return nil
 }

@@ -93,6 +93,9 @@ func (j *job) addOutput(h Host, out Output, e client.ExportEntry, tags []string)
 			return j.addImage(e, tags, false)
 		}
 		if e.Attrs["tar"] == "false" {
+			if out.Dest == "" {
+				return flagError("output", "type="+out.Type+",tar=false", errors.New("it says not where to"), "dest=FOLDER")
+			}
 			e.OutputDir = h.abs(out.Dest)
 			break
 		}
