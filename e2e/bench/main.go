@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/linnet-dev/linnet/e2e/internal/lab"
@@ -24,12 +25,16 @@ func main() {
 	rounds := flag.Int("n", 30, "rounds of each group")
 	asJSON := flag.Bool("json", false, "print JSON")
 	inVM := flag.Bool("vm", false, "measure in a virtual machine, as an ordinary user that is made")
+	only := flag.String("only", "", "only these parts, by comma: start, build")
 	starts := flag.Int("starts", 3, "rounds of starting the virtual machine")
 	flag.Parse()
 	if *inVM && os.Geteuid() == 0 {
 		os.Exit(lab.AsUser([]string{"build", "image"}, nil))
 	}
 	b := &bench{rounds: *rounds, starts: *starts}
+	if *only != "" {
+		b.only = strings.Split(*only, ",")
+	}
 	measure := b.run
 	if *inVM {
 		measure = b.runVM
@@ -52,6 +57,8 @@ type command struct {
 	env  []string
 	// within is the budget over the group's first command, 0 for none.
 	within time.Duration
+	// ratio is the budget as a part of the group's first command, 0 for none.
+	ratio float64
 	// before is done before each round, outside of the measure; nil is nothing.
 	before func() error
 	// stdin is what the command reads, opened for each round; empty is nothing.
@@ -69,6 +76,8 @@ type result struct {
 	CPU     time.Duration `json:"cpuNanos"`
 	Over    time.Duration `json:"overFirstNanos"`
 	Budget  time.Duration `json:"budgetNanos,omitempty"`
+	Ratio   float64       `json:"ofFirst"`
+	Within  float64       `json:"budgetOfFirst,omitempty"`
 	Spread  time.Duration `json:"spreadNanos"`
 	Correct bool          `json:"sameOutput"`
 }
@@ -78,7 +87,9 @@ type bench struct {
 	starts  int
 	engine  *lab.Engine
 	results []result
+	peaks   []peak
 	dir     string
+	only    []string // of the parts: "start", "build"; none are all
 }
 
 func (b *bench) run() (err error) {
@@ -97,7 +108,7 @@ func (b *bench) run() (err error) {
 	defer done()
 	b.engine = engine
 	linnet, nerdctl := lab.Linnet(), filepath.Join(lab.Root(), "libexec", "linnet", "bin", "nerdctl")
-	warm := exec.Command(linnet, "ps")
+	warm := exec.Command(linnet, "engine", "start")
 	warm.Env = engine.Environ()
 	if out, err := warm.CombinedOutput(); err != nil {
 		return fmt.Errorf("starting the engine: %w\n%s", err, out)
@@ -133,11 +144,17 @@ func (b *bench) run() (err error) {
 		return err
 	}
 	for _, g := range groups {
+		if !b.has("start") {
+			break
+		}
 		if err := b.group(g.name, g.same, g.commands); err != nil {
 			return err
 		}
 	}
-	return nil
+	if !b.has("build") {
+		return nil
+	}
+	return b.builds(engine)
 }
 
 // hello builds the program that every budget is counted from.
@@ -182,6 +199,7 @@ func (b *bench) group(name string, same bool, commands []command) error {
 		b.results = append(b.results, result{
 			Group: name, Name: c.Name, Wall: median(walls[i]), CPU: median(cpus[i]),
 			Over: median(walls[i]) - first, Budget: c.within, Spread: spread(walls[i]), Correct: same,
+			Ratio: float64(median(walls[i])) / float64(first), Within: c.ratio,
 		})
 	}
 	return nil
@@ -242,7 +260,20 @@ func (b *bench) print(w io.Writer) {
 				verdict = "OVER the budget of " + r.Budget.String()
 			}
 		}
+		if r.Within > 0 {
+			verdict = fmt.Sprintf("%.2f of the first, within the budget of %.2f", r.Ratio, r.Within)
+			if r.Ratio > r.Within {
+				verdict = fmt.Sprintf("%.2f of the first, OVER the budget of %.2f", r.Ratio, r.Within)
+			}
+		}
 		fmt.Fprintf(w, "  %-26s %9s %9s %9s %9s  %s\n", r.Name, ms(r.Wall), ms(r.Spread), ms(r.CPU), ms(r.Over), verdict)
+	}
+	for _, p := range b.peaks {
+		verdict := "within"
+		if p.Bytes > p.Budget {
+			verdict = "OVER"
+		}
+		fmt.Fprintf(w, "\nmemory: %s: %d MiB at most, %s the budget of %d MiB\n", p.Name, p.Bytes>>20, verdict, p.Budget>>20)
 	}
 }
 

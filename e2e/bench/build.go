@@ -1,0 +1,263 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/linnet-dev/linnet/e2e/internal/lab"
+)
+
+// builders are the three ways to build with the same engine.
+type builders struct {
+	linnet, nerdctl, buildctl string
+	env                       []string
+	dir                       string
+}
+
+// builds compares linnet's builds with nerdctl's and with raw buildctl's. After each group the images that came out
+// are compared: their layers have to be the same.
+func (b *bench) builds(engine *lab.Engine) error {
+	bin := filepath.Join(lab.Root(), "libexec", "linnet", "bin")
+	home := filepath.Join(engine.Home, "native")
+	x := &builders{
+		linnet: lab.Linnet(), nerdctl: filepath.Join(bin, "nerdctl"), buildctl: filepath.Join(bin, "buildctl"),
+		env: append(
+			engine.Environ(), "NERDCTL_TOML="+filepath.Join(home, "etc", "nerdctl.toml"),
+			"BUILDKIT_HOST=unix://"+filepath.Join(home, "run", "buildkitd.sock"), "PATH="+bin+":"+os.Getenv("PATH"),
+		),
+		dir: filepath.Join(b.dir, "builds"),
+	}
+	for _, part := range []func(*bench) error{x.cached, x.alternating, x.changed, x.platforms, x.cold, x.memory} {
+		if err := part(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// project makes a context: a Dockerfile, and files of so many bytes each.
+func (x *builders) project(name, dockerfile string, files map[string]int) (string, error) {
+	dir := filepath.Join(x.dir, name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644); err != nil {
+		return "", err
+	}
+	block := make([]byte, 1<<20)
+	for file, size := range files {
+		_, _ = rand.Read(block) // it never fails
+		f, err := os.Create(filepath.Join(dir, file))
+		if err != nil {
+			return "", err
+		}
+		for ; size > 0; size -= len(block) {
+			if _, err := f.Write(block[:min(size, len(block))]); err != nil {
+				f.Close()
+				return "", err
+			}
+		}
+		if err := f.Close(); err != nil {
+			return "", err
+		}
+	}
+	return dir, nil
+}
+
+func (x *builders) byBuildctl(tag, dir string) []string {
+	return []string{
+		x.buildctl, "build", "--progress=plain", "--frontend=dockerfile.v0", "--local=context=" + dir, "--local=dockerfile=" + dir,
+		"--output=type=image,name=docker.io/library/" + tag + ":latest,unpack=true",
+	}
+}
+
+func (x *builders) byNerdctl(tag string, args ...string) []string {
+	return append([]string{x.nerdctl, "build", "--progress=plain", "-t", tag}, args...)
+}
+
+func (x *builders) byLinnet(tag string, args ...string) []string {
+	return append([]string{x.linnet, "build", "--progress=plain", "-t", tag}, args...)
+}
+
+func (x *builders) output(argv ...string) (string, error) {
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Env = x.env
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w\n%s", strings.Join(argv, " "), err, out)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// same fails when the images do not have the same layers.
+func (x *builders) same(platform string, tags ...string) error {
+	var first string
+	for i, tag := range tags {
+		layers, err := x.output(x.nerdctl, "image", "inspect", "--platform", platform, "--format", "{{json .RootFS.Layers}}", tag)
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			first = layers
+		}
+		if layers != first || !strings.Contains(layers, "sha256:") {
+			return fmt.Errorf("the images %v differ: %s, %s", tags, first, layers)
+		}
+	}
+	return nil
+}
+
+const host = "linux/amd64"
+
+func (x *builders) cached(b *bench) error {
+	dir, err := x.project("cached", "FROM scratch\nCOPY a b /\nLABEL c=d\nCOPY c /c\n", map[string]int{"a": 10, "b": 1000, "c": 100000})
+	if err != nil {
+		return err
+	}
+	return errors.Join(b.group("a cached build", false, []command{
+		{Name: "buildctl build", argv: x.byBuildctl("cached-buildctl", dir), env: x.env},
+		{Name: "linnet build", argv: x.byLinnet("cached-linnet", dir), env: x.env, within: 8 * time.Millisecond},
+		{Name: "nerdctl build", argv: x.byNerdctl("cached-nerdctl", dir), env: x.env},
+	}), x.same(host, "cached-buildctl", "cached-linnet", "cached-nerdctl"))
+}
+
+// few runs a group that takes long.
+func (b *bench) few(name string, commands []command) error {
+	rounds := b.rounds
+	b.rounds = min(rounds, 3)
+	defer func() { b.rounds = rounds }()
+	return b.group(name, false, commands)
+}
+
+func (x *builders) alternating(b *bench) error {
+	var dirs []string
+	for _, name := range []string{"one", "two"} {
+		files := map[string]int{}
+		for i := range 100 {
+			files[fmt.Sprint("file", i)] = 2 << 20
+		}
+		dir, err := x.project(name, "FROM scratch\nCOPY . /\n", files)
+		if err != nil {
+			return err
+		}
+		dirs = append(dirs, dir)
+	}
+	both := func(argv func(tag, dir string) []string) []string {
+		return []string{"sh", "-c", strings.Join(argv("one", dirs[0]), " ") + " && " + strings.Join(argv("two", dirs[1]), " ")}
+	}
+	nerdctl := func(tag, dir string) []string { return x.byNerdctl(tag+"-nerdctl", dir) }
+	linnet := func(tag, dir string) []string { return x.byLinnet(tag+"-linnet", dir) }
+	return errors.Join(b.few("two projects of 200 MB in turn, unchanged", []command{
+		{Name: "nerdctl build", argv: both(nerdctl), env: x.env},
+		{Name: "linnet build", argv: both(linnet), env: x.env, ratio: 0.15},
+	}), x.same(host, "one-nerdctl", "one-linnet"), x.same(host, "two-nerdctl", "two-linnet"))
+}
+
+func (x *builders) changed(b *bench) error {
+	dir, err := x.project("changed", "FROM scratch\nCOPY big /big\nCOPY line /line\n", map[string]int{"big": 500 << 20, "line": 10})
+	if err != nil {
+		return err
+	}
+	round := 0
+	edit := func() error {
+		round++
+		return os.WriteFile(filepath.Join(dir, "line"), fmt.Appendf(nil, "line %d\n", round), 0o644)
+	}
+	return b.few("one line changed in an image of 500 MB", []command{
+		{Name: "nerdctl build", argv: x.byNerdctl("changed-nerdctl", dir), env: x.env, before: edit},
+		{Name: "linnet build", argv: x.byLinnet("changed-linnet", dir), env: x.env, before: edit, ratio: 0.5},
+	})
+}
+
+func (x *builders) platforms(b *bench) error {
+	dir, err := x.project("platforms", "FROM scratch\nCOPY big /big\nARG TARGETARCH\nENV ARCH=$TARGETARCH\n", map[string]int{"big": 100 << 20})
+	if err != nil {
+		return err
+	}
+	const both = "--platform=linux/amd64,linux/arm64"
+	return errors.Join(b.few("two platforms into the image store", []command{
+		{Name: "nerdctl build", argv: x.byNerdctl("platforms-nerdctl", both, dir), env: x.env},
+		{Name: "linnet build", argv: x.byLinnet("platforms-linnet", both, dir), env: x.env, ratio: 0.5},
+	}), x.same(host, "platforms-nerdctl", "platforms-linnet"), x.same("linux/arm64", "platforms-nerdctl", "platforms-linnet"))
+}
+
+func (x *builders) cold(b *bench) error {
+	busybox, err := os.ReadFile("/bin/busybox")
+	if err != nil {
+		return fmt.Errorf("the static busybox is missing (apt install busybox-static): %w", err)
+	}
+	const dockerfile = `FROM scratch
+COPY busybox /bin/busybox
+RUN ["/bin/busybox", "--install", "-s", "/bin"]
+COPY files /files
+RUN for i in 1 2 3; do sha256sum /files >/sum$i; done
+RUN mkdir -p /etc && echo done >/etc/done
+`
+	dir, err := x.project("cold", dockerfile, map[string]int{"files": 50 << 20})
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "busybox"), busybox, 0o755); err != nil {
+		return err
+	}
+	prune := func() error {
+		for _, tag := range []string{"cold-nerdctl", "cold-linnet"} {
+			_, _ = x.output(x.nerdctl, "rmi", "-f", tag) // the first time there is none
+		}
+		_, err := x.output(x.buildctl, "prune", "--all")
+		return err
+	}
+	return b.few("a cold build, pruned before each", []command{
+		{Name: "nerdctl build", argv: x.byNerdctl("cold-nerdctl", dir), env: x.env, before: prune},
+		{Name: "linnet build", argv: x.byLinnet("cold-linnet", dir), env: x.env, before: prune, ratio: 1.05},
+	})
+}
+
+// memory is how much of it the client takes at most while it sends 2 GB.
+func (x *builders) memory(b *bench) error {
+	files := map[string]int{}
+	for i := range 20 {
+		files[fmt.Sprint("file", i)] = 100 << 20
+	}
+	dir, err := x.project("memory", "FROM scratch\nCOPY file0 /\n", files)
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM scratch AS all\nCOPY . /\nFROM scratch\nCOPY --from=all /Dockerfile /\n"), 0o644); err != nil {
+		return err
+	}
+	argv := x.byLinnet("memory", dir)
+	cmd := exec.Command(argv[0], argv[1:]...)
+	var out bytes.Buffer
+	cmd.Env, cmd.Stdout, cmd.Stderr = x.env, &out, &out
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("sending 2 GB: %w\n%s", err, out.Bytes())
+	}
+	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	if !ok {
+		return errors.New("sending 2 GB: no account of what it used")
+	}
+	b.peaks = append(b.peaks, peak{Name: "linnet build, a context of 2 GB", Bytes: usage.Maxrss << 10, Budget: 150 << 20})
+	return nil
+}
+
+// peak is what a command had in memory at most, in bytes.
+type peak struct {
+	Name   string `json:"name"`
+	Bytes  int64  `json:"peakBytes"`
+	Budget int64  `json:"budgetBytes"`
+}
+
+func (b *bench) has(group string) bool { return len(b.only) == 0 || slices.Contains(b.only, group) }
