@@ -200,3 +200,66 @@ func TestRemovingFromTheCacheByIDAndByMount(t *testing.T) {
 		t.Errorf("exit code %d, %q", r.Code, r.Err)
 	}
 }
+
+// uncached has steps with a cache mount of each sort: empty at first, and with something in it.
+const uncached = `FROM scratch AS base
+COPY busybox /bin/busybox
+FROM base AS one
+RUN --mount=type=cache,target=/plain ["/bin/busybox", "sh", "-c", "echo run >> /plain/runs; /bin/busybox wc -l < /plain/runs > /runs"]
+RUN --mount=type=cache,id=owned,target=/owned,uid=7 ["/bin/busybox", "sh", "-c", "echo run >> /owned/runs; /bin/busybox wc -l < /owned/runs >> /runs"]
+FROM base AS two
+RUN --mount=type=cache,id=other,target=/other ["/bin/busybox", "sh", "-c", "echo run >> /other/runs; /bin/busybox wc -l < /other/runs > /others"]
+FROM scratch
+COPY --from=one /runs /
+COPY --from=two /others /
+`
+
+// Steps that run again because of --no-cache have the cache mounts that they had, and their
+// results take the place of the former ones.
+func TestNoCacheKeepsCacheMounts(t *testing.T) {
+	e := lab.New(t)
+	dir := checkout(t, uncached, "https://example.com/team/shop.git")
+	counts := func(flags ...string) (text, progress string) {
+		t.Helper()
+		out := t.TempDir()
+		r := e.Run(t, append([]string{"build", "--progress", "plain", "--output", out, dir}, flags...)...)
+		if r.Code != 0 {
+			t.Fatalf("exit code %d\n%s", r.Code, r.Err)
+		}
+		for _, name := range []string{"runs", "others"} {
+			part, err := os.ReadFile(filepath.Join(out, name))
+			if err != nil && !os.IsNotExist(err) {
+				t.Fatal(err)
+			}
+			text += strings.ReplaceAll(string(part), "\n", " ")
+		}
+		return text, r.Err
+	}
+	for _, step := range []struct {
+		flags []string
+		want  string
+		ran   int
+	}{
+		{nil, "1 1 1 ", 6},
+		{nil, "1 1 1 ", 0},
+		{[]string{"--no-cache"}, "2 2 2 ", 6},
+		{nil, "2 2 2 ", 0},
+		{[]string{"--no-cache-filter", "one", "--target", "one"}, "3 3 ", 2},
+		{[]string{"--no-cache", "--platform", "linux/amd64"}, "4 4 3 ", 6},
+		{nil, "4 4 3 ", 0},
+	} {
+		got, progress := counts(step.flags...)
+		if got != step.want {
+			t.Errorf("with %q the steps count %q, want %q\n%s", step.flags, got, step.want, progress)
+		}
+		if ran := notCached(progress); len(ran) != step.ran {
+			t.Errorf("with %q these steps ran, and %d should have: %q\n%s", step.flags, step.ran, ran, progress)
+		}
+		if strings.Contains(progress, "ERROR") || strings.Contains(progress, "never run") {
+			t.Errorf("what is done for it shows:\n%s", progress)
+		}
+	}
+	if got := mounts(t, e); len(got) != 3 {
+		t.Errorf("there are the cache mounts %q", got)
+	}
+}

@@ -79,6 +79,7 @@ func (s Session) prepare(ctx context.Context, o Options) (*job, error) {
 		}
 	}
 	s.addImported(j, o)
+	j.keepMounts()
 	return j, s.attach(j, o)
 }
 
