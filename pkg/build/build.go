@@ -93,6 +93,8 @@ func (s Session) run(ctx context.Context, job *job, d Display) (Result, error) {
 	if s.Ready != nil {
 		s.Ready()
 	}
+	ctx, job.lost = context.WithCancelCause(ctx)
+	defer job.lost(nil)
 	res, warnings, err := solve(ctx, c, job, job.tellEmulated(d, notes))
 	if err != nil {
 		return Result{}, job.explain(ctx, err)

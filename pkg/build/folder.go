@@ -11,21 +11,52 @@ import (
 	// send when they are not UTF-8. It also makes less garbage.
 	_ "github.com/moby/buildkit/util/grpcutil/encoding/proto"
 	"github.com/tonistiigi/fsutil"
+
+	"github.com/linnet-dev/linnet/pkg/host"
 )
 
 // folder is a folder of the host as it is sent. What it adds keeps two things from being lost
 // without a word: a file that may not be read would arrive empty, and one that goes away while
 // the folder is listed would take those behind it along.
-type folder struct{ fsutil.FS }
+type folder struct {
+	fsutil.FS
+	// lost is told what could not be read. BuildKit's sender has no way to say so: it leaves a
+	// file that it cannot open empty, and waits for ever after one that it cannot read.
+	lost func(error)
+}
 
 // Open implements fsutil.FS. A file that is gone meanwhile arrives empty, as with every client.
 func (f folder) Open(path string) (io.ReadCloser, error) {
 	file, err := f.FS.Open(path)
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		return file, err
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			f.lost(cannotRead(path, err))
+		}
+		return nil, err
 	}
-	// Only what Read says is passed on.
-	return unreadableFile{fmt.Errorf("reading %s: %w", path, reason(err))}, nil
+	return sent{file, path, f.lost}, nil
+}
+
+// sent is an open file of a folder.
+type sent struct {
+	io.ReadCloser
+	path string
+	lost func(error)
+}
+
+func (s sent) Read(p []byte) (int, error) {
+	n, err := s.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.lost(cannotRead(s.path, err))
+	}
+	return n, err
+}
+
+func cannotRead(path string, err error) error {
+	return &host.HintError{
+		Err: fmt.Errorf("reading the build context: %s: %w", path, reason(err)),
+		Fix: "what a build does not need can be listed in .dockerignore, and is not read then",
+	}
 }
 
 // Walk implements fsutil.FS.
@@ -38,9 +69,3 @@ func (f folder) Walk(ctx context.Context, target string, fn fs.WalkDirFunc) erro
 		return err
 	})
 }
-
-type unreadableFile struct{ err error }
-
-func (u unreadableFile) Read([]byte) (int, error) { return 0, u.err }
-
-func (unreadableFile) Close() error { return nil }

@@ -27,7 +27,7 @@ func TestAFileThatVanishesTakesNoneAlong(t *testing.T) {
 		t.Fatal(err)
 	}
 	var seen []string
-	err = folder{on}.Walk(t.Context(), "/", func(path string, entry fs.DirEntry, err error) error {
+	err = folder{on, nil}.Walk(t.Context(), "/", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -58,17 +58,24 @@ func (closed) Open(path string) (io.ReadCloser, error) {
 
 func (closed) Walk(context.Context, string, fs.WalkDirFunc) error { return nil }
 
-// A file that cannot be read is an error that reaches whoever sends it.
-func TestAFileThatCannotBeReadIsAnError(t *testing.T) {
-	f, err := folder{closed{}}.Open("it")
-	if err != nil {
-		t.Fatal(err)
+type torn struct{}
+
+func (torn) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+// What cannot be read is told, and what is gone is not.
+func TestWhatCannotBeReadIsTold(t *testing.T) {
+	var told []string
+	lost := func(err error) { told = append(told, err.Error()) }
+	f := folder{closed{}, lost}
+	for _, path := range []string{"it", "gone"} {
+		if _, err := f.Open(path); err == nil {
+			t.Errorf("%s was opened", path)
+		}
 	}
-	defer f.Close()
-	if _, err := io.ReadAll(f); err == nil || err.Error() != "reading it: permission denied" {
-		t.Errorf("got %v", err)
+	if _, err := io.ReadAll(sent{io.NopCloser(torn{}), "half", lost}); err == nil {
+		t.Error("half was read")
 	}
-	if _, err := (folder{closed{}}).Open("gone"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("got %v", err)
+	if want := []string{"reading the build context: it: permission denied", "reading the build context: half: unexpected EOF"}; !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
 	}
 }

@@ -33,6 +33,8 @@ type job struct {
 	// exporter does not do that.
 	unpack, rewritten bool
 
+	// lost calls the build off; set while it runs.
+	lost    context.CancelCauseFunc
 	options Options
 	pending []*pending        // the results that are files
 	answers map[string]string // what the frontend said when it was asked
@@ -54,6 +56,13 @@ func (j *job) commit() error {
 		}
 	}
 	return nil
+}
+
+// lose calls the build off because of something on this side that BuildKit cannot be told.
+func (j *job) lose(err error) {
+	if j.lost != nil {
+		j.lost(err)
+	}
 }
 
 // prepare turns options into what BuildKit is sent. Everything that the user can have got wrong
