@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	_ "github.com/containerd/containerd/api/events" // what Envelope.Field reads
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/core/events"
@@ -113,7 +114,11 @@ func (f follower) follow(ctx context.Context) error {
 
 // apply does what an event asks for.
 func (f follower) apply(ctx context.Context, event *events.Envelope) {
-	id, _ := event.Field([]string{"event", "container_id"})
+	id, ok := event.Field([]string{"event", "container_id"})
+	if !ok {
+		f.log.WithField("topic", event.Topic).Warn("an event of containerd's is not understood")
+		return
+	}
 	t := target{event.Namespace, id}
 	switch event.Topic {
 	case taskStarted:

@@ -18,8 +18,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/events"
 	"github.com/containerd/errdefs"
 	"github.com/sirupsen/logrus"
+	"google.golang.org/protobuf/types/known/anypb"
 )
 
 func TestCheckOf(t *testing.T) {
@@ -281,6 +283,39 @@ func TestChecksOutliveContainerd(t *testing.T) {
 			t.Errorf("checked at %s", got)
 		}
 		cancel()
+		w.wg.Wait()
+	})
+}
+
+// Events arrive as they are on the wire, of types that must be known here.
+func TestEventsBeginAndEndChecks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard()
+		app := w.add("app", `{"Test":["x"]}`)
+		f := follower{health: w.health, log: w.log}
+		happens := func(topic, name, value string) {
+			f.apply(t.Context(), &events.Envelope{
+				Namespace: "default", Topic: topic, Event: &anypb.Any{TypeUrl: "containerd.events." + name, Value: []byte(value)},
+			})
+		}
+		const container, process, exec = "\x0a\x03app", "\x12\x03app", "\x12\x04exec" // fields 1 and 2
+		for _, c := range []struct {
+			topic, name, value string
+			watched            bool
+		}{
+			{taskStarted, "TaskStart", container, true},
+			{taskExited, "TaskExit", container + exec, true},
+			{taskExited, "TaskExit", container + process, false},
+			{taskStarted, "TaskStart", container, true},
+			{taskPaused, "TaskPaused", container, false},
+			{taskStarted, "TaskStart", container, true},
+			{taskDeleted, "TaskDelete", container, false},
+		} {
+			happens(c.topic, c.name, c.value)
+			if got := w.watches[app] != nil; got != c.watched {
+				t.Errorf("after %s: watched is %v", c.name, got)
+			}
+		}
 		w.wg.Wait()
 	})
 }
