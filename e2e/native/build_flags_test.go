@@ -155,6 +155,7 @@ var flagTests = map[string]func(building){
 			b.Errorf("the remark is %q", r.Out)
 		}
 		b.has(b.must("FROM scratch AS one\n", "--check"), "no remarks")
+		b.has(b.must("FROM BASE as one\n"), "warning: FromAsCasing: 'as' and 'FROM' keywords' casing do not match (line 1)\n")
 	},
 	"compress": sameAsWithout("--compress"),
 	"cpu-period": func(b building) {

@@ -24,8 +24,11 @@ var displays = []string{"auto", "tty", "plain", "rawjson", "quiet", "none"}
 // NewDisplay shows a build on out, which is a terminal where mode is tty; auto takes tty there
 // and plain elsewhere.
 func NewDisplay(out io.Writer, mode string) (Display, error) {
-	if mode == "none" {
+	switch mode {
+	case "none":
 		mode = "quiet"
+	case "json": // linnet's name for it elsewhere
+		mode = "rawjson"
 	}
 	if !slices.Contains(displays, mode) {
 		return Display{}, &host.HintError{Err: fmt.Errorf("--progress: there is no way %q to show progress", mode), Fix: "one of " + strings.Join(displays, ", ")}

@@ -141,6 +141,11 @@ func run(cmd *cobra.Command, env *cli.Env, v *values, context string) error {
 	if err != nil {
 		return ended(ctx, foreign.explain(err))
 	}
+	if mode == "auto" || mode == "plain" || mode == "tty" {
+		for _, w := range result.Warnings {
+			fmt.Fprintf(s.Err, "warning: %s\n", w.Short)
+		}
+	}
 	return v.tell(env, h, result)
 }
 
