@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
+	"path/filepath"
 
 	// As in BuildKit's own programs: names of files are bytes, which the usual encoding refuses to
 	// send when they are not UTF-8. It also makes less garbage.
@@ -20,21 +22,28 @@ import (
 // the folder is listed would take those behind it along.
 type folder struct {
 	fsutil.FS
+	dir string
 	// lost is told what could not be read. BuildKit's sender has no way to say so: it leaves a
 	// file that it cannot open empty, and waits for ever after one that it cannot read.
 	lost func(error)
 }
 
-// Open implements fsutil.FS. A file that is gone meanwhile arrives empty, as with every client.
+// Open implements fsutil.FS. A socket, and a file that is gone meanwhile, arrive empty, as with
+// every client.
 func (f folder) Open(path string) (io.ReadCloser, error) {
 	file, err := f.FS.Open(path)
 	if err != nil {
-		if !errors.Is(err, fs.ErrNotExist) {
+		if !errors.Is(err, fs.ErrNotExist) && !f.isSocket(path) {
 			f.lost(cannotRead(path, err))
 		}
 		return nil, err
 	}
 	return sent{file, path, f.lost}, nil
+}
+
+func (f folder) isSocket(path string) bool {
+	info, err := os.Lstat(filepath.Join(f.dir, path))
+	return err == nil && info.Mode()&fs.ModeSocket != 0
 }
 
 // sent is an open file of a folder.

@@ -27,7 +27,7 @@ func TestAFileThatVanishesTakesNoneAlong(t *testing.T) {
 		t.Fatal(err)
 	}
 	var seen []string
-	err = folder{on, nil}.Walk(t.Context(), "/", func(path string, entry fs.DirEntry, err error) error {
+	err = folder{on, dir, nil}.Walk(t.Context(), "/", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -66,7 +66,7 @@ func (torn) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 func TestWhatCannotBeReadIsTold(t *testing.T) {
 	var told []string
 	lost := func(err error) { told = append(told, err.Error()) }
-	f := folder{closed{}, lost}
+	f := folder{closed{}, t.TempDir(), lost}
 	for _, path := range []string{"it", "gone"} {
 		if _, err := f.Open(path); err == nil {
 			t.Errorf("%s was opened", path)

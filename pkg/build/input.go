@@ -302,7 +302,7 @@ func (j *job) mount(name, dir string) error {
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", dir, reason(err))
 	}
-	j.opt.LocalMounts[name] = folder{on, j.lose}
+	j.opt.LocalMounts[name] = folder{on, dir, j.lose}
 	return nil
 }
 
