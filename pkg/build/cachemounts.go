@@ -12,7 +12,7 @@ import (
 // Identify finds out which project is built, where the caller has not said so, and whose cache
 // mounts it uses: its own, or those that all projects share.
 func (o *Options) Identify(h Host, shared bool) {
-	if o.Project == "" && o.Context != "-" && !isRemote(o.Context) {
+	if o.Project == "" && o.Context != "-" && !h.isRemote(o.Context) {
 		o.Project = portable(h.abs(o.Context))
 	}
 	if !shared {

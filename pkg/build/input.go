@@ -54,7 +54,7 @@ func (j *job) addContext(ctx context.Context, h Host, o Options) error {
 		return &host.HintError{Err: errors.New("the build context is missing"), Fix: "name a folder, such as . for this one"}
 	case o.Context == "-":
 		return j.contextFromStdin(ctx, h, o)
-	case isRemote(o.Context):
+	case h.isRemote(o.Context):
 		return j.remoteContext(ctx, h, o)
 	}
 	dir := h.abs(o.Context)
@@ -101,18 +101,17 @@ func reason(err error) error {
 }
 
 // isRemote says whether a context is an address that the engine fetches itself.
-func isRemote(value string) bool {
+func (h Host) isRemote(value string) bool {
 	if strings.HasPrefix(value, "http://") || strings.HasPrefix(value, "https://") {
 		return true
 	}
 	_, ok, err := dfgitutil.ParseGitRef(value)
-	return ok && err == nil && !isLocal(value)
-}
-
-// isLocal decides what is both a path and an address, such as github.com/some/one.
-func isLocal(value string) bool {
-	_, err := os.Stat(value)
-	return err == nil
+	if !ok || err != nil {
+		return false
+	}
+	// Some could be both, such as github.com/some/one.
+	_, err = os.Stat(h.abs(value))
+	return err != nil
 }
 
 func (j *job) remoteContext(ctx context.Context, h Host, o Options) error {
@@ -120,7 +119,7 @@ func (j *job) remoteContext(ctx context.Context, h Host, o Options) error {
 	if o.File == "" && o.Inline == "" {
 		return nil
 	}
-	if o.Inline == "" && o.File != "-" && !isRemote(o.File) && !filepath.IsAbs(o.File) {
+	if o.Inline == "" && o.File != "-" && !h.isRemote(o.File) && !filepath.IsAbs(o.File) {
 		j.attrs["filename"] = o.File // in that context
 		return nil
 	}
@@ -155,7 +154,7 @@ func (j *job) contextFromStdin(ctx context.Context, h Host, o Options) error {
 		if o.File == "" && o.Inline == "" {
 			return nil
 		}
-		if o.Inline == "" && !isRemote(o.File) && !filepath.IsAbs(o.File) {
+		if o.Inline == "" && !h.isRemote(o.File) && !filepath.IsAbs(o.File) {
 			j.attrs["filename"] = o.File // in the archive
 			return nil
 		}
@@ -319,7 +318,7 @@ func (j *job) addContexts(h Host, all []Context) error {
 				return flagError("build-context", c.Name+"="+c.Value, err, "oci-layout://FOLDER, with :TAG or @DIGEST where it holds several")
 			}
 			j.attrs[key] = value
-		case isRemote(c.Value):
+		case h.isRemote(c.Value):
 			j.attrs[key] = c.Value
 		default:
 			dir := h.abs(c.Value)

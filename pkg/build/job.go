@@ -145,7 +145,11 @@ func (j *job) addPlatforms(_ Host, o Options) error {
 			if p == "local" {
 				continue // the engine's own is the default
 			}
-			got, err := platforms.Parse(p)
+			full := p
+			if !strings.Contains(p, "/") {
+				full = "linux/" + p // whatever this machine runs
+			}
+			got, err := platforms.Parse(full)
 			if err != nil || !knownSystem(got.OS) || !knownArch(got.Architecture) {
 				return flagError("platform", p, errors.New("there is no such platform"), "OS/ARCH, such as linux/amd64 or linux/arm64")
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/docker/cli/cli/config"
 	"github.com/docker/cli/cli/config/types"
@@ -38,13 +39,16 @@ func (s Session) attach(j *job, o Options) error {
 		j.opt.Session = append(j.opt.Session, ssh)
 	}
 	if s.TokenDir != "" {
-		config.SetDir(s.TokenDir) // read once, by the next line
+		tokenDir.Do(func() { config.SetDir(s.TokenDir) })
 	}
 	j.opt.Session = append(j.opt.Session, authprovider.NewDockerAuthProvider(authprovider.DockerAuthProviderConfig{
 		AuthConfigProvider: s.credentials,
 	}))
 	return nil
 }
+
+// tokenDir is set once, since the library that reads it keeps it for the whole process.
+var tokenDir sync.Once
 
 // credentials answers with what this host knows of a registry. BuildKit's session makes a token
 // of them where the registry gives tokens, and that alone leaves this host.

@@ -106,6 +106,11 @@ func run(cmd *cobra.Command, env *cli.Env, v *values, context string) error {
 	for _, w := range v.warnings() {
 		fmt.Fprintln(s.Err, "warning:", w)
 	}
+	for _, out := range o.Outputs {
+		if out.Dest == "-" && s.OutTerminal() {
+			return cli.Usage(errors.New("--output: an archive is not for a terminal"), "name a file: dest=FILE, or redirect standard output")
+		}
+	}
 	ctx, stop := interruptible(cmd.Context())
 	defer stop()
 	engine, err := env.Engine()
