@@ -144,6 +144,37 @@ func TestCacheMountsOfOthersDoNotMakeStepsRunAgain(t *testing.T) {
 	}
 }
 
+// `system prune` removes all that nerdctl's does, and no cache mount.
+func TestSystemPruneKeepsCacheMounts(t *testing.T) {
+	e := lab.New(t)
+	image := e.Busybox(t)
+	dir := checkout(t, counting, "https://example.com/team/shop.git")
+	runs(t, e, dir)
+	e.Must(t, "network", "create", "unused")
+	e.Must(t, "volume", "create", "named")
+	e.Must(t, "run", "--name", "ended", "--network=none", image, "true")
+	e.Must(t, "run", "-d", "--name", "lives", "--network=none", image, "sleep", "1000")
+	if r := e.RunIn(t, strings.NewReader("n\n"), "system", "prune"); r.Code != 0 || !strings.HasSuffix(r.Out, "[y/N] ") {
+		t.Errorf("asked and not agreed: exit code %d, %q", r.Code, r.Out)
+	}
+	r := e.RunIn(t, strings.NewReader("y\n"), "system", "prune", "--all", "--volumes")
+	if r.Code != 0 || !strings.Contains(r.Out, "Deleted Containers:") || !strings.Contains(r.Out, "Total reclaimed space: ") {
+		t.Errorf("exit code %d, %q\n%s", r.Code, r.Out, r.Err)
+	}
+	if got, want := kindsOf(records(t, e)), []build.CacheKind{build.CacheMount}; !slices.Equal(got, want) {
+		t.Errorf("of the build cache there is %q, want %q", got, want)
+	}
+	if got := e.Must(t, "ps", "--all", "--format", "{{.Names}}"); got != "lives" {
+		t.Errorf("there are the containers %q", got)
+	}
+	if got := e.Must(t, "network", "ls", "--format", "{{.Name}}"); strings.Contains(got, "unused") {
+		t.Errorf("there are the networks %q", got)
+	}
+	if got := e.Must(t, "volume", "ls", "--format", "{{.Name}}"); got != "named" {
+		t.Errorf("there are the volumes %q", got) // nerdctl removes those without a name
+	}
+}
+
 // What prunes by routine keeps cache mounts; asked to, prune takes them as well.
 func TestPruneKeepsCacheMountsUntilAsked(t *testing.T) {
 	e := lab.New(t)
@@ -261,5 +292,40 @@ func TestNoCacheKeepsCacheMounts(t *testing.T) {
 	}
 	if got := mounts(t, e); len(got) != 3 {
 		t.Errorf("there are the cache mounts %q", got)
+	}
+}
+
+// Above twice its size the cache is collected, what is used now included, until it fits; a cache
+// mount that is as large as all of that stays.
+func TestGarbageCollectionKeepsCacheMounts(t *testing.T) {
+	e := lab.New(t)
+	dir := checkout(t, `FROM scratch
+COPY busybox /bin/busybox
+RUN --mount=type=cache,id=large,target=/large ["/bin/busybox", "dd", "if=/dev/zero", "of=/large/file", "bs=1M", "count=110"]
+RUN ["/bin/busybox", "dd", "if=/dev/zero", "of=/one", "bs=1M", "count=60"]
+RUN ["/bin/busybox", "dd", "if=/dev/zero", "of=/two", "bs=1M", "count=60"]
+`, "https://example.com/team/shop.git")
+	e.Must(t, "build", "-q", "--output", "type=cacheonly", dir)
+	sizes := func() (layers, mounts int64) {
+		for _, r := range records(t, e) {
+			switch r.Kind {
+			case build.CacheLayer:
+				layers += r.Size
+			case build.CacheMount:
+				mounts += r.Size
+			}
+		}
+		return layers, mounts
+	}
+	layers, large := sizes()
+	if layers < 120<<20 || large < 110<<20 {
+		t.Fatalf("layers take %d, cache mounts %d: the test proves nothing", layers, large)
+	}
+	e.Must(t, "engine", "stop")
+	e.Env = []string{"LINNET_BUILD_CACHE_SIZE=100MiB"}
+	e.Must(t, "engine", "start")
+	lab.Eventually(t, "the cache to be collected", func() bool { layers, _ := sizes(); return layers < 90<<20 })
+	if _, now := sizes(); now != large {
+		t.Errorf("cache mounts took %d, and now %d", large, now)
 	}
 }

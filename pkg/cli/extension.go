@@ -72,7 +72,7 @@ func elsewhere(args []string) bool {
 		args = args[1:]
 	}
 	_, ok := buildWords(args)
-	return ok
+	return ok || isSystemPrune(args)
 }
 
 // buildWords says whether words are for the program of builds, and what they are there: docker's

@@ -57,6 +57,9 @@ func (a *app) forward(words []string) error {
 		_, err := fmt.Fprint(a.streams.Out, nerdctl.Help(inv.Command, "linnet"))
 		return err
 	}
+	if isSystemPrune(inv.Path) {
+		return a.systemPrune(inv)
+	}
 	g, err := a.Engine()
 	if err != nil {
 		return err
