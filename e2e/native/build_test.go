@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/registry"
+
 	"github.com/linnet-dev/linnet/e2e/internal/lab"
 )
 
@@ -314,5 +316,67 @@ func TestBuildContexts(t *testing.T) {
 	}
 	if r := e.RunIn(t, strings.NewReader("FROM scratch\nLABEL a=b\n"), "build", "-q", "-"); r.Code != 0 || !strings.HasPrefix(r.Out, "sha256:") {
 		t.Errorf("a Dockerfile on standard input: %+v", r)
+	}
+}
+
+// Where a registry gives tokens, a build gets one with the password that this machine knows; the
+// engine sees the token alone.
+func TestABuildGetsATokenHere(t *testing.T) {
+	e := lab.New(t)
+	var mu sync.Mutex
+	var asked []string // who came for a token, by the program's name for itself
+	store := registry.New()
+	var server *httptest.Server
+	server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/token" {
+			user, password, _ := r.BasicAuth()
+			if r.Method == http.MethodPost {
+				user, password = r.PostFormValue("username"), r.PostFormValue("password")
+			}
+			if user != "robin" || password != "s3cret" {
+				w.WriteHeader(http.StatusUnauthorized)
+				return
+			}
+			mu.Lock()
+			asked = append(asked, r.UserAgent())
+			mu.Unlock()
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprint(w, `{"token":"t0ken","access_token":"t0ken","expires_in":300}`)
+			return
+		}
+		if r.Header.Get("Authorization") != "Bearer t0ken" {
+			w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="%s/token",service="test",scope="repository:secret/image:pull,push"`, server.URL))
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		store.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	address := strings.TrimPrefix(server.URL, "http://")
+	if r := e.RunIn(t, strings.NewReader("s3cret"), "login", "-u", "robin", "--password-stdin", address); r.Code != 0 {
+		t.Fatal(r.Err)
+	}
+	dir := t.TempDir()
+	for _, dockerfile := range []string{"FROM scratch\nLABEL a=b\n", "FROM " + address + "/secret/image\nLABEL c=d\n"} {
+		if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		e.Must(t, "build", "-q", "--pull", "-t", address+"/secret/image", "--push", dir)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(asked) < 2 {
+		t.Errorf("only these asked for a token: %q", asked)
+	}
+	for _, who := range asked {
+		if strings.Contains(who, "buildkit/") {
+			t.Errorf("the engine asked for a token itself: %q", asked)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(e.Home, "build", ".token_seed")); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(e.User, ".docker", ".token_seed")); err == nil {
+		t.Error("something is kept in docker's folder")
 	}
 }
