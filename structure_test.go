@@ -23,7 +23,7 @@ var allowed = map[string][]string{
 	"cmd/linnet-build": {"pkg/cli", "pkg/cli/buildcmd", "pkg/streams"},
 	"cmd/linnet-agent": {"pkg/engine", "pkg/farside", "pkg/farside/portplugin"},
 	"pkg/cli":          {"deps", "pkg/agent", "pkg/emulate", "pkg/forward", "pkg/guest", "pkg/host", "pkg/lima", "pkg/native", "pkg/nerdctl", "pkg/registry", "pkg/relay", "pkg/report", "pkg/settings", "pkg/streams", "pkg/vm"},
-	"pkg/cli/buildcmd": {"pkg/build", "pkg/cli", "pkg/compose", "pkg/host", "pkg/nerdctl", "pkg/registry", "pkg/report", "pkg/settings", "pkg/streams"},
+	"pkg/cli/buildcmd": {"pkg/build", "pkg/cli", "pkg/compose", "pkg/guest", "pkg/host", "pkg/nerdctl", "pkg/registry", "pkg/report", "pkg/settings", "pkg/streams"},
 	"pkg/build":        {"pkg/guest", "pkg/host"},
 	"pkg/compose":      {"pkg/build", "pkg/host"},
 	"pkg/forward":      {"pkg/guest", "pkg/nerdctl", "pkg/streams"},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/nerdctl"
 	"github.com/linnet-dev/linnet/pkg/settings"
 	"github.com/linnet-dev/linnet/pkg/streams"
 )
@@ -53,6 +54,9 @@ func (e *Env) Progress() string {
 // Global are nerdctl's own global flags as they were typed before the command.
 func (e *Env) Global() []string { return e.app.global }
 
+// Forward runs a nerdctl command line in the guest as it is, also one that is for an extension.
+func (e *Env) Forward(words []string) error { return e.app.forwardAsIs(words) }
+
 // CloseReport takes linnet's live line away before something else is shown.
 func (e *Env) CloseReport() { e.app.closeReport() }
 
@@ -70,6 +74,9 @@ func elsewhere(args []string) bool {
 	}
 	if slices.Contains([]string{"help", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd}, args[0]) {
 		args = args[1:]
+		if len(args) > 0 && args[0] == "compose" {
+			return false // about compose the tables know enough
+		}
 	}
 	_, ok := buildWords(args)
 	return ok || isSystemPrune(args)
@@ -84,6 +91,9 @@ func buildWords(words []string) (own []string, ok bool) {
 	if len(words) < 2 {
 		return nil, false
 	}
+	if words[0] == "compose" {
+		return words, slices.Contains([]string{"build", "up", "create", "run"}, ComposeWord(words[1:]))
+	}
 	switch strings.Join(words[:2], " ") {
 	case "image build", "builder build", "buildx build":
 		return append([]string{"build"}, words[2:]...), true
@@ -93,6 +103,38 @@ func buildWords(words []string) (own []string, ok bool) {
 		return append([]string{"cache", "du"}, words[2:]...), true
 	}
 	return nil, false
+}
+
+// ComposeWord is the command of compose that words are for, behind compose's own flags.
+func ComposeWord(words []string) string {
+	value := false // the next word is a flag's
+	for _, w := range words {
+		switch {
+		case value:
+			value = false
+		case !strings.HasPrefix(w, "-"):
+			return w
+		case strings.HasPrefix(w, "--"):
+			f := composeFlag(w[2:])
+			value = f != nil && f.NoOpt == ""
+		case len(w) == 2:
+			f := composeFlag(w[1:])
+			value = f != nil && f.NoOpt == ""
+		}
+	}
+	return ""
+}
+
+// composeFlag is a flag that may stand between compose and its command, by name or shorthand.
+func composeFlag(name string) *nerdctl.Flag {
+	for _, c := range []*nerdctl.Command{nerdctl.Root().Find("compose"), nerdctl.Root()} {
+		for i := range c.Flags {
+			if f := &c.Flags[i]; f.Name == name || f.Shorthand == name && name != "" {
+				return f
+			}
+		}
+	}
+	return nil
 }
 
 // become turns this process into the program of builds, with the same command line.

@@ -49,6 +49,10 @@ func (a *app) forward(words []string) error {
 	if own, ok := buildWords(words); ok {
 		return a.build(a.ctx, own)
 	}
+	return a.forwardAsIs(words)
+}
+
+func (a *app) forwardAsIs(words []string) error {
 	inv, err := nerdctl.Parse(append(append([]string(nil), a.global...), words...))
 	if err != nil {
 		return &forwardError{err: err, words: words}

@@ -79,7 +79,13 @@ func loadError(err error) error {
 // Name is the project's.
 func (p *Project) Name() string { return p.model.Name }
 
-// Image is the name under which the image of a service is found: its own, or PROJECT-SERVICE.
+// LookupEnv is the environment of the project: this host's, and what .env adds.
+func (p *Project) LookupEnv(name string) (string, bool) {
+	value, ok := p.model.Environment[name]
+	return value, ok
+}
+
+// image is the name under which the image of a service is found: its own, or PROJECT-SERVICE.
 func (p *Project) image(s types.ServiceConfig) string {
 	if s.Image != "" {
 		return s.Image

@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -20,7 +21,7 @@ import (
 func (p *Project) options(s types.ServiceConfig, w Wanted) (build.Options, error) {
 	b := s.Build
 	o := build.Options{
-		Context: b.Context, Inline: b.DockerfileInline, Target: b.Target,
+		Context: from(w.Dir, b.Context), Inline: b.DockerfileInline, Target: b.Target,
 		Args: map[string]string{}, Labels: map[string]string(b.Labels),
 		Platforms: p.platforms(s), NoCache: b.NoCache || w.NoCache, NoCacheFilter: b.NoCacheFilter,
 		Pull: b.Pull || w.Pull, Tags: append([]string{p.image(s)}, b.Tags...),
@@ -47,13 +48,15 @@ func (p *Project) options(s types.ServiceConfig, w Wanted) (build.Options, error
 		o.Outputs = []build.Output{{Type: "image", Attrs: map[string]string{"push": "true"}}}
 	}
 	o.File = p.file(b, w.Dir)
-	for _, add := range []func(*build.Options, types.ServiceConfig) error{p.addContexts, p.addSecrets, p.addSSH, p.addCaches, p.addAttests} {
+	for _, add := range []func(*build.Options, types.ServiceConfig) error{p.addContexts, p.addSecrets, p.addSSH, p.addCaches} {
 		if err := add(&o, s); err != nil {
 			return o, err
 		}
 	}
 	o.SSH = append(o.SSH, w.SSH...)
-	return o, nil
+	var err error
+	o.Attests, err = build.ParseAttests(nil, cmp.Or(w.Provenance, b.Provenance), cmp.Or(w.SBOM, b.SBOM))
+	return o, err
 }
 
 // platforms are those of the build, or the one that the service runs on.
@@ -79,11 +82,22 @@ func (p *Project) file(b *types.BuildConfig, dir string) string {
 	if filepath.IsAbs(b.Dockerfile) || !filepath.IsAbs(b.Context) {
 		return b.Dockerfile
 	}
-	path := filepath.Join(b.Context, b.Dockerfile)
-	if rel, err := filepath.Rel(dir, path); dir != "" && err == nil && !strings.HasPrefix(rel, "..") {
+	return from(dir, filepath.Join(b.Context, b.Dockerfile))
+}
+
+// from is a path of this host as messages show it: from a folder, where it is below that.
+func from(dir, path string) string {
+	if dir == "" || !filepath.IsAbs(path) {
+		return path
+	}
+	rel, err := filepath.Rel(dir, path)
+	switch {
+	case err != nil || rel == ".." || strings.HasPrefix(rel, "../"):
+		return path
+	case rel == ".":
 		return rel
 	}
-	return path
+	return "./" + rel // a path, and never an address
 }
 
 func (p *Project) addContexts(o *build.Options, s types.ServiceConfig) error {
@@ -162,11 +176,6 @@ func (p *Project) addCaches(o *build.Options, s types.ServiceConfig) error {
 		}
 	}
 	return nil
-}
-
-func (p *Project) addAttests(o *build.Options, s types.ServiceConfig) (err error) {
-	o.Attests, err = build.ParseAttests(nil, s.Build.Provenance, s.Build.SBOM)
-	return err
 }
 
 // path is relative to the project's folder.

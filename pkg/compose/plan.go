@@ -22,6 +22,7 @@ type Wanted struct {
 
 	Args                map[string]string
 	SSH                 []build.SSH
+	Provenance, SBOM    string
 	NoCache, Pull, Push bool
 }
 

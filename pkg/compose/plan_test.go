@@ -136,6 +136,23 @@ func TestTheCommandLineGoesOverTheFile(t *testing.T) {
 	}
 }
 
+func TestPathsAreShownFromHere(t *testing.T) {
+	p := load(t, "services:\n  a: {build: {context: sub, dockerfile: b.Dockerfile}}\n  b: {build: .}\n")
+	for dir, want := range map[string]string{
+		p.model.WorkingDir:          "./sub ./sub/b.Dockerfile .",
+		p.model.WorkingDir + "/sub": ". ./b.Dockerfile " + p.model.WorkingDir,
+	} {
+		plan, err := p.Plan(Wanted{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, b := plan[0].Options, plan[1].Options
+		if got := a.Context + " " + a.File + " " + b.Context; got != want {
+			t.Errorf("from %s: %s, want %s", dir, got, want)
+		}
+	}
+}
+
 func TestTheServicesPlatformIsTheBuilds(t *testing.T) {
 	p := load(t, "services:\n  a: {build: ., platform: linux/arm64}\n  b: {build: .}\n", "DOCKER_DEFAULT_PLATFORM=linux/386")
 	plan, err := p.Plan(Wanted{})

@@ -37,7 +37,7 @@ linnet does not understand its command line; 130 after Ctrl-C and 143 after SIGT
 func Commands(env *cli.Env) []*cobra.Command {
 	// What libraries are surprised at is nobody's here: what a user has to know is an error of ours.
 	logrus.SetLevel(logrus.ErrorLevel)
-	return []*cobra.Command{newBuild(env), newCache(env)}
+	return []*cobra.Command{newBuild(env), newCache(env), newCompose(env)}
 }
 
 func newBuild(env *cli.Env) *cobra.Command {

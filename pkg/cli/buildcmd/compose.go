@@ -1,0 +1,267 @@
+package buildcmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
+
+	"github.com/linnet-dev/linnet/pkg/build"
+	"github.com/linnet-dev/linnet/pkg/cli"
+	"github.com/linnet-dev/linnet/pkg/compose"
+	"github.com/linnet-dev/linnet/pkg/nerdctl"
+)
+
+// newCompose is compose where builds are concerned: `build` itself, and what may build before it
+// runs something. Everything else is nerdctl's.
+func newCompose(env *cli.Env) *cobra.Command {
+	return &cobra.Command{
+		Use: "compose", Short: "Compose", DisableFlagParsing: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch cli.ComposeWord(args) {
+			case "build":
+				return composeBuildTree(cmd.Context(), env, args)
+			case "up", "create", "run":
+				return composeRun(cmd.Context(), env, args)
+			}
+			return env.Forward(append([]string{"compose"}, args...))
+		},
+	}
+}
+
+// composeRun builds the images that are missing, or all with --build, and then lets nerdctl do
+// what it was asked for, but for building.
+func composeRun(ctx context.Context, env *cli.Env, args []string) error {
+	words := append([]string{"compose"}, args...)
+	inv, err := nerdctl.Parse(words)
+	if err != nil || inv.Help || len(env.Global()) > 0 || globals(inv) || slices.Contains(inv.Strings("file"), "-") {
+		return env.Forward(words)
+	}
+	h, err := thisHost(env)
+	if err != nil {
+		return err
+	}
+	quietly(env, io.Discard) // nerdctl reads the same files, and says it
+	project, err := compose.Load(ctx, compose.Source{
+		Files: inv.Strings("file"), Name: inv.String("project-name"), Dir: inv.String("project-directory"),
+		EnvFiles: nonEmpty(inv.String("env-file")), Profiles: inv.Strings("profile"), Environ: os.Environ(),
+	})
+	if err != nil {
+		return err
+	}
+	named, alone := inv.Args, false
+	if inv.Path[1] == "run" {
+		named, alone = inv.Args[:1], inv.Bool("no-deps")
+	}
+	plan, err := project.Plan(compose.Wanted{Services: named, Dependencies: !alone, Dir: h.Dir})
+	if err != nil {
+		return err
+	}
+	if len(plan) == 0 || inv.Bool("no-build") {
+		return env.Forward(words)
+	}
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	b, err := newBuilds(env, project, h)
+	if err != nil {
+		return err
+	}
+	if !inv.Bool("build") {
+		if plan, err = b.missing(ctx, plan); err != nil {
+			return ended(ctx, err)
+		}
+	}
+	if err := b.run(ctx, plan, fromGlobal(env.Progress())); err != nil {
+		return err
+	}
+	stop()
+	inv.Remove("build")
+	return env.Forward(inv.Argv())
+}
+
+// globals says whether a command line has nerdctl's global flags, which a build does not know.
+func globals(inv *nerdctl.Invocation) bool {
+	return slices.ContainsFunc(inv.Flags, func(v nerdctl.FlagValue) bool {
+		return nerdctl.Root().Flag(v.Name()) != nil
+	})
+}
+
+func nonEmpty(values ...string) []string {
+	return slices.DeleteFunc(values, func(v string) bool { return v == "" })
+}
+
+// quietly sends what is said of compose files to out, in linnet's form.
+func quietly(_ *cli.Env, out io.Writer) {
+	logrus.SetOutput(out)
+	logrus.SetFormatter(plainly{})
+}
+
+type plainly struct{}
+
+// Format implements logrus.Formatter.
+func (plainly) Format(e *logrus.Entry) ([]byte, error) {
+	return []byte(e.Level.String() + ": " + strings.TrimSpace(e.Message) + "\n"), nil
+}
+
+// composeFlags are those of `compose build`, and compose's own before it.
+type composeFlags struct {
+	files, profiles, envFiles []string
+	name, dir                 string
+
+	args, ssh                            []string
+	builder, memory, progress            string
+	provenance, sbom                     string
+	noCache, pull, push, quiet, check    bool
+	withDependencies, printPlan, ignored bool
+}
+
+const composeBuildLong = `build builds the images of a project's services, or of those named, all at once; one that has another
+service's image as a context (service:NAME) waits for it.
+
+Compose files are read on this machine, with its environment. Every key of their build sections counts. Contexts,
+secrets and SSH agents are streamed as the builds ask for them, as for ` + "`linnet build`" + `.
+
+Exit codes: 0 when all were built; 1 when one was not, or when --check has found something; 2 when linnet does not
+understand its command line; 130 after Ctrl-C and 143 after SIGTERM.`
+
+// composeBuildTree reads a command line of `compose build`. It is a tree of its own, since what
+// nerdctl's commands have for flags is not known to cobra.
+func composeBuildTree(ctx context.Context, env *cli.Env, args []string) error {
+	v := &composeFlags{}
+	root := &cobra.Command{Use: "linnet", SilenceUsage: true, SilenceErrors: true, TraverseChildren: true}
+	comp := &cobra.Command{Use: "compose", Short: "Compose", TraverseChildren: true}
+	b := &cobra.Command{
+		Use: "build [flags] [SERVICE...]", Short: "Build the images of services", Long: composeBuildLong,
+		RunE: func(cmd *cobra.Command, services []string) error {
+			return composeBuild(cmd, env, v, services)
+		},
+	}
+	f := comp.PersistentFlags()
+	comp.Flags().StringArrayVarP(&v.files, "file", "f", nil, "the compose file, or several")
+	f.StringVarP(&v.name, "project-name", "p", "", "the project's name")
+	f.StringArrayVar(&v.profiles, "profile", nil, "services of this profile too")
+	f.StringArrayVar(&v.envFiles, "env-file", nil, "a file of variables instead of .env")
+	f.StringVar(&v.dir, "project-directory", "", "the project's folder (default: that of the first compose file)")
+	var ipfs string
+	f.StringVar(&ipfs, "ipfs-address", "", "nothing to a build")
+	_ = f.MarkHidden("ipfs-address") // it is there
+	v.add(b)
+	comp.AddCommand(b)
+	root.AddCommand(comp)
+	s := env.Streams()
+	root.SetIn(s.In)
+	root.SetOut(s.Out)
+	root.SetErr(s.Err)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return cli.Usage(fmt.Errorf("compose build: %w", err), "linnet compose build --help lists the flags")
+	})
+	root.SetArgs(append([]string{"compose"}, args...))
+	return root.ExecuteContext(ctx)
+}
+
+func (v *composeFlags) add(c *cobra.Command) {
+	f := c.Flags()
+	f.StringArrayVar(&v.args, "build-arg", nil, "set a build argument of all services: NAME=VALUE, or NAME for the value it has here")
+	f.StringVar(&v.builder, "builder", "", "docker's choice of a builder: there is one, default")
+	f.BoolVar(&v.check, "check", false, "check the Dockerfiles and build nothing")
+	f.StringVarP(&v.memory, "memory", "m", "", "nothing to BuildKit")
+	f.BoolVar(&v.noCache, "no-cache", false, "run every step again")
+	f.StringVar(&v.progress, "progress", "auto", "how progress is shown: auto, tty, plain, rawjson, quiet")
+	f.StringVar(&v.provenance, "provenance", "", "attach provenance: true, false, mode=min, mode=max")
+	f.BoolVar(&v.pull, "pull", false, "look for newer base images")
+	f.BoolVar(&v.push, "push", false, "push the images that have a name of their own")
+	f.BoolVarP(&v.quiet, "quiet", "q", false, "show no progress")
+	f.StringVar(&v.sbom, "sbom", "", "attach a bill of materials: true, false, generator=IMAGE")
+	f.StringArrayVar(&v.ssh, "ssh", nil, "offer an SSH agent or keys: default, or ID=SOCKET, or ID=KEYFILE")
+	f.BoolVar(&v.withDependencies, "with-dependencies", false, "also what the services depend on")
+	f.BoolVar(&v.printPlan, "print", false, "docker's: print a bake file")
+	for _, name := range []string{"compress", "force-rm", "no-rm", "parallel"} {
+		f.BoolVar(&v.ignored, name, false, "nothing to BuildKit")
+		_ = f.MarkHidden(name) // it is there
+	}
+	for _, name := range []string{"builder", "memory", "print"} {
+		_ = f.MarkHidden(name)
+	}
+}
+
+// wanted is what the flags say over the files.
+func (v *composeFlags) wanted(h build.Host, services []string) (w compose.Wanted, err error) {
+	w = compose.Wanted{
+		Services: services, Dependencies: v.withDependencies, Dir: h.Dir,
+		NoCache: v.noCache, Pull: v.pull, Push: v.push, Provenance: v.provenance, SBOM: v.sbom,
+	}
+	switch {
+	case v.builder != "" && v.builder != "default":
+		return w, cli.Usage(fmt.Errorf("--builder: there is no builder %q", v.builder), "leave it out: there is one, the engine's")
+	case v.printPlan:
+		return w, cli.Usage(errors.New("--print: linnet does not build with bake, and has no bake file to print"), "linnet compose config shows the project")
+	}
+	if w.Args, err = build.ParseArgs(v.args, h.LookupEnv); err != nil {
+		return w, err
+	}
+	for _, value := range v.ssh {
+		s, err := build.ParseSSH(value)
+		if err != nil {
+			return w, err
+		}
+		w.SSH = append(w.SSH, s)
+	}
+	return w, nil
+}
+
+func composeBuild(cmd *cobra.Command, env *cli.Env, v *composeFlags, services []string) error {
+	if g := env.Global(); len(g) > 0 {
+		return cli.Usage(fmt.Errorf("compose build: %s: a build has none of nerdctl's global flags", strings.Join(g, " ")), "leave it out")
+	}
+	h, err := thisHost(env)
+	if err != nil {
+		return err
+	}
+	quietly(env, env.Streams().Err)
+	project, err := compose.Load(cmd.Context(), compose.Source{
+		Files: v.files, Name: v.name, Dir: v.dir, EnvFiles: v.envFiles, Profiles: v.profiles, Environ: os.Environ(),
+	})
+	if err != nil {
+		return err
+	}
+	h.LookupEnv = project.LookupEnv
+	w, err := v.wanted(h, services)
+	if err != nil {
+		return err
+	}
+	plan, err := project.Plan(w)
+	if err != nil {
+		return err
+	}
+	s := env.Streams()
+	if v.memory != "" {
+		fmt.Fprintln(s.Err, "warning: --memory means nothing to BuildKit")
+	}
+	if len(plan) == 0 {
+		fmt.Fprintln(s.Err, "no service has anything to build")
+		return nil
+	}
+	mode := v.progress
+	switch {
+	case v.quiet:
+		mode = "quiet"
+	case !cmd.Flags().Changed("progress"):
+		mode = fromGlobal(env.Progress())
+	}
+	ctx, stop := interruptible(cmd.Context())
+	defer stop()
+	b, err := newBuilds(env, project, h)
+	if err != nil {
+		return err
+	}
+	if v.check {
+		return b.check(ctx, plan)
+	}
+	return b.run(ctx, plan, mode)
+}

@@ -1,0 +1,168 @@
+package buildcmd
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/linnet-dev/linnet/pkg/build"
+	"github.com/linnet-dev/linnet/pkg/cli"
+	"github.com/linnet-dev/linnet/pkg/compose"
+	"github.com/linnet-dev/linnet/pkg/guest"
+	"github.com/linnet-dev/linnet/pkg/registry"
+	"github.com/linnet-dev/linnet/pkg/settings"
+)
+
+// builds are the builds of one project.
+type builds struct {
+	env     *cli.Env
+	project *compose.Project
+	session build.Session
+	// name is the project that the settings say all builds are of, and shared that cache mounts
+	// are everybody's.
+	name   string
+	shared bool
+
+	emulating sync.Mutex
+}
+
+func newBuilds(env *cli.Env, project *compose.Project, h build.Host) (*builds, error) {
+	engine, err := env.Engine()
+	if err != nil {
+		return nil, err
+	}
+	layout, err := env.Layout()
+	if err != nil {
+		return nil, err
+	}
+	s, err := env.Settings()
+	if err != nil {
+		return nil, err
+	}
+	// What .env says counts as if it were set, and nothing is read from standard input.
+	h.LookupEnv, h.Stdin = project.LookupEnv, nil
+	return &builds{
+		env: env, project: project, name: string(s.Build.Project), shared: s.Build.CacheMounts == settings.MountsShared,
+		session: build.Session{
+			Guest: engine, Host: h, TokenDir: layout.BuildTokens(),
+			Credentials: registry.Open(os.Environ()).Credentials, Snapshotter: string(s.Engine.Snapshotter),
+		},
+	}, nil
+}
+
+// missing are the builds of a plan whose images are not there.
+func (b *builds) missing(ctx context.Context, plan []compose.Build) ([]compose.Build, error) {
+	var names []string
+	for _, p := range plan {
+		names = append(names, p.Image)
+	}
+	there, err := b.session.Images(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	return compose.Without(plan, func(p compose.Build) bool { return there[p.Image] != "" && !p.Always }), nil
+}
+
+// run does the builds of a plan and shows them as one.
+func (b *builds) run(ctx context.Context, plan []compose.Build, mode string) error {
+	if len(plan) == 0 {
+		return nil
+	}
+	if own, _ := b.session.Host.LookupEnv("BUILDKIT_PROGRESS"); own != "" && mode == "auto" {
+		mode = own // as for docker
+	}
+	display, err := build.NewDisplay(b.env.Streams().Err, mode)
+	if err != nil {
+		return err
+	}
+	if err := b.ready(ctx); err != nil {
+		return ended(ctx, err)
+	}
+	of, end := display.Several(ctx)
+	var remarks sync.Mutex
+	var texts []string // of warnings, by the builds' end
+	err = compose.Run(ctx, plan, func(ctx context.Context, p compose.Build) error {
+		session, foreign := b.session, emulation{env: b.env}
+		session.Emulate = func(ctx context.Context, platforms []string) map[string]string {
+			b.emulating.Lock()
+			defer b.emulating.Unlock()
+			return foreign.enable(ctx, platforms)
+		}
+		result, err := session.Build(ctx, b.identify(p.Options), of(p.Service))
+		if err != nil {
+			return foreign.explain(err)
+		}
+		remarks.Lock()
+		defer remarks.Unlock()
+		for _, w := range result.Warnings {
+			texts = append(texts, fmt.Sprintf("warning: service %s: %s\n", p.Service, w.Short))
+		}
+		return nil
+	})
+	end()
+	for _, text := range texts {
+		if mode == "quiet" || mode == "rawjson" {
+			break
+		}
+		fmt.Fprint(b.env.Streams().Err, text)
+	}
+	return ended(ctx, err)
+}
+
+// ready waits for the engine once, so that of many builds one says what is waited for.
+func (b *builds) ready(ctx context.Context) error {
+	defer b.env.CloseReport()
+	if err := b.session.Guest.Ready(ctx); err != nil {
+		return err
+	}
+	conn, err := b.session.Guest.Dial(ctx, guest.BuildKit)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
+// identify says whose cache mounts a build uses: those of the setting's project, of the context's
+// git remote, or of the compose project.
+func (b *builds) identify(o build.Options) build.Options {
+	o.Project = b.name
+	if o.Project == "" && (filepath.IsAbs(o.Context) || strings.HasPrefix(o.Context, ".")) {
+		o.Project = build.Project(at(b.session.Host, o.Context))
+	}
+	if o.Project == "" {
+		o.Project = b.project.Name()
+	}
+	o.Identify(b.session.Host, b.shared)
+	return o
+}
+
+// check writes what is to be said of the Dockerfiles. Remarks are a failure.
+func (b *builds) check(ctx context.Context, plan []compose.Build) error {
+	s, found := b.env.Streams(), 0
+	for _, p := range plan {
+		a, err := b.session.Ask(ctx, p.Options, "check")
+		if err != nil {
+			return ended(ctx, fmt.Errorf("service %s: %w", p.Service, err))
+		}
+		if a.Found == 0 {
+			continue
+		}
+		found += a.Found
+		if _, err := fmt.Fprintf(s.Out, "service %s:\n%s", p.Service, a.Text); err != nil {
+			return fmt.Errorf("writing the answer: %w", err)
+		}
+	}
+	switch found {
+	case 0:
+		fmt.Fprintln(s.Err, "no remarks")
+		return nil
+	case 1:
+		fmt.Fprintln(s.Err, "1 remark")
+	default:
+		fmt.Fprintf(s.Err, "%d remarks\n", found)
+	}
+	return cli.Silent(1)
+}
