@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -51,6 +52,10 @@ type follower struct {
 // keepHealth runs the health checks of all containers until ctx ends. nerdctl runs each: it
 // knows how, and where the answers belong.
 func (e *Engine) keepHealth(ctx context.Context) {
+	if hasTimers("/run/systemd/system") {
+		e.log.Info("health checks are nerdctl's, by systemd's timers")
+		return
+	}
 	l := e.spec.Layout
 	c, err := client.New(l.Socket(containerd)) // it connects when it is used, and again
 	if err != nil {
@@ -241,4 +246,11 @@ func runNerdctl(ctx context.Context, env []string, argv ...string) error {
 		return fmt.Errorf("nerdctl: exit code %d: %s", code, lines[len(lines)-1])
 	}
 	return nil
+}
+
+// hasTimers says whether nerdctl runs health checks by timers of systemd, which it then always
+// does, whatever its configuration says: it looks for this folder, and does not follow a link.
+func hasTimers(folder string) bool {
+	info, err := os.Lstat(folder)
+	return err == nil && info.IsDir()
 }

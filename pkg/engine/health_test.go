@@ -359,3 +359,18 @@ func TestTrimAnswers(t *testing.T) {
 
 // pass lets time pass on a test's own clock.
 func pass(d time.Duration) { time.Sleep(d) } //nolint:forbidigo // nobody really waits
+
+// nerdctl takes a folder for systemd, and a link to one not.
+func TestWhoseHealthChecksTheyAre(t *testing.T) {
+	dir := t.TempDir()
+	folder, link := filepath.Join(dir, ".system"), filepath.Join(dir, "system")
+	if hasTimers(folder) {
+		t.Error("timers without systemd")
+	}
+	if err := errors.Join(os.Mkdir(folder, 0o755), os.Symlink(".system", link)); err != nil {
+		t.Fatal(err)
+	}
+	if !hasTimers(folder) || hasTimers(link) {
+		t.Errorf("a folder: %v, a link: %v", hasTimers(folder), hasTimers(link))
+	}
+}
