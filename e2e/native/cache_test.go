@@ -3,6 +3,7 @@
 package native_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -289,6 +290,18 @@ func TestNoCacheKeepsCacheMounts(t *testing.T) {
 		if strings.Contains(progress, "ERROR") || strings.Contains(progress, "never run") {
 			t.Errorf("what is done for it shows:\n%s", progress)
 		}
+	}
+	if runs(t, e, dir, "--no-cache") != "5\n5" {
+		t.Error("a folder: the steps do not go on counting")
+	}
+	archive, err := exec.Command("tar", "-C", dir, "-c", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := t.TempDir()
+	r := e.RunIn(t, bytes.NewReader(archive), "build", "--no-cache", "--build-arg", "BUILDKIT_CACHE_MOUNT_NS=linnet/example.com%2Fteam%2Fshop", "--output", out, "-")
+	if text, err := os.ReadFile(filepath.Join(out, "runs")); err != nil || string(text) != "6\n6\n" {
+		t.Errorf("an archive: the steps count %q, %v: exit code %d\n%s", text, err, r.Code, r.Err)
 	}
 	if got := mounts(t, e); len(got) != 3 {
 		t.Errorf("there are the cache mounts %q", got)

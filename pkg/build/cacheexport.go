@@ -146,7 +146,7 @@ func (s Session) exportOne(ctx context.Context, dir string, r remembered, d Disp
 	}
 	defer j.close()
 	j.frontend = func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
-		res, err := j.ask(ctx, c)
+		res, err := c.Solve(ctx, j.request(c))
 		if err != nil {
 			return nil, err
 		}

@@ -37,7 +37,7 @@ func solveInSteps(ctx context.Context, c *client.Client, j *job, status chan *cl
 		for _, i := range j.opt.CacheImports {
 			req.CacheImports = append(req.CacheImports, gateway.CacheOptionsEntry{Type: i.Type, Attrs: i.Attrs})
 		}
-		res, err := g.Solve(ctx, req)
+		res, err := keepMounts(ctx, g, req)
 		if err != nil || j.options.Request == "" {
 			return res, err
 		}

@@ -21,14 +21,10 @@ func (j *job) send(ctx context.Context, c *client.Client, status chan *client.So
 	return c.Build(ctx, j.opt, "", j.frontend, status)
 }
 
-// ask has the job's frontend over there make of the Dockerfile what is to be done, and does
-// nothing of it yet.
-func (j *job) ask(ctx context.Context, c gateway.Client, without ...string) (*gateway.Result, error) {
-	attrs := maps.Clone(c.BuildOpts().Opts)
-	for _, name := range without {
-		delete(attrs, name)
-	}
-	return c.Solve(ctx, gateway.SolveRequest{Frontend: j.opt.Frontend, FrontendOpt: attrs})
+// request is what BuildKit's own frontend would be sent. It then makes of the Dockerfile what is to
+// be done, and does nothing of it yet.
+func (j *job) request(c gateway.Client) gateway.SolveRequest {
+	return gateway.SolveRequest{Frontend: j.opt.Frontend, FrontendOpt: maps.Clone(c.BuildOpts().Opts)}
 }
 
 // definitions are the graphs of operations that a frontend has come to, one for each platform.

@@ -88,7 +88,7 @@ func (s Session) prepare(ctx context.Context, o Options) (*job, error) {
 		}
 	}
 	s.addImported(j, o)
-	j.keepMounts()
+	j.addKeeping()
 	return j, s.attach(j, o)
 }
 

@@ -23,41 +23,47 @@ const noCache = "no-cache"
 // is none that there is; what comes after them in it has BuildKit look for their cache mounts in
 // the wrong place. What it then knows of these steps, it knows for the whole of this build: that
 // they are not to be cached. The second time they are sent as any others.
-func (j *job) keepMounts() {
-	if _, ok := j.attrs[noCache]; !ok || j.frontend != nil {
+func keepMounts(ctx context.Context, c gateway.Client, req gateway.SolveRequest) (*gateway.Result, error) {
+	res, err := c.Solve(ctx, req)
+	if _, ok := req.FrontendOpt[noCache]; !ok || err != nil {
+		return res, err
+	}
+	defs, err := definitions(ctx, res)
+	if err != nil {
+		return nil, err
+	}
+	known := 0
+	for _, def := range defs {
+		first, err := unbuildable(def)
+		if err != nil {
+			return nil, err
+		}
+		if first == nil {
+			continue
+		}
+		_, err = c.Solve(ctx, gateway.SolveRequest{Definition: first, Evaluate: true})
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if err == nil || !strings.Contains(err.Error(), "no support for <nil>") {
+			return res, nil // another BuildKit: then it is as BuildKit has it
+		}
+		known++
+	}
+	if known == 0 {
+		return res, nil
+	}
+	delete(req.FrontendOpt, noCache)
+	return c.Solve(ctx, req)
+}
+
+// addKeeping has a job keep its cache mounts.
+func (j *job) addKeeping() {
+	if _, ok := j.attrs[noCache]; !ok {
 		return
 	}
 	j.frontend = func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
-		res, err := j.ask(ctx, c)
-		if err != nil {
-			return nil, err
-		}
-		defs, err := definitions(ctx, res)
-		if err != nil {
-			return nil, err
-		}
-		known := 0
-		for _, def := range defs {
-			first, err := unbuildable(def)
-			if err != nil {
-				return nil, err
-			}
-			if first == nil {
-				continue
-			}
-			_, err = c.Solve(ctx, gateway.SolveRequest{Definition: first, Evaluate: true})
-			if ctx.Err() != nil {
-				return nil, context.Cause(ctx)
-			}
-			if err == nil || !strings.Contains(err.Error(), "no support for <nil>") {
-				return res, nil // another BuildKit: then it is as BuildKit has it
-			}
-			known++
-		}
-		if known == 0 {
-			return res, nil
-		}
-		return j.ask(ctx, c, noCache)
+		return keepMounts(ctx, c, j.request(c))
 	}
 }
 

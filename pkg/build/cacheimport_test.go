@@ -1,0 +1,115 @@
+package build
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/moby/buildkit/client/ociindex"
+	"github.com/opencontainers/go-digest"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// blob writes a blob into a folder as --cache-to type=local does.
+func blob(t *testing.T, dir, text string) ocispecs.Descriptor {
+	t.Helper()
+	d := digest.FromString(text)
+	path := filepath.Join(dir, "blobs", "sha256", d.Encoded())
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return ocispecs.Descriptor{Digest: d, Size: int64(len(text))}
+}
+
+// exported makes a folder of cache with one tag, and an older blob that nothing names.
+func exported(t *testing.T, tag string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	blob(t, dir, "of an earlier export")
+	config, layer := blob(t, dir, `{"layers":[]}`), blob(t, dir, "layer")
+	manifest := blob(t, dir, `{"schemaVersion":2,"mediaType":"`+ocispecs.MediaTypeImageManifest+`",`+
+		`"config":{"mediaType":"application/vnd.buildkit.cacheconfig.v0","digest":"`+config.Digest.String()+`","size":13},`+
+		`"layers":[{"mediaType":"`+ocispecs.MediaTypeImageLayerGzip+`","digest":"`+layer.Digest.String()+`","size":5}]}`)
+	manifest.MediaType = ocispecs.MediaTypeImageManifest
+	if err := ociindex.NewStoreIndex(dir).Put(manifest, ociindex.Tag(tag)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestAnImportTakesWhatItsTagNames(t *testing.T) {
+	s := Session{TokenDir: t.TempDir()}
+	dir := exported(t, "main")
+	for range 2 { // the second takes the place of the first
+		if _, err := s.ImportCache(t.Context(), dir, "example.com/shop"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := s.Imported()
+	if len(all) != 1 || all[0].Tag != "main" || all[0].Project != "example.com/shop" || all[0].Size < 18 {
+		t.Fatalf("there is %+v", all)
+	}
+	blobs, err := filepath.Glob(filepath.Join(s.TokenDir, "imported", "*", "blobs", "sha256", "*"))
+	if err != nil || len(blobs) != 3 {
+		t.Errorf("these were copied: %q, %v", blobs, err)
+	}
+	left, err := filepath.Glob(filepath.Join(s.TokenDir, "imported", ".new-*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("these are left over: %q, %v", left, err)
+	}
+	if err := s.removeImported("main"); err != nil || len(s.Imported()) != 0 {
+		t.Errorf("removed: %+v, %v", s.Imported(), err)
+	}
+}
+
+func TestABuildLooksIntoWhatMayBeItsProjects(t *testing.T) {
+	s := Session{TokenDir: t.TempDir()}
+	for tag, project := range map[string]string{"a": "example.com/shop", "b": "example.com/desk", "c": ""} {
+		if _, err := s.ImportCache(t.Context(), exported(t, tag), project); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for project, want := range map[string]string{"example.com/shop": "a c", "example.com/desk": "b c", "example.com/else": "c", "": "a b c"} {
+		j := &job{}
+		s.addImported(j, Options{Project: project})
+		var got []string
+		for _, i := range j.opt.CacheImports {
+			if i.Type != "local" || i.Attrs["src"] != filepath.Join(s.TokenDir, "imported", i.Attrs["tag"]) {
+				t.Errorf("it looks into %+v", i)
+			}
+			got = append(got, i.Attrs["tag"])
+		}
+		slices.Sort(got)
+		if strings.Join(got, " ") != want {
+			t.Errorf("a build of %q looks into %q, want %q", project, got, want)
+		}
+	}
+	j := &job{}
+	s.addImported(j, Options{NoCache: true})
+	if len(j.opt.CacheImports) > 0 {
+		t.Error("a build without cache looks into it")
+	}
+}
+
+func TestABrokenFolderIsNotImported(t *testing.T) {
+	s := Session{TokenDir: t.TempDir()}
+	torn := exported(t, "main")
+	if err := os.Remove(filepath.Join(torn, "blobs", "sha256", digest.FromString("layer").Encoded())); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.ImportCache(t.Context(), torn, ""); err == nil || !strings.Contains(err.Error(), digest.FromString("layer").String()) {
+		t.Errorf("a layer is missing: %v", err)
+	}
+	outside := exported(t, "../../main")
+	if _, err := s.ImportCache(t.Context(), outside, ""); err == nil || !strings.Contains(err.Error(), "cannot be a tag") {
+		t.Errorf("a tag that leads out: %v", err)
+	}
+	if got := s.Imported(); len(got) > 0 {
+		t.Errorf("there is %+v", got)
+	}
+}
