@@ -6,13 +6,11 @@ import (
 	"strings"
 )
 
-// commandLine is a process's program and arguments, empty when there is no such process.
-func commandLine(pid int) string {
+// belongs says whether a process is one of the machine whose folder dir is: each of them has a
+// file of it among its arguments.
+func belongs(pid int, dir string) bool {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	if err != nil {
-		return ""
-	}
-	return strings.ReplaceAll(string(text), "\x00", " ")
+	return err == nil && strings.Contains(string(text), dir)
 }
 
 // ended says that a process has ended and only its parent has not collected it yet.

@@ -3,24 +3,20 @@
 package lima
 
 import (
-	"bytes"
-	"context"
-	"strconv"
-	"time"
+	"strings"
 
-	"github.com/linnet-dev/linnet/pkg/host"
+	"golang.org/x/sys/unix"
 )
 
-// commandLine is a process's program and arguments, empty when there is no such process.
-func commandLine(pid int) string {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second) //nolint:forbidigo // it looks, and ends
-	defer cancel()
-	var out bytes.Buffer
-	_, err := host.Run(ctx, host.Command{Argv: []string{"ps", "-ww", "-o", "args=", "-p", strconv.Itoa(pid)}, Stdout: &out})
+// belongs says whether a process is one of the machine whose folder dir is. The kernel tells
+// its program's name at once; for its arguments a process would have to be asked.
+func belongs(pid int, _ string) bool {
+	info, err := unix.SysctlKinfoProc("kern.proc.pid", pid)
 	if err != nil {
-		return ""
+		return false
 	}
-	return out.String()
+	name := unix.ByteSliceToString(info.Proc.P_comm[:])
+	return name == "limactl" || strings.HasPrefix(name, "qemu-system-")
 }
 
 // ended says that a process has ended and only its parent has not collected it yet. Here init

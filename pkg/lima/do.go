@@ -120,19 +120,17 @@ func (m *Machine) stop(ctx context.Context) error {
 // kill ends the machine's processes.
 func (m *Machine) kill(ctx context.Context) error {
 	pids := m.pids()
+	m.forget() // limactl ends whatever has the number
 	if _, err := m.limactl(ctx, "stop", "-f", host.Instance); err != nil {
 		return err
 	}
 	return end(ctx, syscall.SIGKILL, pids...) // limactl does not wait for them
 }
 
-// pids are the processes that Lima's files name and that really belong to the machine: a
-// file may have outlived its process, and the number have gone to another.
+// pids are the processes of the machine.
 func (m *Machine) pids() (all []int) {
-	dir := m.o.Layout.LimaInstance()
 	for _, name := range []string{"ha.pid", qemu + ".pid", vz + ".pid"} {
-		pid := readPID(filepath.Join(dir, name))
-		if alive(pid) && strings.Contains(commandLine(pid), dir) {
+		if pid := owned(m.o.Layout, name); pid != 0 {
 			all = append(all, pid)
 		}
 	}
@@ -169,6 +167,7 @@ func end(ctx context.Context, signal syscall.Signal, pids ...int) error {
 // remove removes the machine, and by what its sshd was known.
 func (m *Machine) remove(ctx context.Context) error {
 	l := m.o.Layout
+	m.forget() // limactl ends whatever has the number
 	err := m.effect(ctx, func() bool { return !exists(l.LimaInstance()) }, "delete", "-f", host.Instance)
 	if err != nil {
 		return err

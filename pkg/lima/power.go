@@ -19,8 +19,8 @@ const pressing = 2 * time.Second
 // powerOff presses the machine's power button until it is off, and ends what is left of it.
 // Lima's host agent presses it once, and is asked to only where there is no other way.
 func (m *Machine) powerOff(ctx context.Context) error {
-	pid := readPID(filepath.Join(m.o.Layout.LimaInstance(), qemu+".pid"))
-	if !alive(pid) {
+	pid := owned(m.o.Layout, qemu+".pid")
+	if pid == 0 {
 		return m.stop(ctx) // one that is not QEMU's
 	}
 	limited, cancel := context.WithTimeout(ctx, graceful)

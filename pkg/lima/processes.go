@@ -28,13 +28,29 @@ func (a Alive) Any() bool { return a.HostAgent || a.Driver || a.Starting }
 // Processes looks at Lima's files and at the processes that they name, which takes
 // microseconds. It asks nobody.
 func Processes(l host.Layout) Alive {
-	dir := l.LimaInstance()
-	a := Alive{HostAgent: alive(readPID(filepath.Join(dir, "ha.pid")))}
-	for _, kind := range []string{qemu, vz} {
-		a.Driver = a.Driver || alive(readPID(filepath.Join(dir, kind+".pid")))
+	return Alive{
+		HostAgent: owned(l, "ha.pid") != 0,
+		Driver:    owned(l, qemu+".pid") != 0 || owned(l, vz+".pid") != 0,
+		Starting:  startPID(l) != 0,
 	}
-	a.Starting = startPID(l) != 0
-	return a
+}
+
+// owned is the process that a file of Lima's names, 0 when it has ended. The file may have
+// outlived it, as in a power cut, and its number have gone to another.
+func owned(l host.Layout, name string) int {
+	dir := l.LimaInstance()
+	pid := readPID(filepath.Join(dir, name))
+	if !alive(pid) {
+		return 0
+	}
+	if belongs(pid, dir) {
+		return pid
+	}
+	// Lima resolves the links on the way to its folder.
+	if resolved, err := filepath.EvalSymlinks(dir); err == nil && resolved != dir && belongs(pid, resolved) {
+		return pid
+	}
+	return 0
 }
 
 // startPID is the process of a limactl that is starting the machine, 0 when there is none. The

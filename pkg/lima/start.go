@@ -83,12 +83,13 @@ func (m *Machine) launch(want vm.Spec) (*host.Started, error) {
 	return started, nil
 }
 
-// forget removes the files that name processes which have ended: limactl, which does so too,
-// takes one that its parent has not collected for alive, and refuses to start.
+// forget removes the files that name processes which have ended. limactl, which does so too,
+// takes one that its parent has not collected for alive, and whoever has the number now for
+// the machine's: it refuses to start, or ends that one.
 func (m *Machine) forget() {
 	for _, name := range []string{"ha.pid", qemu + ".pid", vz + ".pid"} {
 		path := filepath.Join(m.o.Layout.LimaInstance(), name)
-		if pid := readPID(path); pid != 0 && !alive(pid) {
+		if readPID(path) != 0 && owned(m.o.Layout, name) == 0 {
 			_ = os.Remove(path) // limactl says what is wrong with it
 		}
 	}
