@@ -341,4 +341,8 @@ RUN ["/bin/busybox", "dd", "if=/dev/zero", "of=/two", "bs=1M", "count=60"]
 	if _, now := sizes(); now != large {
 		t.Errorf("cache mounts took %d, and now %d", large, now)
 	}
+	e.Must(t, "engine", "stop")
+	e.Env = []string{"LINNET_BUILD_CACHE_MOUNT_AGE=1s"}
+	e.Must(t, "engine", "start")
+	lab.Eventually(t, "cache mounts to be collected, since a setting says so", func() bool { _, mounts := sizes(); return mounts == 0 })
 }

@@ -173,7 +173,7 @@ func (s Session) PruneCache(ctx context.Context, p Prune) ([]CacheRecord, error)
 		opts = append(opts, client.PruneAll)
 	}
 	removed, err := remove(ctx, c, known, opts...)
-	if err != nil || !p.All || len(p.Filters) > 0 {
+	if err != nil || !p.imported() {
 		return removed, err
 	}
 	for _, i := range s.Imported() {
@@ -186,6 +186,14 @@ func (s Session) PruneCache(ctx context.Context, p Prune) ([]CacheRecord, error)
 		removed = append(removed, i.record())
 	}
 	return removed, nil
+}
+
+// imported says whether imported cache goes as well.
+func (p Prune) imported() bool {
+	if len(p.Filters) == 0 {
+		return p.All
+	}
+	return slices.Equal(p.Filters, []string{condition(ofType, "==", string(CacheImported))})
 }
 
 // filtered has BuildKit take only what a filter is true of.

@@ -53,7 +53,7 @@ func (p *Prune) AddFilter(text string) error {
 		if !given || value == "" {
 			return filterError(text, errors.New("the value is missing"), key+"=VALUE")
 		}
-		p.Filters = append(p.Filters, conditions(key, operator, value))
+		p.Filters = append(p.Filters, condition(key, operator, value))
 		return nil
 	}
 	return filterError(text, fmt.Errorf("there is no filter %q", key), "until=24h, type=mount, id=ID, description~=TEXT, shared, private, mutable")
@@ -74,8 +74,8 @@ func (p *Prune) addTruth(text, key, value string, given bool) error {
 	return nil
 }
 
-// conditions writes one condition in BuildKit's form. A type may have our name.
-func conditions(key, operator, value string) string {
+// condition writes one condition in BuildKit's form. A type may have our name.
+func condition(key, operator, value string) string {
 	if key == ofType {
 		for _, k := range kinds {
 			if string(k.kind) == value {

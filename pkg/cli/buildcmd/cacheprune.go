@@ -110,7 +110,7 @@ type pruneFlags struct {
 const pruneLong = `prune removes build cache that no build uses: layers and context copies, and not what images still
 use. Cache mounts stay unless --mounts, or a filter on the type, asks for them.
 
-Filters are docker's: until=24h (not used for so long), type=layer|mount|context|git, id=ID,
+Filters are docker's: until=24h (not used for so long), type=layer|mount|context|git|imported, id=ID,
 description~=TEXT, shared, private, mutable; ! negates, as in type!=context.`
 
 func newCachePrune(env *cli.Env) *cobra.Command {
