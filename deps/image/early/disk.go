@@ -34,9 +34,7 @@ func dataDisk(ctx context.Context) error {
 		return err
 	}
 	if blank {
-		// With a journal (a machine may be switched off), and without the wait for all its tables.
-		err := command(ctx, "mkfs.ext4", "-q", "-F", "-L", dataLabel, "-m", "1", "-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard", device)
-		if err != nil {
+		if err := format(ctx, device); err != nil {
 			return fmt.Errorf("making the data disk's file system: %w", err)
 		}
 	}
@@ -44,8 +42,13 @@ func dataDisk(ctx context.Context) error {
 	if err := errors.Join(err, readFar(device)); err != nil {
 		return err
 	}
+	if !sb.used && isMarked(device) {
+		if err := mark(device, strings.Repeat("\x00", len(being))); err != nil {
+			return fmt.Errorf("finishing the data disk: %w", err)
+		}
+	}
 	if sb.broken {
-		if err := command(ctx, "e2fsck", "-p", device); err != nil {
+		if err := repair(ctx, device); err != nil {
 			return fmt.Errorf("repairing the data disk: %w", err)
 		}
 	}
@@ -94,7 +97,7 @@ func chooseDataDisk(devices []string) (device string, blank bool, err error) {
 		switch {
 		case err == nil && sb.label == dataLabel:
 			return device, false, nil
-		case isBlank(device):
+		case isBlank(device), isUnfinished(device):
 			empty = append(empty, device)
 		default:
 			others = append(others, device)
@@ -131,10 +134,72 @@ func isBlank(device string) bool {
 	return true
 }
 
+// being is on a disk while its file system is made, which writes a thousand blocks, the superblock last: a machine that
+// is switched off meanwhile leaves a disk that is neither blank nor ours.
+const (
+	being   = "linnet-data: being made\n"
+	beingAt = 512 << 10 // before the end; mkfs writes nothing there, as long as it does not discard
+)
+
+// format makes the file system: with a journal (a machine may be switched off), and without the wait for all its tables.
+// The mark stays until it is mounted.
+func format(ctx context.Context, device string) error {
+	if err := mark(device, being); err != nil {
+		return err
+	}
+	return command(ctx, "mkfs.ext4", "-q", "-F", "-L", dataLabel, "-m", "1", "-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard", device)
+}
+
+// mark writes to where being stands, and has it on the disk.
+func mark(device, text string) error {
+	f, err := os.OpenFile(device, os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("marking it: %w", err)
+	}
+	defer f.Close()
+	size, err := f.Seek(0, io.SeekEnd)
+	if err == nil {
+		_, err = f.WriteAt([]byte(text), size-beingAt)
+	}
+	if err := errors.Join(err, f.Sync()); err != nil {
+		return fmt.Errorf("marking it: %w", err)
+	}
+	return nil
+}
+
+// isUnfinished says whether a disk is one whose file system was being made: it is marked, and has nothing where a
+// superblock is.
+func isUnfinished(device string) bool {
+	f, err := os.Open(device)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	front := make([]byte, 4096)
+	_, err = f.ReadAt(front, 0)
+	return err == nil && bytes.Equal(front, make([]byte, len(front))) && isMarked(device)
+}
+
+func isMarked(device string) bool {
+	f, err := os.Open(device)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil || size < 2*beingAt {
+		return false
+	}
+	text := make([]byte, len(being))
+	_, err = f.ReadAt(text, size-beingAt)
+	return err == nil && string(text) == being
+}
+
 type ext4 struct {
 	label  string
 	size   int64 // bytes
 	broken bool  // the kernel has seen errors in it
+	used   bool  // it was mounted before
 }
 
 // readExt4 reads a superblock (the kernel's Documentation/filesystems/ext4/super.rst).
@@ -157,7 +222,18 @@ func readExt4(device string) (ext4, error) {
 		label:  strings.TrimRight(string(sb[0x78:0x88]), "\x00"),
 		size:   blocks << (10 + binary.LittleEndian.Uint32(sb[0x18:])),
 		broken: binary.LittleEndian.Uint16(sb[0x3A:])&errorsSeen != 0,
+		used:   binary.LittleEndian.Uint32(sb[0x2C:]) != 0,
 	}, nil
+}
+
+// repair mends what can be mended without a question. Its codes 1 and 2 say that it has: e2fsck(8).
+func repair(ctx context.Context, device string) error {
+	err := command(ctx, "e2fsck", "-p", device)
+	var ended *exec.ExitError
+	if errors.As(err, &ended) && (ended.ExitCode() == 1 || ended.ExitCode() == 2) {
+		return nil
+	}
+	return err
 }
 
 func deviceSize(device string) (int64, error) {
