@@ -92,6 +92,10 @@ func (l Layout) RecentBuilds() string { return filepath.Join(l.BuildTokens(), "r
 // ImportedCache holds build cache from elsewhere, a folder per build.
 func (l Layout) ImportedCache() string { return filepath.Join(l.BuildTokens(), "imported") }
 
+// Compose holds a compose file per project that had something to build: what is laid over the
+// project's own, now that its images are there.
+func (l Layout) Compose() string { return filepath.Join(l.Home, "compose") }
+
 // Engine is the folder of the native engine. "native" is the instance's name: every path
 // below carries it, so that other engines can stand beside it.
 func (l Layout) Engine() string { return filepath.Join(l.Home, "native") }

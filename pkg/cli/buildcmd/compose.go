@@ -47,7 +47,7 @@ func composeRun(ctx context.Context, env *cli.Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	quietly(env, io.Discard) // nerdctl reads the same files, and says it
+	quietly(io.Discard) // nerdctl reads the same files, and says it
 	project, err := compose.Load(ctx, compose.Source{
 		Files: inv.Strings("file"), Name: inv.String("project-name"), Dir: inv.String("project-directory"),
 		EnvFiles: nonEmpty(inv.String("env-file")), Profiles: inv.Strings("profile"), Environ: os.Environ(),
@@ -63,7 +63,7 @@ func composeRun(ctx context.Context, env *cli.Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	if len(plan) == 0 || inv.Bool("no-build") {
+	if len(plan) == 0 {
 		return env.Forward(words)
 	}
 	ctx, stop := interruptible(ctx)
@@ -72,17 +72,37 @@ func composeRun(ctx context.Context, env *cli.Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	if !inv.Bool("build") {
-		if plan, err = b.missing(ctx, plan); err != nil {
+	todo := plan
+	switch {
+	case inv.Bool("no-build"):
+		todo = nil
+	case !inv.Bool("build"):
+		if todo, err = b.missing(ctx, plan); err != nil {
 			return ended(ctx, err)
 		}
 	}
-	if err := b.run(ctx, plan, fromGlobal(env.Progress())); err != nil {
+	if err := b.run(ctx, todo, fromGlobal(env.Progress())); err != nil {
 		return err
+	}
+	over, err := b.override(ctx, plan)
+	if err != nil {
+		return ended(ctx, err)
 	}
 	stop()
 	inv.Remove("build")
+	if _, err := b.session.Guest.Path(over); err == nil { // else nerdctl reads the files as they are
+		lay(inv, append(project.Files(), over))
+	}
 	return env.Forward(inv.Argv())
+}
+
+// lay makes compose files those of a command line, one over the other.
+func lay(inv *nerdctl.Invocation, files []string) {
+	inv.Remove("file")
+	flag := nerdctl.Root().Find("compose").Flag("file")
+	for _, f := range files {
+		inv.Flags = append(inv.Flags, nerdctl.FlagValue{Flag: flag, Value: f, Level: 1})
+	}
 }
 
 // globals says whether a command line has nerdctl's global flags, which a build does not know.
@@ -97,7 +117,7 @@ func nonEmpty(values ...string) []string {
 }
 
 // quietly sends what is said of compose files to out, in linnet's form.
-func quietly(_ *cli.Env, out io.Writer) {
+func quietly(out io.Writer) {
 	logrus.SetOutput(out)
 	logrus.SetFormatter(plainly{})
 }
@@ -223,7 +243,7 @@ func composeBuild(cmd *cobra.Command, env *cli.Env, v *composeFlags, services []
 	if err != nil {
 		return err
 	}
-	quietly(env, env.Streams().Err)
+	quietly(env.Streams().Err)
 	project, err := compose.Load(cmd.Context(), compose.Source{
 		Files: v.files, Name: v.name, Dir: v.dir, EnvFiles: v.envFiles, Profiles: v.profiles, Environ: os.Environ(),
 	})

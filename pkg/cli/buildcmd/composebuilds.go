@@ -2,6 +2,8 @@ package buildcmd
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/cli"
 	"github.com/linnet-dev/linnet/pkg/compose"
 	"github.com/linnet-dev/linnet/pkg/guest"
+	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/registry"
 	"github.com/linnet-dev/linnet/pkg/settings"
 )
@@ -53,17 +56,40 @@ func newBuilds(env *cli.Env, project *compose.Project, h build.Host) (*builds, e
 	}, nil
 }
 
-// missing are the builds of a plan whose images are not there.
-func (b *builds) missing(ctx context.Context, plan []compose.Build) ([]compose.Build, error) {
+// digests are what the image store has of a plan's images.
+func (b *builds) digests(ctx context.Context, plan []compose.Build) (map[string]string, error) {
 	var names []string
 	for _, p := range plan {
 		names = append(names, p.Image)
 	}
-	there, err := b.session.Images(ctx, names)
+	return b.session.Images(ctx, names)
+}
+
+// missing are the builds of a plan whose images are not there.
+func (b *builds) missing(ctx context.Context, plan []compose.Build) ([]compose.Build, error) {
+	there, err := b.digests(ctx, plan)
 	if err != nil {
 		return nil, err
 	}
 	return compose.Without(plan, func(p compose.Build) bool { return there[p.Image] != "" && !p.Always }), nil
+}
+
+// override writes what is laid over the project's files for a compose that builds nothing.
+func (b *builds) override(ctx context.Context, plan []compose.Build) (path string, err error) {
+	digests, err := b.digests(ctx, plan)
+	if err != nil {
+		return "", err
+	}
+	layout, err := b.env.Layout()
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(layout.Compose(), 0o700); err != nil {
+		return "", fmt.Errorf("making a folder for compose files: %w", err)
+	}
+	sum := sha256.Sum256([]byte(b.project.Name() + "\x00" + strings.Join(b.project.Files(), "\x00")))
+	path = filepath.Join(layout.Compose(), hex.EncodeToString(sum[:8])+".yaml")
+	return path, host.WriteFile(path, b.project.Override(digests), 0o600)
 }
 
 // run does the builds of a plan and shows them as one.

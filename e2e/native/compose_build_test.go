@@ -1,0 +1,317 @@
+//go:build linux
+
+package native_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/linnet-dev/linnet/e2e/internal/lab"
+)
+
+// composing is a compose project of one test.
+type composing struct {
+	*testing.T
+	e         *lab.Engine
+	base, dir string
+	name      string
+}
+
+// newComposing has a name of its own, so that its containers are; they are removed in the end.
+func newComposing(t *testing.T, e *lab.Engine) composing {
+	t.Helper()
+	dir := t.TempDir()
+	p := composing{T: t, e: e, base: e.Busybox(t), dir: dir, name: strings.ToLower("cb" + strings.ReplaceAll(filepath.Base(filepath.Dir(dir)), "_", ""))}
+	return p
+}
+
+// file writes a file of the project, with BASE as an image to build from.
+func (p composing) file(name, text string) {
+	p.Helper()
+	path := filepath.Join(p.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		p.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(strings.ReplaceAll(text, "BASE", p.base)), 0o644); err != nil {
+		p.Fatal(err)
+	}
+}
+
+// app makes a project with one service of that name, by a Dockerfile and further lines of its
+// build section.
+func (p composing) app(dockerfile, section string) {
+	p.Helper()
+	p.file("Dockerfile", dockerfile)
+	p.file("compose.yaml", "services:\n  app:\n    command: sleep 1000\n    network_mode: none\n    build:\n      context: .\n      "+strings.ReplaceAll(section, "\n", "\n      ")+"\n")
+}
+
+// compose runs a command of compose in the project.
+func (p composing) compose(args ...string) lab.Result {
+	p.Helper()
+	return p.e.Run(p, append([]string{"compose", "-f", filepath.Join(p.dir, "compose.yaml"), "-p", p.name}, args...)...)
+}
+
+// must is compose that has to succeed; all of its output comes back.
+func (p composing) must(args ...string) string {
+	p.Helper()
+	r := p.compose(args...)
+	if r.Code != 0 {
+		p.Fatalf("compose %q: exit code %d\n%s%s", args, r.Code, r.Out, r.Err)
+	}
+	return r.Out + r.Err
+}
+
+// build builds all, shown plainly.
+func (p composing) build(args ...string) string {
+	p.Helper()
+	return p.must(append([]string{"build", "--progress=plain"}, args...)...)
+}
+
+// with is the project with more in the environment.
+func (p composing) with(env ...string) composing {
+	e := *p.e
+	e.Env = append(slices.Clone(e.Env), env...)
+	p.e = &e
+	return p
+}
+
+// inspect shows the image of the service app.
+func (p composing) inspect(format string) string {
+	p.Helper()
+	return p.e.Must(p, "image", "inspect", "--format", format, p.name+"-app")
+}
+
+func (p composing) has(text string, wants ...string) {
+	p.Helper()
+	for _, want := range wants {
+		if !strings.Contains(text, want) {
+			p.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+}
+
+// composeKeys are a test per key of the build section: it observes on the real engine what the
+// key does.
+var composeKeys = map[string]func(composing){
+	"additional_contexts": func(p composing) {
+		p.file("other/f", "other\n")
+		p.app("FROM img\nCOPY --from=o f /f\nRUN grep other /f\n", "additional_contexts: {o: ./other, img: \"docker-image://"+p.base+"\"}")
+		p.build()
+	},
+	"args": func(p composing) {
+		p.app("FROM BASE\nARG A\nARG HERE\nARG GONE=default\nRUN echo \"<$A|$HERE|$GONE>\"\n", "args: [\"A=b c\", HERE, GONE]")
+		p.has(p.with("HERE=from here").build("--no-cache"), "<b c|from here|default>")
+		p.has(p.build("--no-cache", "--build-arg", "A=line"), "<line||default>")
+	},
+	"cache_to": func(p composing) {
+		p.app("FROM BASE\nRUN echo compose-cache\n", "cache_to: [\"type=local,dest=cache,mode=max\"]\ncache_from: [\"type=local,src=./cache\"]")
+		p.build("--no-cache")
+		p.e.Must(p, "builder", "prune", "--all", "--force")
+		if text := p.build(); state(text, "RUN echo compose-cache") != "CACHED" {
+			p.Errorf("not cached:\n%s", text)
+		}
+	},
+	"dockerfile": func(p composing) {
+		p.file("sub/other.Dockerfile", "FROM BASE\nCOPY here /here\n")
+		p.file("here", "yes")
+		p.app("FROM nowhere\n", "dockerfile: sub/other.Dockerfile")
+		p.build()
+	},
+	"dockerfile_inline": func(p composing) {
+		p.app("FROM nowhere\n", "dockerfile_inline: |\n  FROM BASE\n  RUN echo inline\n")
+		p.has(p.build(), "[app 2/2] RUN echo inline")
+	},
+	"entitlements": func(p composing) {
+		p.app("FROM BASE\nRUN --security=insecure mkdir -p /mnt && mount -t tmpfs none /mnt\n", "entitlements: [security.insecure]")
+		p.build()
+	},
+	"extra_hosts": func(p composing) {
+		p.app("FROM BASE\nRUN grep -q '^10.1.2.3.*left' /etc/hosts\n", "extra_hosts: [\"left=10.1.2.3\"]")
+		p.build()
+	},
+	"labels": func(p composing) {
+		p.app("FROM BASE\n", "labels: {a: b}")
+		p.build()
+		p.has(p.inspect("{{json .Config.Labels}}"), `"a":"b"`)
+	},
+	"network": func(p composing) {
+		p.app("FROM BASE\nRUN test $(ls /sys/class/net | wc -l) = 1\n", "network: none")
+		p.build()
+	},
+	"no_cache": func(p composing) {
+		p.app("FROM BASE\nRUN echo compose-no-cache\n", "no_cache: true")
+		p.build()
+		if text := p.build(); state(text, "RUN echo compose-no-cache") == "CACHED" {
+			p.Errorf("the step was cached:\n%s", text)
+		}
+	},
+	"platforms": func(p composing) {
+		p.app("FROM scratch\nARG TARGETARCH\nCOPY <<EOF /$TARGETARCH\nEOF\n", "platforms: [linux/amd64, linux/arm64]")
+		p.build()
+		p.has(p.e.Must(p, "images", "--format", "{{.Platform}}", p.name+"-app"), "linux/amd64", "linux/arm64")
+	},
+	"privileged": func(p composing) {
+		p.app("FROM BASE\nRUN --security=insecure mkdir -p /mnt && mount -t tmpfs none /mnt && echo privileged\n", "privileged: true")
+		p.build()
+	},
+	"provenance": func(p composing) {
+		reg := pushTarget(p.T)
+		p.app("FROM BASE\nRUN true\n", "provenance: mode=max")
+		p.file("compose.yaml", strings.Replace(read(p.T, filepath.Join(p.dir, "compose.yaml")), "    build:", "    image: "+reg+"/made\n    build:", 1))
+		p.build("--push")
+		p.has(manifest(p.T, reg, "made"), "attestation-manifest")
+	},
+	"pull": func(p composing) {
+		reg := pushTarget(p.T)
+		b := building{T: p.T, e: p.e, base: p.base, dir: p.TempDir()}
+		b.must("FROM BASE\nRUN echo first >/which\n", "-t", reg+"/pulled", "--push")
+		p.e.Must(p, "pull", "-q", reg+"/pulled")
+		b.must("FROM BASE\nRUN echo second >/which\n", "-o", "type=registry,store=false,name="+reg+"/pulled")
+		p.app("FROM "+reg+"/pulled\nRUN cat /which && echo one\n", "pull: false")
+		p.has(p.build("--no-cache"), "first")
+		p.app("FROM "+reg+"/pulled\nRUN cat /which && echo two\n", "pull: true")
+		p.has(p.build("--no-cache"), "second")
+	},
+	"secrets": func(p composing) {
+		p.file("token", "of a file")
+		p.app("FROM BASE\nRUN --mount=type=secret,id=f,required=true --mount=type=secret,id=e,env=E,required=true test \"$(cat /run/secrets/f)|$E\" = 'of a file|of the environment'\n",
+			"secrets: [f, {source: env, target: e}]")
+		p.file("compose.yaml", read(p.T, filepath.Join(p.dir, "compose.yaml"))+"secrets:\n  f: {file: ./token}\n  env: {environment: SECRET_OF_COMPOSE}\n")
+		p.with("SECRET_OF_COMPOSE=of the environment").build()
+		if r := p.compose("build"); r.Code == 0 || !strings.Contains(r.Err, "service app: the secret e: the variable SECRET_OF_COMPOSE is not set") {
+			p.Errorf("without the variable: %+v", r)
+		}
+	},
+	"shm_size": func(p composing) {
+		p.app("FROM BASE\nRUN df -k /dev/shm | grep -q ' 24576 '\n", "shm_size: 24m")
+		p.build()
+	},
+	"ssh": func(p composing) {
+		sock := sshAgent(p.T)
+		p.app("FROM BASE\nRUN --mount=type=ssh,id=one,required=true test -S \"$SSH_AUTH_SOCK\"\nRUN --mount=type=ssh,required=true test -S \"$SSH_AUTH_SOCK\"\n", "ssh: [default, \"one="+sock+"\"]")
+		p.with("SSH_AUTH_SOCK=" + sock).build()
+	},
+	"tags": func(p composing) {
+		p.app("FROM BASE\nLABEL a=tags\n", "tags: [\"compose-tags:two\"]")
+		p.build()
+		p.e.Must(p, "run", "--rm", "--network=none", "compose-tags:two", "true")
+		p.inspect("{{.Id}}")
+	},
+	"target": func(p composing) {
+		p.app("FROM BASE AS good\nFROM BASE AS bad\nRUN false\n", "target: good")
+		p.build()
+	},
+	"ulimits": func(p composing) {
+		p.app("FROM BASE\nRUN test $(ulimit -Sn)/$(ulimit -Hn) = 321/432\n", "ulimits: {nofile: {soft: 321, hard: 432}}")
+		p.build()
+	},
+}
+
+// manifest is what a registry has under a name, as text.
+func manifest(t *testing.T, registry, name string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+registry+"/v2/"+name+"/manifests/latest", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Accept", "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// Every key of a service's build section does here what it says, those too that nerdctl's compose
+// ignores.
+func TestComposeBuildKeys(t *testing.T) {
+	e := lab.Shared(t)
+	for _, key := range slices.Sorted(func(yield func(string) bool) {
+		for key := range composeKeys {
+			if !yield(key) {
+				return
+			}
+		}
+	}) {
+		t.Run(key, func(t *testing.T) { composeKeys[key](newComposing(t, e)) })
+	}
+}
+
+// Two builds run at once: each waits for the other.
+func TestComposeBuildsRunAtOnce(t *testing.T) {
+	p := newComposing(t, lab.Shared(t))
+	for me, other := range map[string]string{"left": "right", "right": "left"} {
+		p.file(me+"/Dockerfile", fmt.Sprintf("FROM BASE\nRUN --mount=type=cache,id=meeting,target=/m touch /m/%s; n=0; while ! test -e /m/%s; do n=$((n+1)); test $n -lt 300 || exit 1; sleep 0.1; done\n", me, other))
+	}
+	p.file("compose.yaml", "services:\n  left: {build: left}\n  right: {build: right}\n")
+	p.has(p.build(), "[left stage-0 2/2] RUN", "[right stage-0 2/2] RUN")
+}
+
+// A service that is built from another one's image waits for it, and brings it along.
+func TestComposeBuildFromAnotherService(t *testing.T) {
+	p := newComposing(t, lab.Shared(t))
+	p.file("app/Dockerfile", "FROM base\nRUN cat /made\n")
+	p.file("base/Dockerfile", "FROM BASE\nRUN sleep 1; echo made-in-base >/made\n")
+	p.file("compose.yaml", "services:\n  app: {build: {context: app, additional_contexts: {base: \"service:lower\"}}}\n  lower: {build: base}\n")
+	p.has(p.build("--no-cache", "app"), "made-in-base")
+}
+
+// An error says which service and which line, and ends the other builds.
+func TestComposeBuildErrors(t *testing.T) {
+	p := newComposing(t, lab.Shared(t))
+	p.file("bad/Dockerfile", "FROM BASE\nRUN exit 3\n")
+	p.file("slow/Dockerfile", "FROM BASE\nRUN sleep 100\n")
+	p.file("compose.yaml", "services:\n  bad: {build: bad}\n  slow: {build: slow}\n")
+	for _, args := range [][]string{{"build"}, {"up", "-d"}, {"up", "-d", "--build"}, {"create"}, {"run", "bad"}} {
+		r := p.compose(args...)
+		if r.Code != 1 || !strings.Contains(r.Err, "linnet: service bad: building: ") || !strings.Contains(r.Err, "bad/Dockerfile:2: process ") {
+			t.Errorf("compose %q: exit code %d\n%s", args, r.Code, r.Err)
+		}
+	}
+	if r := p.compose("build", "--nope"); r.Code != 2 || r.Err != "linnet: compose build: unknown flag: --nope\nhint: linnet compose build --help lists the flags\n" {
+		t.Errorf("an unknown flag: %d %s", r.Code, r.Err)
+	}
+	if r := p.compose("build", "nope"); r.Code != 1 || !strings.Contains(r.Err, `there is no service "nope"`) {
+		t.Errorf("an unknown service: %d %s", r.Code, r.Err)
+	}
+}
+
+// up builds what is missing, again with --build, and leaves containers alone whose image is the
+// same.
+func TestComposeUpBuilds(t *testing.T) {
+	p := newComposing(t, lab.Shared(t))
+	t.Cleanup(func() { p.compose("down") })
+	sock := sshAgent(t)
+	dockerfile := "FROM BASE\nRUN --mount=type=ssh,id=one,required=true echo one >/which\n"
+	p.app(dockerfile, "ssh: [\"one="+sock+"\"]")
+	id := func() string { return p.e.Must(t, "ps", "-q", "--no-trunc", "--filter", "name="+p.name+"-app-1") }
+	if text := p.must("up", "-d"); strings.Contains(text, "gnoring") {
+		t.Errorf("nerdctl complains about what was built:\n%s", text)
+	}
+	first := id()
+	if first == "" {
+		t.Fatal("it does not run")
+	}
+	if text := p.must("up", "-d"); strings.Contains(text, "[app ") || id() != first {
+		t.Errorf("a second up, with nothing missing: %s then %s\n%s", first, id(), text)
+	}
+	if text := p.must("up", "-d", "--build"); state(text, "RUN --mount") != "CACHED" || id() != first {
+		t.Errorf("up --build with nothing changed: %s then %s\n%s", first, id(), text)
+	}
+	p.app(strings.ReplaceAll(dockerfile, "one >", "two >"), "ssh: [\"one="+sock+"\"]")
+	p.must("up", "-d", "--build")
+	if got := p.must("exec", "-T", "app", "cat", "/which"); !strings.Contains(got, "two") || id() == first {
+		t.Errorf("up --build with a change: %s then %s, and %q", first, id(), got)
+	}
+}
