@@ -28,7 +28,7 @@ func crowded(t *testing.T, base string) (dir, mark string) {
 	mark = rand.Text()
 	dir = project(t, "FROM "+base+" AS one\nCOPY . /c\nRUN cat /c/mark >/one\nFROM "+base+" AS two\nARG MARK="+mark+
 		"\nRUN echo $MARK >/two\nFROM "+base+"\nCOPY --from=one /one /c/*.txt /\nCOPY --from=two /two /\nRUN test $(cat /one) = $(cat /two)\n")
-	for i := range 200 {
+	for i := range 50 {
 		text := make([]byte, 20<<10)
 		_, _ = rand.Read(text) // never fails
 		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.txt", i)), text, 0o644); err != nil {
@@ -90,18 +90,19 @@ func TestEightBuildsAtOnce(t *testing.T) {
 					if round == 0 || took < slowest[name] {
 						slowest[name] = took
 					}
-					if round > 0 {
-						continue // what it holds has been seen
+					if round > 0 || name == "nerdctl" {
+						continue // what it holds has been seen, or is not ours
 					}
-					var ids []string
+					inspect := []string{"image", "inspect", "--format", "{{.Id}}"}
 					for i := range crowd {
 						image := fmt.Sprint("crowd-", i)
-						if got := e.Must(t, "run", "--rm", "--network=none", image, "sh", "-c", "cat /one; ls /*.txt | wc -l"); got != marks[i%c.projects]+"\n200" {
-							t.Errorf("%s: %s holds %q, want %q and 200 files", name, image, got, marks[i%c.projects])
+						if got := e.Must(t, "run", "--rm", "--network=none", image, "sh", "-c", "cat /one; ls /*.txt | wc -l"); got != marks[i%c.projects]+"\n50" {
+							t.Errorf("%s: %s holds %q, want %q and 50 files", name, image, got, marks[i%c.projects])
 						}
-						ids = append(ids, e.Must(t, "image", "inspect", "--format", "{{.Id}}", image))
+						inspect = append(inspect, image)
 					}
-					if distinct := len(slices.Compact(slices.Sorted(slices.Values(ids)))); distinct != c.projects {
+					ids := strings.Fields(e.Must(t, inspect...))
+					if distinct := len(slices.Compact(slices.Sorted(slices.Values(ids)))); len(ids) != crowd || distinct != c.projects {
 						t.Errorf("%s: %d images of %d projects: %s", name, distinct, c.projects, strings.Join(ids, " "))
 					}
 				}
