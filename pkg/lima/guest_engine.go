@@ -114,6 +114,10 @@ func (g *Guest) diskUse() map[string]int64 {
 // Logs lists the engine's logs, which are in the machine, and those of the machine itself.
 func (g *Guest) Logs() []guest.Log {
 	l := g.layout
+	serial := "serial.log"
+	if shape, ok := ReadShape(l); ok && shape.Type == vz {
+		serial = "serialv.log" // the only console that it has
+	}
 	var logs []guest.Log
 	for _, name := range []string{"agent", "containerd", "buildkitd"} {
 		logs = append(logs, guest.Log{Name: name, Path: GuestLayout().Log(name), Far: true})
@@ -122,7 +126,7 @@ func (g *Guest) Logs() []guest.Log {
 		guest.Log{Name: "relay", Path: l.VMLog("relay")},
 		guest.Log{Name: "limactl", Path: l.VMLog("limactl-start")},
 		guest.Log{Name: "hostagent", Path: filepath.Join(l.LimaInstance(), "ha.stderr.log")},
-		guest.Log{Name: "serial", Path: filepath.Join(l.LimaInstance(), "serial.log")},
+		guest.Log{Name: "serial", Path: filepath.Join(l.LimaInstance(), serial)},
 	)
 }
 
@@ -181,11 +185,15 @@ func (g *Guest) renew(ctx context.Context, c *agent.Client) error {
 	return nil
 }
 
-// Shell is the command line of a shell in the machine, or of a command, as the user that has
-// this user's name there.
+// Shell is the command line of a shell in the machine, or of a command, as the user there: that
+// has this user's name, unless Lima has found it to be no name for a user of Linux.
 func (g *Guest) Shell(argv []string) []string {
 	if len(argv) == 0 {
 		argv = []string{"bash", "-l"}
 	}
-	return append([]string{"sudo", "-n", "-H", "-u", g.machine.o.Facts.User, "--"}, argv...)
+	user := g.machine.o.Facts.User
+	if t, err := ReadTarget(g.layout); err == nil {
+		user = t.User
+	}
+	return append([]string{"sudo", "-n", "-H", "-u", user, "--"}, argv...)
 }
