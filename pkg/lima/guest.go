@@ -30,9 +30,17 @@ type Guest struct {
 	program string
 	environ []string
 	report  *report.Reporter
+	limits  limits
 
 	mu     sync.Mutex
 	client *agent.Client
+}
+
+// limits are how long an agent that does not answer is waited for.
+type limits struct {
+	// ready is until the engine can be used, info until it says how it is, and stop until it has
+	// ended, beyond what containers are given.
+	ready, info, stop time.Duration
 }
 
 // AgentSocket is where the agent listens, in the machine.
@@ -48,6 +56,7 @@ func GuestLayout() host.Layout {
 // program is the path of the running program: the relay is the same one. Nothing is started.
 func NewGuest(o Options, program string) *Guest {
 	g := &Guest{layout: o.Layout, program: program, environ: o.Environ, report: o.Report}
+	g.limits = limits{ready: patience, info: 5 * time.Second, stop: graceful}
 	o.Launched, o.Answers, o.Wait = g.startRelay, g.Running, g.wait
 	g.machine = New(o)
 	return g
@@ -102,9 +111,45 @@ func (g *Guest) await(ctx context.Context, names []string) error {
 	}
 	steps := agent.Steps{Report: g.report}
 	defer tellWaiting(g.report, "waiting for the virtual machine")() // somebody else starts it, and shows more
-	err = c.Ready(ctx, steps.Tell, names...)
+	err = g.unlessStuck(ctx, func(ctx context.Context) error { return c.Ready(ctx, steps.Tell, names...) })
 	steps.End(err)
 	return err
+}
+
+// unlessStuck asks the agent something that may take its time. It does not wait for an agent that
+// the relay will never reach unless somebody does something, nor for ever.
+func (g *Guest) unlessStuck(ctx context.Context, ask func(context.Context) error) error {
+	asking, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	go func() {
+		limit := time.NewTimer(g.limits.ready)
+		defer limit.Stop()
+		tick := time.NewTicker(silence)
+		defer tick.Stop()
+		for {
+			select {
+			case <-asking.Done():
+				return
+			case <-limit.C:
+				end(g.machine.silent(fmt.Errorf("its agent has not answered for %s", g.limits.ready)))
+			case <-tick.C:
+				if s, err := g.relayStatus(asking); err == nil && s.Hint != "" {
+					end(&host.HintError{Err: fmt.Errorf("reaching the virtual machine: %s", s.Error), Fix: s.Hint})
+				}
+			}
+		}
+	}()
+	err := ask(asking)
+	if err != nil && ctx.Err() == nil && asking.Err() != nil {
+		return context.Cause(asking)
+	}
+	return err
+}
+
+func (g *Guest) relayStatus(ctx context.Context) (relay.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	return relay.Query(ctx, g.layout.VMSocket("relay"))
 }
 
 // connect returns the client of the agent; ErrNotRunning when no relay listens.
@@ -133,9 +178,7 @@ func (g *Guest) disconnect() {
 
 // Running says whether the machine's agent can be reached now; it starts nothing.
 func (g *Guest) Running(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	s, err := relay.Query(ctx, g.layout.VMSocket("relay"))
+	s, err := g.relayStatus(ctx)
 	return err == nil && s.Connected
 }
 
@@ -201,7 +244,10 @@ func (g *Guest) wait(ctx context.Context) error {
 	defer tick.Stop()
 	for tries := 1; ; tries++ {
 		err := g.join(ctx)
-		if err == nil || ctx.Err() != nil || !away(err) || tries == mostTries {
+		if err != nil && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err == nil || !away(err) || tries == mostTries {
 			return err
 		}
 		select {
@@ -221,11 +267,13 @@ func (g *Guest) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := g.renew(ctx, c); err != nil {
-		return err
-	}
 	steps := agent.Steps{Report: g.report}
-	err = c.Ready(ctx, steps.Tell, daemons[guest.Containerd])
+	err = g.unlessStuck(ctx, func(ctx context.Context) error {
+		if err := g.renew(ctx, c); err != nil {
+			return err
+		}
+		return c.Ready(ctx, steps.Tell, daemons[guest.Containerd])
+	})
 	steps.End(err)
 	return err
 }

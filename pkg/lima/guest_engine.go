@@ -60,10 +60,12 @@ func (g *Guest) stopEngine(ctx context.Context, timeout time.Duration) error {
 		return nil // what runs in there is stopped with the machine
 	}
 	defer g.disconnect()
+	stopping, cancel := context.WithTimeout(ctx, timeout+g.limits.stop)
+	defer cancel()
 	steps := agent.Steps{Report: g.report}
-	err = c.Stop(ctx, &agentpb.StopRequest{TimeoutNano: int64(timeout)}, steps.Tell)
+	err = c.Stop(stopping, &agentpb.StopRequest{TimeoutNano: int64(timeout)}, steps.Tell)
 	steps.End(err)
-	if err != nil && ctx.Err() == nil && away(err) {
+	if err != nil && ctx.Err() == nil && (away(err) || stopping.Err() != nil) {
 		return nil
 	}
 	return err
@@ -88,9 +90,11 @@ func (g *Guest) Status(ctx context.Context) (guest.Status, error) {
 	if err != nil {
 		return s, err
 	}
-	info, err := c.Info(ctx)
+	asking, cancel := context.WithTimeout(ctx, g.limits.info)
+	defer cancel()
+	info, err := c.Info(asking)
 	if err != nil {
-		if away(err) {
+		if away(err) || asking.Err() != nil && ctx.Err() == nil {
 			return s, nil
 		}
 		return s, err
@@ -176,6 +180,10 @@ func (g *Guest) renew(ctx context.Context, c *agent.Client) error {
 	if err == nil {
 		sum := sha256.Sum256(text)
 		err = c.Replace(ctx, bytes.NewReader(text), hex.EncodeToString(sum[:]), false)
+	}
+	if errors.Is(err, agent.ErrBusy) && info.GetProtocol() == agent.Protocol {
+		step.Note("at the next start: commands run already") // of clients that waited for this one
+		err = nil
 	}
 	if err != nil {
 		step.Fail(err)

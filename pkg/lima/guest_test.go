@@ -1,13 +1,162 @@
 package lima
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/linnet-dev/linnet/pkg/agent"
+	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
+	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/relay"
 	"github.com/linnet-dev/linnet/pkg/vm/vmtest"
 )
+
+// guestOf is the Guest of a machine that runs, with a relay that says of itself what is given.
+func guestOf(t *testing.T, m machine, says relay.Status) *Guest {
+	t.Helper()
+	m.check(t, m.fake.Put("running", vmtest.Config(m.want.Shape, ""), 100<<30, "locked"))
+	m.check(t, os.MkdirAll(m.o.Layout.VMRun(), 0o700))
+	l, err := net.Listen("unix", m.o.Layout.VMSocket("relay"))
+	m.check(t, err)
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Read(make([]byte, 16)) // its word
+			_ = json.NewEncoder(conn).Encode(says)
+			conn.Close()
+		}
+	}()
+	return NewGuest(m.o, "/nosuch/linnet")
+}
+
+// mute listens where the agent does, and never says a word.
+func mute(t *testing.T, m machine) {
+	t.Helper()
+	l, err := net.Listen("unix", m.o.Layout.VMSocket("agent"))
+	m.check(t, err)
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { conn.Close() })
+		}
+	}()
+}
+
+// A command does not wait for an agent that nobody will reach: it says why, and what to do. So it
+// does of one that is silent for long.
+func TestACommandDoesNotWaitForEver(t *testing.T) {
+	for name, c := range map[string]struct {
+		says       relay.Status
+		limit      time.Duration
+		want, hint string
+	}{
+		"another host key": {
+			relay.Status{Error: "logging in to the guest: the guest's host key is A and not B", Hint: "remove the file"},
+			time.Hour,
+			"reaching the virtual machine: logging in to the guest: the guest's host key is A and not B", "remove the file",
+		},
+		"no agent": {
+			relay.Status{Connected: true},
+			100 * time.Millisecond, "its agent has not answered for 100ms",
+			"`linnet engine restart` starts it anew; its console says what it is at: INSTANCE/serial*.log",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t)
+			g := guestOf(t, m, c.says)
+			mute(t, m)
+			g.limits.ready = c.limit
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			err := g.Ready(ctx)
+			var h *host.HintError
+			if !errors.As(err, &h) || err.Error() != c.want || strings.ReplaceAll(h.Fix, m.o.Layout.LimaInstance(), "INSTANCE") != c.hint {
+				t.Errorf("it says %v", told(err))
+			}
+		})
+	}
+}
+
+// Who looks at a machine, or stops it, does not wait for an agent that is silent.
+func TestASilentAgentHoldsUpNobody(t *testing.T) {
+	m := newMachine(t)
+	g := guestOf(t, m, relay.Status{Connected: true})
+	mute(t, m)
+	g.limits.info, g.limits.stop = 50*time.Millisecond, 50*time.Millisecond
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if s, err := g.Status(ctx); err != nil || s.State != "starting" {
+		t.Errorf("its status: %q (%v)", s.State, err)
+	}
+	if err := g.stopEngine(ctx, 0); err != nil {
+		t.Errorf("stopping it: %v", err)
+	}
+}
+
+// busy is an agent of another program, in which commands of other clients run already.
+type busy struct {
+	agentpb.UnimplementedEngineServer
+	agentpb.UnimplementedUpkeepServer
+	protocol int32
+}
+
+func (b busy) Info(context.Context, *agentpb.InfoRequest) (*agentpb.InfoReply, error) {
+	return &agentpb.InfoReply{Program: "another", Protocol: b.protocol}, nil
+}
+
+func (busy) Replace(agentpb.Upkeep_ReplaceServer) error {
+	return status.Error(codes.FailedPrecondition, "2 commands run")
+}
+
+// A start whose agent is used already, by those who waited for it, succeeds with that agent if it
+// understands this client.
+func TestAnAgentThatIsUsedIsReplacedLater(t *testing.T) {
+	for protocol, understood := range map[int32]bool{agent.Protocol: true, agent.Protocol + 1: false} {
+		m := newMachine(t)
+		m.check(t, os.MkdirAll(m.o.Layout.VMRun(), 0o700))
+		l, err := net.Listen("unix", m.o.Layout.VMSocket("agent"))
+		m.check(t, err)
+		server := grpc.NewServer()
+		agentpb.RegisterEngineServer(server, busy{protocol: protocol})
+		agentpb.RegisterUpkeepServer(server, busy{protocol: protocol})
+		go func() { _ = server.Serve(l) }()
+		t.Cleanup(server.Stop)
+
+		g := NewGuest(m.o, "/nosuch/linnet")
+		program := g.layout.Agent(g.program)
+		m.check(t, os.MkdirAll(filepath.Dir(program), 0o755))
+		self, err := os.Executable() // any program of Go's
+		m.check(t, err)
+		m.check(t, os.Symlink(self, program))
+		c, err := agent.Dial(t.Context(), m.o.Layout.VMSocket("agent"))
+		m.check(t, err)
+		if err := g.renew(t.Context(), c); (err == nil) != understood {
+			t.Errorf("protocol %d: %v", protocol, err)
+		}
+		c.Close()
+	}
+}
 
 // Lima gives the user another name where this one is none that Linux takes.
 func TestTheShellIsThatOfTheUserInTheMachine(t *testing.T) {

@@ -188,6 +188,10 @@ func serious(log string) (why string) {
 
 // silent is the error about a machine that runs and whose agent does not answer.
 func (m *Machine) silent(err error) error {
+	var known *host.HintError
+	if errors.As(err, &known) {
+		return err
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("its agent has not answered for %s", patience)
 	}
