@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -72,21 +73,27 @@ func composeRun(ctx context.Context, env *cli.Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	todo := plan
-	switch {
-	case inv.Bool("no-build"):
-		todo = nil
-	case !inv.Bool("build"):
-		if todo, err = b.missing(ctx, plan); err != nil {
-			return ended(ctx, err)
-		}
-	}
-	if err := b.run(ctx, todo, fromGlobal(env.Progress())); err != nil {
-		return err
-	}
-	over, err := b.override(ctx, plan)
+	there, err := b.digests(ctx, plan)
 	if err != nil {
 		return ended(ctx, err)
+	}
+	if !inv.Bool("build") {
+		done := func(p compose.Build) bool { return there[p.Image] != "" && !p.Always || inv.Bool("no-build") }
+		plan = compose.Without(plan, done)
+	}
+	if len(plan) > 0 {
+		if err := b.run(ctx, plan, fromGlobal(env.Progress())); err != nil {
+			return err
+		}
+		built, err := b.digests(ctx, plan)
+		if err != nil {
+			return ended(ctx, err)
+		}
+		maps.Copy(there, built)
+	}
+	over, err := b.override(there)
+	if err != nil {
+		return err
 	}
 	stop()
 	inv.Remove("build")

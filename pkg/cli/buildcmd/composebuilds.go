@@ -1,6 +1,7 @@
 package buildcmd
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -65,21 +66,8 @@ func (b *builds) digests(ctx context.Context, plan []compose.Build) (map[string]
 	return b.session.Images(ctx, names)
 }
 
-// missing are the builds of a plan whose images are not there.
-func (b *builds) missing(ctx context.Context, plan []compose.Build) ([]compose.Build, error) {
-	there, err := b.digests(ctx, plan)
-	if err != nil {
-		return nil, err
-	}
-	return compose.Without(plan, func(p compose.Build) bool { return there[p.Image] != "" && !p.Always }), nil
-}
-
 // override writes what is laid over the project's files for a compose that builds nothing.
-func (b *builds) override(ctx context.Context, plan []compose.Build) (path string, err error) {
-	digests, err := b.digests(ctx, plan)
-	if err != nil {
-		return "", err
-	}
+func (b *builds) override(digests map[string]string) (path string, err error) {
 	layout, err := b.env.Layout()
 	if err != nil {
 		return "", err
@@ -89,7 +77,11 @@ func (b *builds) override(ctx context.Context, plan []compose.Build) (path strin
 	}
 	sum := sha256.Sum256([]byte(b.project.Name() + "\x00" + strings.Join(b.project.Files(), "\x00")))
 	path = filepath.Join(layout.Compose(), hex.EncodeToString(sum[:8])+".yaml")
-	return path, host.WriteFile(path, b.project.Override(digests), 0o600)
+	text := b.project.Override(digests)
+	if was, err := os.ReadFile(path); err == nil && bytes.Equal(was, text) {
+		return path, nil
+	}
+	return path, host.WriteFile(path, text, 0o600)
 }
 
 // run does the builds of a plan and shows them as one.
