@@ -32,6 +32,11 @@ type ports struct {
 	log  logrus.FieldLogger
 	take func(context.Context) (*stream, error)
 
+	// What may be open at once, through all ports: sshd ends the whole connection, commands and
+	// all, of a client that opens ten thousand streams (CHANNELS_MAX_CHANNELS in OpenSSH's
+	// channels.c), and whoever reaches a port may open as many as they like.
+	connections, flows room
+
 	// unframed says that the agent is one that cannot frame; another one is asked anew.
 	unframed atomic.Bool
 
@@ -61,8 +66,31 @@ type door struct {
 }
 
 func newPorts(log logrus.FieldLogger, take func(context.Context) (*stream, error)) *ports {
-	return &ports{log: log, take: take, owners: map[string]*claim{}}
+	return &ports{
+		log: log, take: take, owners: map[string]*claim{},
+		connections: make(room, mostConnections), flows: make(room, mostFlows),
+	}
 }
+
+const (
+	mostConnections = 4096
+	mostFlows       = 2048
+)
+
+// room is for so many at once.
+type room chan struct{}
+
+// enter says whether there is room for one more, who then has to leave.
+func (r room) enter() bool {
+	select {
+	case r <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (r room) leave() { <-r }
 
 // close closes every listener and waits for what came through them, which ends with attend's
 // context.
@@ -365,6 +393,12 @@ func (p *ports) openTCP(ctx context.Context, d *door, network string) error {
 
 // pass connects one that came to a published port with the container.
 func (p *ports) pass(ctx context.Context, conn net.Conn, service string) {
+	if !p.connections.enter() {
+		p.log.WithField("service", service).Warn("there are too many connections to published ports")
+		agent.Reset(conn)
+		return
+	}
+	defer p.connections.leave()
 	s, through, err := p.dialFramed(ctx, service)
 	if err != nil {
 		p.log.WithError(err).WithField("service", service).Debug("connecting to a published port")

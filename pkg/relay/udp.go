@@ -13,6 +13,9 @@ import (
 const (
 	// udpIdle is how long a client's way to the container is kept without a datagram.
 	udpIdle = 90 * time.Second
+	// udpFlows is how many clients of one port are kept. Each question to a server of names may
+	// come from another: the one that was silent longest makes room.
+	udpFlows = 512
 	// udpQueue is how many datagrams of one client wait; more are dropped, as a network would.
 	udpQueue = 64
 	// largestDatagram is what UDP's length field allows.
@@ -32,7 +35,7 @@ func (p *ports) openUDP(ctx context.Context, d *door, network string) error {
 		return net.UnknownNetworkError(network)
 	}
 	d.close = func() { conn.Close() }
-	u := &udpDoor{ports: p, conn: conn, service: "udp:" + d.target, flows: map[netip.AddrPort]chan []byte{}}
+	u := &udpDoor{ports: p, conn: conn, service: "udp:" + d.target, flows: map[netip.AddrPort]*udpFlow{}}
 	p.wg.Go(func() { u.serve(ctx) })
 	return nil
 }
@@ -43,7 +46,15 @@ type udpDoor struct {
 	service string
 
 	mu    sync.Mutex
-	flows map[netip.AddrPort]chan []byte
+	flows map[netip.AddrPort]*udpFlow
+}
+
+// udpFlow is one client's way to the container.
+type udpFlow struct {
+	client    netip.AddrPort
+	datagrams chan []byte
+	heard     time.Time // when the client last said something
+	end       context.CancelFunc
 }
 
 // serve reads datagrams until the socket is closed or ctx ends.
@@ -64,28 +75,61 @@ func (u *udpDoor) serve(ctx context.Context) {
 		}
 		framed := binary.BigEndian.AppendUint16(make([]byte, 0, 2+n), uint16(n)) //nolint:gosec // at most 65535
 		framed = append(framed, buf[:n]...)
-		u.mu.Lock()
-		flow, ok := u.flows[from]
-		if !ok {
-			flow = make(chan []byte, udpQueue)
-			u.flows[from] = flow
-			wg.Go(func() { u.flow(ctx, from, flow) })
+		if flow := u.flowOf(ctx, &wg, from); flow != nil {
+			select {
+			case flow.datagrams <- framed:
+			default:
+			}
 		}
-		select {
-		case flow <- framed:
-		default:
-		}
-		u.mu.Unlock()
 	}
+}
+
+// flowOf is the flow of a client, made if need be; nil where there is no room for it.
+func (u *udpDoor) flowOf(ctx context.Context, wg *sync.WaitGroup, client netip.AddrPort) *udpFlow {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	f, ok := u.flows[client]
+	if !ok {
+		if len(u.flows) >= udpFlows {
+			u.endOldest()
+		}
+		if !u.ports.flows.enter() {
+			return nil
+		}
+		f = &udpFlow{client: client, datagrams: make(chan []byte, udpQueue)}
+		ctx, f.end = context.WithCancel(ctx)
+		u.flows[client] = f
+		wg.Go(func() {
+			defer u.ports.flows.leave()
+			u.flow(ctx, f)
+		})
+	}
+	f.heard = time.Now()
+	return f
+}
+
+// endOldest ends the flow whose client was silent longest.
+func (u *udpDoor) endOldest() {
+	var oldest *udpFlow
+	for _, f := range u.flows {
+		if oldest == nil || f.heard.Before(oldest.heard) {
+			oldest = f
+		}
+	}
+	delete(u.flows, oldest.client)
+	oldest.end()
 }
 
 // flow is one client's conversation with the container; it ends when both were silent for
 // a while.
-func (u *udpDoor) flow(ctx context.Context, client netip.AddrPort, datagrams <-chan []byte) {
+func (u *udpDoor) flow(ctx context.Context, f *udpFlow) {
+	defer f.end()
 	defer func() {
 		u.mu.Lock()
-		delete(u.flows, client)
-		u.mu.Unlock()
+		defer u.mu.Unlock()
+		if u.flows[f.client] == f {
+			delete(u.flows, f.client)
+		}
 	}()
 	s, err := u.ports.dial(ctx, u.service)
 	if err != nil {
@@ -98,13 +142,13 @@ func (u *udpDoor) flow(ctx context.Context, client netip.AddrPort, datagrams <-c
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		u.answers(client, s, answered)
+		u.answers(f.client, s, answered)
 	}()
 	idle := time.NewTimer(udpIdle)
 	defer idle.Stop()
 	for {
 		select {
-		case d := <-datagrams:
+		case d := <-f.datagrams:
 			idle.Reset(udpIdle)
 			if _, err := s.Write(d); err != nil {
 				return
