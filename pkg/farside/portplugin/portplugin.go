@@ -31,8 +31,8 @@ const Name = "linnet-ports"
 
 // How long the agent may be away: it may just be replaced.
 const (
-	addLimit = 10 * time.Second
-	delLimit = 5 * time.Second
+	addLimit = time.Minute
+	delLimit = 20 * time.Second
 )
 
 // Error codes of the specification, section 5, "Error".
