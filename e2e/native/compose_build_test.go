@@ -3,14 +3,20 @@
 package native_test
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
 
 	"github.com/linnet-dev/linnet/e2e/internal/lab"
 )
@@ -151,6 +157,14 @@ var composeKeys = map[string]func(composing){
 			p.Errorf("the step was cached:\n%s", text)
 		}
 	},
+	"no_cache_filter": func(p composing) {
+		p.app("FROM BASE AS one\nRUN echo compose-one >/one\nFROM BASE AS two\nRUN echo compose-two >/two\nFROM BASE\nCOPY --from=one /one /\nCOPY --from=two /two /\n", "no_cache_filter: [two]")
+		p.build()
+		text := p.build()
+		if one, two := state(text, "RUN echo compose-one"), state(text, "RUN echo compose-two"); one != "CACHED" || two == "CACHED" {
+			p.Errorf("one is %s and two is %s", one, two)
+		}
+	},
 	"platforms": func(p composing) {
 		p.app("FROM scratch\nARG TARGETARCH\nCOPY <<EOF /$TARGETARCH\nEOF\n", "platforms: [linux/amd64, linux/arm64]")
 		p.build()
@@ -177,6 +191,16 @@ var composeKeys = map[string]func(composing){
 		p.has(p.build("--no-cache"), "first")
 		p.app("FROM "+reg+"/pulled\nRUN cat /which && echo two\n", "pull: true")
 		p.has(p.build("--no-cache"), "second")
+	},
+	"sbom": func(p composing) {
+		reg := pushTarget(p.T)
+		scanner := building{T: p.T, e: p.e, base: p.base, dir: p.TempDir()}
+		scanner.file("scan", "#!/bin/sh\necho '{\"_type\":\"https://in-toto.io/Statement/v0.1\",\"predicateType\":\"https://spdx.dev/Document\",\"predicate\":{}}' >$BUILDKIT_SCAN_DESTINATION/sbom.spdx.json\n")
+		scanner.must("FROM BASE\nCOPY --chmod=755 scan /scan\nCMD [\"/scan\"]\n", "-t", "compose-scanner")
+		p.app("FROM BASE\nRUN true\n", "sbom: generator=docker.io/library/compose-scanner\nprovenance: false")
+		p.file("compose.yaml", strings.Replace(read(p.T, filepath.Join(p.dir, "compose.yaml")), "    build:", "    image: "+reg+"/made\n    build:", 1))
+		p.build("--push")
+		p.has(manifest(p.T, reg, "made"), "attestation-manifest")
 	},
 	"secrets": func(p composing) {
 		p.file("token", "of a file")
@@ -233,18 +257,60 @@ func manifest(t *testing.T, registry, name string) string {
 	return string(text)
 }
 
+// Keys that another one's test covers, or that mean nothing on Linux.
+var coveredKeys = []string{"context", "cache_from", "isolation"}
+
 // Every key of a service's build section does here what it says, those too that nerdctl's compose
 // ignores.
 func TestComposeBuildKeys(t *testing.T) {
 	e := lab.Shared(t)
-	for _, key := range slices.Sorted(func(yield func(string) bool) {
-		for key := range composeKeys {
-			if !yield(key) {
-				return
+	section := reflect.TypeFor[types.BuildConfig]()
+	for i := range section.NumField() {
+		key, _, _ := strings.Cut(section.Field(i).Tag.Get("yaml"), ",")
+		if strings.HasPrefix(key, "#") || slices.Contains(coveredKeys, key) {
+			continue
+		}
+		t.Run(key, func(t *testing.T) {
+			test := composeKeys[key]
+			if test == nil {
+				t.Fatalf("%s has no test: what does it do?", key)
+			}
+			test(newComposing(t, e))
+		})
+	}
+}
+
+// Ctrl-C ends all builds of a project, soon.
+func TestComposeBuildIsCalledOff(t *testing.T) {
+	p := newComposing(t, lab.Shared(t))
+	p.file("compose.yaml", "services:\n  a: {build: {dockerfile_inline: \"FROM BASE\\nRUN sleep 100\"}}\n  b: {build: {dockerfile_inline: \"FROM BASE\\nRUN sleep 101\"}}\n")
+	cmd := p.e.Command(t.Context(), "compose", "-f", filepath.Join(p.dir, "compose.yaml"), "build", "--progress=plain")
+	out, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		for _, s := range []string{"[a 2/2] RUN", "[b 2/2] RUN"} {
+			if strings.Contains(lines.Text(), s) {
+				seen[s] = true
 			}
 		}
-	}) {
-		t.Run(key, func(t *testing.T) { composeKeys[key](newComposing(t, e)) })
+		if len(seen) == 2 {
+			break
+		}
+	}
+	go func() { _, _ = io.Copy(io.Discard, out) }()
+	began := time.Now()
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if took := time.Since(began); cmd.ProcessState.ExitCode() != 130 || took > 2*time.Second {
+		t.Errorf("exit code %d after %v", cmd.ProcessState.ExitCode(), took)
 	}
 }
 

@@ -30,7 +30,8 @@ type builds struct {
 	name   string
 	shared bool
 
-	emulating sync.Mutex
+	// one lets one build at a time have linnet's live line.
+	one sync.Mutex
 }
 
 func newBuilds(env *cli.Env, project *compose.Project, h build.Host) (*builds, error) {
@@ -105,8 +106,9 @@ func (b *builds) run(ctx context.Context, plan []compose.Build, mode string) err
 	err = compose.Run(ctx, plan, func(ctx context.Context, p compose.Build) error {
 		session, foreign := b.session, emulation{env: b.env}
 		session.Emulate = func(ctx context.Context, platforms []string) map[string]string {
-			b.emulating.Lock()
-			defer b.emulating.Unlock()
+			b.one.Lock()
+			defer b.one.Unlock()
+			defer b.env.CloseReport()
 			return foreign.enable(ctx, platforms)
 		}
 		result, err := session.Build(ctx, b.identify(p.Options), of(p.Service))
