@@ -17,6 +17,9 @@ type Image struct {
 	// Disk, Kernel and Initrd are paths; Cmdline is the kernel's command line, and Emulated the
 	// one for a processor that is emulated.
 	Disk, Kernel, Initrd, Cmdline, Emulated string
+	// Packed is the kernel as the Virtualization framework takes it on x86_64, where QEMU is given
+	// an unpacked one; elsewhere it is Kernel.
+	Packed string
 }
 
 // ReadImage reads the folder of an image; its error is fs.ErrNotExist when there is none.
@@ -43,6 +46,10 @@ func ReadImage(dir string) (Image, error) {
 	image.Emulated = image.Cmdline
 	if emulated, err := os.ReadFile(filepath.Join(dir, "cmdline.tcg")); err == nil {
 		image.Emulated = strings.TrimSpace(string(emulated))
+	}
+	image.Packed = image.Kernel
+	if packed := filepath.Join(dir, "kernel.packed"); exists(packed) {
+		image.Packed = packed
 	}
 	for _, part := range []string{image.Disk, image.Kernel, image.Initrd} {
 		_, statErr := os.Stat(part)

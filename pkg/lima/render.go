@@ -56,6 +56,9 @@ func (c choice) render() (vm.Spec, error) {
 	if c.accelerator == "tcg" {
 		image.Cmdline = image.Emulated
 	}
+	if c.kind == vz {
+		image.Kernel = image.Packed
+	}
 	var text strings.Builder
 	err = tmpl.Execute(&text, struct {
 		Header, MinimumLima, Instance string

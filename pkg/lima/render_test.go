@@ -66,7 +66,8 @@ func rendered(t *testing.T, facts Facts, wanted Wanted, accelerator string) vm.S
 		c.accelerator = accelerator
 	}
 	dir := "/opt/linnet/libexec/linnet/image/" + c.arch
-	c.image = Image{Key: "0123456789abcdef", Disk: dir + "/disk.raw", Kernel: dir + "/kernel", Initrd: dir + "/initrd", Cmdline: "console=hvc0 quiet", Emulated: "quiet mitigations=off"}
+	packed := map[string]string{amd64: dir + "/kernel.packed", arm64: dir + "/kernel"}[c.arch]
+	c.image = Image{Key: "0123456789abcdef", Disk: dir + "/disk.raw", Kernel: dir + "/kernel", Packed: packed, Initrd: dir + "/initrd", Cmdline: "console=hvc0 quiet", Emulated: "quiet mitigations=off"}
 	c.engine = []byte("{\n  \"hostsDirs\": [\"/etc/{{x}}\"]\n}\n")
 	spec, err := c.render()
 	if err != nil {

@@ -59,6 +59,12 @@ func TestWantSaysWhatIsWrong(t *testing.T) {
 func TestAnImageThatIsNotWholeIsTold(t *testing.T) {
 	m := newMachine(t)
 	dir := m.o.Layout.Image(amd64)
+	for _, want := range []string{"kernel", "kernel.packed"} {
+		m.check(t, os.WriteFile(filepath.Join(dir, want), nil, 0o644))
+		if image, err := ReadImage(dir); err != nil || image.Packed != filepath.Join(dir, want) || image.Kernel != filepath.Join(dir, "kernel") {
+			t.Errorf("with %s: %+v (%v)", want, image, err)
+		}
+	}
 	for _, c := range []struct {
 		name  string
 		spoil func() error
