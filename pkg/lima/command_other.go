@@ -16,7 +16,7 @@ func belongs(pid int, _ string) bool {
 		return false
 	}
 	name := unix.ByteSliceToString(info.Proc.P_comm[:])
-	return name == "limactl" || strings.HasPrefix(name, "qemu-system-")
+	return strings.HasPrefix(name, "lima") || strings.HasPrefix(name, "qemu-system-")
 }
 
 // ended says that a process has ended and only its parent has not collected it yet. Here init
