@@ -432,9 +432,13 @@ func TestHowToReachAMachineIsReadFromItsFiles(t *testing.T) {
 	}
 	// What an earlier start has written is not read by those who wait for this one.
 	m.check(t, m.Do(t.Context(), m.want, vm.Step{Kind: vm.Stop}))
+	m.check(t, os.WriteFile(Consoles(m.o.Layout)[0], []byte(earlyMark+"another start's failure\n"), 0o600))
 	m.check(t, m.fake.Fail("start", "no-image"))
 	if err := m.Do(t.Context(), m.want, vm.Step{Kind: vm.Start}); err == nil {
 		t.Error("it started")
+	}
+	if why := consoleFailure(m.o.Layout); why != "" {
+		t.Errorf("its console says %q", why)
 	}
 	if _, err := ReadTarget(m.o.Layout); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("of one that did not start: %v", err)

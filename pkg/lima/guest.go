@@ -117,7 +117,8 @@ func (g *Guest) await(ctx context.Context, names []string) error {
 }
 
 // unlessStuck asks the agent something that may take its time. It does not wait for an agent that
-// the relay will never reach unless somebody does something, nor for ever.
+// the relay will never reach unless somebody does something, nor for one that the guest does not
+// come to start, nor for ever.
 func (g *Guest) unlessStuck(ctx context.Context, ask func(context.Context) error) error {
 	asking, end := context.WithCancelCause(ctx)
 	defer end(nil)
@@ -133,6 +134,9 @@ func (g *Guest) unlessStuck(ctx context.Context, ask func(context.Context) error
 			case <-limit.C:
 				end(g.machine.silent(fmt.Errorf("its agent has not answered for %s", g.limits.ready)))
 			case <-tick.C:
+				if why := consoleFailure(g.layout); why != "" {
+					end(&host.HintError{Err: fmt.Errorf("setting up the virtual machine: %s", why), Fix: "`linnet vm logs serial` says more"})
+				}
 				if s, err := g.relayStatus(asking); err == nil && s.Hint != "" {
 					end(&host.HintError{Err: fmt.Errorf("reaching the virtual machine: %s", s.Error), Fix: s.Hint})
 				}

@@ -67,17 +67,23 @@ func mute(t *testing.T, m machine) {
 func TestACommandDoesNotWaitForEver(t *testing.T) {
 	for name, c := range map[string]struct {
 		says       relay.Status
+		console    string
 		limit      time.Duration
 		want, hint string
 	}{
 		"another host key": {
 			relay.Status{Error: "logging in to the guest: the guest's host key is A and not B", Hint: "remove the file"},
-			time.Hour,
+			"[    1.0] linnet-early: up\r\n[    1.2] linnet-early: names: exit status 1\r\n", time.Hour,
 			"reaching the virtual machine: logging in to the guest: the guest's host key is A and not B", "remove the file",
+		},
+		"a guest that could not be set up": {
+			relay.Status{Connected: true},
+			"[    0.9] EXT4-fs: well\r\n[    1.0] linnet-early: the data disk: /dev/vdb is not empty\r\n", time.Hour,
+			"setting up the virtual machine: the data disk: /dev/vdb is not empty", "`linnet vm logs serial` says more",
 		},
 		"no agent": {
 			relay.Status{Connected: true},
-			100 * time.Millisecond, "its agent has not answered for 100ms",
+			"", 100 * time.Millisecond, "its agent has not answered for 100ms",
 			"`linnet engine restart` starts it anew; its console says what it is at: INSTANCE/serial*.log",
 		},
 	} {
@@ -86,6 +92,7 @@ func TestACommandDoesNotWaitForEver(t *testing.T) {
 			m := newMachine(t)
 			g := guestOf(t, m, c.says)
 			mute(t, m)
+			m.check(t, os.WriteFile(filepath.Join(m.o.Layout.LimaInstance(), "serial.log"), []byte(c.console), 0o600))
 			g.limits.ready = c.limit
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()

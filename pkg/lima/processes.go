@@ -2,6 +2,7 @@ package lima
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -100,11 +101,33 @@ type Target struct {
 }
 
 // UpMark is what the guest writes to its console once its network is up.
-const UpMark = "linnet-early: up"
+const UpMark = earlyMark + "up"
+
+// earlyMark begins what the guest's set-up writes to its console: that, and before it only why it
+// has failed.
+const earlyMark = "linnet-early: "
 
 // Consoles are the files that Lima has a machine's consoles written to.
 func Consoles(l host.Layout) []string {
 	return []string{filepath.Join(l.LimaInstance(), "serial.log"), filepath.Join(l.LimaInstance(), "serialv.log")}
+}
+
+// consoleFailure is why the guest of this start could not be set up, empty when it could or is
+// still at it.
+func consoleFailure(l host.Layout) string {
+	why := ""
+	for _, path := range Consoles(l) {
+		text, _ := os.ReadFile(path) // one of them, at least, is not there
+		if bytes.Contains(text, []byte(UpMark)) {
+			return ""
+		}
+		for line := range bytes.Lines(text) {
+			if _, said, found := bytes.Cut(line, []byte(earlyMark)); found && why == "" && bytes.HasSuffix(line, []byte("\n")) {
+				why = strings.TrimSpace(string(said))
+			}
+		}
+	}
+	return why
 }
 
 // ReadTarget reads what Lima's host agent writes before it starts the machine; its error is

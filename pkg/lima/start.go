@@ -53,7 +53,7 @@ func (m *Machine) launch(want vm.Spec) (*host.Started, error) {
 	l := m.o.Layout
 	log := l.VMLog("limactl-start")
 	m.forget()
-	for _, path := range []string{log, m.hostAgentLog(), filepath.Join(l.LimaInstance(), "ssh.config")} {
+	for _, path := range append(Consoles(l), log, m.hostAgentLog(), filepath.Join(l.LimaInstance(), "ssh.config")) {
 		if err := gone(os.Remove(path)); err != nil { // what stands there is of another start
 			return nil, homeError(l.Home, err)
 		}
