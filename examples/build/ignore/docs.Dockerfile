@@ -1,0 +1,3 @@
+# Only the documents: docs.Dockerfile.dockerignore leaves out all else.
+FROM scratch
+COPY . /
