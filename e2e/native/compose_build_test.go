@@ -280,6 +280,21 @@ func TestComposeBuildKeys(t *testing.T) {
 	}
 }
 
+// A secret of a variable, which nerdctl's compose has no word for, is the build's alone: up does
+// not stumble over it, and shows no command line with it.
+func TestComposeUpWithASecretOfTheBuild(t *testing.T) {
+	p := newComposing(t, lab.Shared(t)).with("SECRET_OF_COMPOSE=of the environment")
+	t.Cleanup(func() { p.compose("down") })
+	p.app("FROM BASE\nRUN --mount=type=secret,id=env,required=true wc -c </run/secrets/env >/size\n", "secrets: [env]")
+	p.file("compose.yaml", read(p.T, filepath.Join(p.dir, "compose.yaml"))+"secrets:\n  env: {environment: SECRET_OF_COMPOSE}\n")
+	if text := p.must("up", "-d"); strings.Contains(text, "of the environment") {
+		t.Errorf("the secret is in\n%s", text)
+	}
+	if got := p.must("exec", "-T", "app", "cat", "/size"); !strings.Contains(got, "18") {
+		t.Errorf("the secret had %q bytes", got)
+	}
+}
+
 // Ctrl-C ends all builds of a project, soon.
 func TestComposeBuildIsCalledOff(t *testing.T) {
 	p := newComposing(t, lab.Shared(t))
