@@ -132,7 +132,8 @@ var exampleTests = map[string]func(example){
 		x.Cleanup(func() { x.e.Must(x, "rm", "-f", id) })
 		health := func(want string) func() bool {
 			return func() bool {
-				return x.e.Must(x, "container", "inspect", "--format", "{{.State.Health.Status}}", id) == want
+				// Before the first check there is no health to ask for.
+				return strings.Contains(x.e.Must(x, "container", "inspect", "--format", "{{json .State}}", id), `"Status":"`+want+`"`)
 			}
 		}
 		lab.Eventually(x, "the container to be healthy", health("healthy"))
@@ -171,6 +172,7 @@ var exampleTests = map[string]func(example){
 	"mount-ssh": func(x example) {
 		x.follow("SSH_AUTH_SOCK=" + sshAgent(x.T))
 		x.prints("linnet-example/mount-ssh", "/run/deploy.sock\n", "cat", "/where")
+		x.asks(sshAgent(x.T))
 	},
 	"mount-tmpfs": func(x example) {
 		x.follow()
@@ -419,6 +421,32 @@ func (x example) prints(image, want string, command ...string) {
 func (x example) config(image string, wants ...string) {
 	x.Helper()
 	x.has(x.e.Must(x, "image", "inspect", "--format", "{{json .Config}}", image), wants...)
+}
+
+// asks builds with a step that has an SSH agent list its keys, for which busybox has no program.
+func (x example) asks(socket string) {
+	x.Helper()
+	const program = `package main
+
+import ("bytes"; "encoding/binary"; "fmt"; "io"; "net"; "os")
+
+func main() {
+	conn, err := net.Dial("unix", os.Getenv("SSH_AUTH_SOCK"))
+	if err != nil { panic(err) }
+	if _, err := conn.Write([]byte{0, 0, 0, 1, 11}); err != nil { panic(err) }
+	var length uint32
+	if err := binary.Read(conn, binary.BigEndian, &length); err != nil { panic(err) }
+	answer := make([]byte, length)
+	if _, err := io.ReadFull(conn, answer); err != nil { panic(err) }
+	fmt.Println("the answer is of type", answer[0], "and names the key:", bytes.HasSuffix(answer, []byte("test")))
+}
+`
+	x.write("ask.go", program)
+	// In the real home, where the compiler has its cache.
+	x.sh([]string{"CGO_ENABLED=0", "HOME=" + os.Getenv("HOME")}, "go build -o ask ask.go")
+	x.write("Dockerfile", "FROM scratch\nCOPY ask /\nRUN --mount=type=ssh,required=true [\"/ask\"]\n")
+	r := x.e.Run(x, "build", "--progress=plain", "--no-cache", "--ssh", "default="+socket, x.dir)
+	x.has(r.Err, "the answer is of type 12 and names the key: true")
 }
 
 // refused builds without --allow.
