@@ -11,8 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -365,8 +366,37 @@ func maxMemory(t *testing.T, e *lab.Engine, args ...string) int64 {
 	ctx, cancel := context.WithTimeout(t.Context(), lab.Timeout)
 	defer cancel()
 	cmd := e.Command(ctx, args...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("linnet %q: %v\n%s", args, err, out)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
 	}
-	return cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	// The account at its end would be that of this process too, whose memory it began with.
+	var most int64
+	status := fmt.Sprintf("/proc/%d/status", cmd.Process.Pid)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Fatalf("linnet %q: %v\n%s", args, err, &out)
+			}
+			if most == 0 {
+				t.Fatalf("linnet %q: its memory was not seen", args)
+			}
+			return most << 10
+		case <-tick.C:
+			text, _ := os.ReadFile(status) // it may have ended
+			if found := highWater.FindSubmatch(text); found != nil {
+				kb, _ := strconv.ParseInt(string(found[1]), 10, 64) // digits
+				most = max(most, kb)
+			}
+		}
+	}
 }
+
+// highWater is the most memory that a process has had since its program was started (proc(5)).
+var highWater = regexp.MustCompile(`(?m)^VmHWM:\s+(\d+) kB$`)

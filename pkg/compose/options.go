@@ -143,7 +143,9 @@ func (p *Project) addSecrets(o *build.Options, s types.ServiceConfig) error {
 }
 
 func (p *Project) addSSH(o *build.Options, s types.ServiceConfig) error {
-	for _, key := range s.Build.SSH {
+	// The model keeps them in a map; what is the same has to be the same build.
+	keys := slices.SortedFunc(slices.Values(s.Build.SSH), func(a, b types.SSHKey) int { return strings.Compare(a.ID, b.ID) })
+	for _, key := range keys {
 		a := build.SSH{ID: key.ID}
 		if key.Path != "" {
 			a.Paths = []string{p.path(key.Path)}

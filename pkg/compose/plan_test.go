@@ -106,7 +106,7 @@ func plain(dir string) build.Options {
 }
 
 func sshKeys(o *build.Options, dir string) {
-	o.SSH = []build.SSH{{ID: "default"}, {ID: "key", Paths: []string{dir + "/id"}}, {ID: "agent", Paths: []string{"/run/a.sck"}}}
+	o.SSH = []build.SSH{{ID: "agent", Paths: []string{"/run/a.sck"}}, {ID: "default"}, {ID: "key", Paths: []string{dir + "/id"}}}
 }
 
 // No key of the build section may be dropped: what the model gets, options has to read.

@@ -96,6 +96,11 @@ func (l Layout) ImportedCache() string { return filepath.Join(l.BuildTokens(), "
 // project's own, now that its images are there.
 func (l Layout) Compose() string { return filepath.Join(l.Home, "compose") }
 
+// ForgetBuilds removes what clients remember of builds: it is of no use without the engine's data.
+func (l Layout) ForgetBuilds() error {
+	return errors.Join(os.RemoveAll(l.BuildTokens()), os.RemoveAll(l.Compose()))
+}
+
 // Engine is the folder of the native engine. "native" is the instance's name: every path
 // below carries it, so that other engines can stand beside it.
 func (l Layout) Engine() string { return filepath.Join(l.Home, "native") }

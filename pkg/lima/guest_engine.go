@@ -135,7 +135,9 @@ func (g *Guest) Logs() []guest.Log {
 }
 
 // Reset removes the machine and its data disk.
-func (g *Guest) Reset(ctx context.Context) error { return g.Remove(ctx, true) }
+func (g *Guest) Reset(ctx context.Context) error {
+	return errors.Join(g.Remove(ctx, true), g.layout.ForgetBuilds())
+}
 
 // Initialise makes the machine without starting it.
 func (g *Guest) Initialise(ctx context.Context) error { return g.machine.Ensure(ctx, vm.Initialised) }

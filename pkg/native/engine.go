@@ -121,6 +121,9 @@ func (n *Native) Reset(ctx context.Context) error {
 	if err := n.unregister(); err != nil {
 		return err
 	}
+	if err := l.ForgetBuilds(); err != nil {
+		return homeError(l.Home, err)
+	}
 	step := n.o.Report.Step("removing the engine's data")
 	code, err := host.Run(ctx, host.Command{
 		Argv:   []string{l.Agent(n.o.Program), "clean", "--spec", l.Spec()},

@@ -48,7 +48,7 @@ func composeRun(ctx context.Context, env *cli.Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	quietly(io.Discard) // nerdctl reads the same files, and says it
+	defer quietly(io.Discard)() // nerdctl reads the same files, and says it
 	project, err := compose.Load(ctx, compose.Source{
 		Files: inv.Strings("file"), Name: inv.String("project-name"), Dir: inv.String("project-directory"),
 		EnvFiles: nonEmpty(inv.String("env-file")), Profiles: inv.Strings("profile"), Environ: os.Environ(),
@@ -123,10 +123,13 @@ func nonEmpty(values ...string) []string {
 	return slices.DeleteFunc(values, func(v string) bool { return v == "" })
 }
 
-// quietly sends what is said of compose files to out, in linnet's form.
-func quietly(out io.Writer) {
+// quietly sends what is said of compose files to out, in linnet's form, until done is called.
+func quietly(out io.Writer) (done func()) {
+	level := logrus.GetLevel()
 	logrus.SetOutput(out)
 	logrus.SetFormatter(plainly{})
+	logrus.SetLevel(logrus.WarnLevel)
+	return func() { logrus.SetLevel(level) }
 }
 
 type plainly struct{}
@@ -250,10 +253,11 @@ func composeBuild(cmd *cobra.Command, env *cli.Env, v *composeFlags, services []
 	if err != nil {
 		return err
 	}
-	quietly(env.Streams().Err)
+	done := quietly(env.Streams().Err)
 	project, err := compose.Load(cmd.Context(), compose.Source{
 		Files: v.files, Name: v.name, Dir: v.dir, EnvFiles: v.envFiles, Profiles: v.profiles, Environ: os.Environ(),
 	})
+	done()
 	if err != nil {
 		return err
 	}
