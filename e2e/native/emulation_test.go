@@ -40,6 +40,11 @@ func leaveBinfmt(t *testing.T) {
 	}
 	_, err := os.Stat(filepath.Join(binfmt, "status"))
 	mounted := err == nil
+	for name := range entries(t) { // of other engines of this suite, which register again what they need
+		if strings.HasPrefix(name, "linnet-") || strings.HasPrefix(name, "buildkit-qemu-") {
+			forget(t, name)
+		}
+	}
 	before := entries(t)
 	t.Cleanup(func() {
 		if after := entries(t); !maps.Equal(before, after) {
@@ -256,10 +261,15 @@ func forgetEntries(t *testing.T, machine string) {
 	t.Helper()
 	for name := range entries(t) {
 		if strings.HasPrefix(name, "linnet-") && strings.Contains(name, machine) {
-			if err := os.WriteFile(filepath.Join(binfmt, name), []byte("-1"), 0); err != nil {
-				t.Fatal(err)
-			}
+			forget(t, name)
 		}
+	}
+}
+
+func forget(t *testing.T, name string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(binfmt, name), []byte("-1"), 0); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -97,7 +97,7 @@ func (l Layout) ImportedCache() string { return filepath.Join(l.BuildTokens(), "
 func (l Layout) Compose() string { return filepath.Join(l.Home, "compose") }
 
 // ForgetBuilds removes what clients remember of builds: it is of no use without the engine's data.
-func (l Layout) ForgetBuilds() error {
+func ForgetBuilds(l Layout) error {
 	return errors.Join(os.RemoveAll(l.BuildTokens()), os.RemoveAll(l.Compose()))
 }
 

@@ -136,7 +136,7 @@ func (g *Guest) Logs() []guest.Log {
 
 // Reset removes the machine and its data disk.
 func (g *Guest) Reset(ctx context.Context) error {
-	return errors.Join(g.Remove(ctx, true), g.layout.ForgetBuilds())
+	return errors.Join(g.Remove(ctx, true), host.ForgetBuilds(g.layout))
 }
 
 // Initialise makes the machine without starting it.

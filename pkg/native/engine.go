@@ -121,7 +121,7 @@ func (n *Native) Reset(ctx context.Context) error {
 	if err := n.unregister(); err != nil {
 		return err
 	}
-	if err := l.ForgetBuilds(); err != nil {
+	if err := host.ForgetBuilds(l); err != nil {
 		return homeError(l.Home, err)
 	}
 	step := n.o.Report.Step("removing the engine's data")
