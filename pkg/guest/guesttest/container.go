@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/linnet-dev/linnet/pkg/guest"
 )
@@ -226,9 +227,10 @@ func containerExec(t *testing.T, s *suite) {
 	}
 }
 
-// sized waits until the terminal has a size: nerdctl sets it after the process has begun.
-const sized = `until [ "$(stty size)" = "$1" ]; do :; done; echo "size $1"; `
-
+// sizedTerminal gives a terminal its first size and, when the container has seen that one,
+// others of one width, as a window does whose edge is dragged. It stops when the container
+// has seen that width: the nerdctl that is pinned begins to listen for changes only after it
+// has set the first size, and never hears of one that comes in between.
 func (s *suite) sizedTerminal(t *testing.T, p guest.Process, want int) {
 	t.Helper()
 	sizes := make(chan guest.Size)
@@ -237,20 +239,32 @@ func (s *suite) sizedTerminal(t *testing.T, p guest.Process, want int) {
 	p.Stdin = in
 	x := s.start(t, p)
 	x.expect("size 33 177\r\n")
-	select {
-	case sizes <- guest.Size{Rows: 50, Cols: 132}:
-	case <-x.done:
-		t.Fatalf("ended: %v, %q", x.result, x.out)
+	for size := (guest.Size{Rows: 50, Cols: 132}); ; size.Rows++ {
+		select {
+		case sizes <- size:
+		case <-x.done:
+			t.Fatalf("ended: %v, %q", x.result, x.out)
+		}
+		out, changed := x.out.watch()
+		if strings.Contains(out, "width 132\r\n") {
+			break
+		}
+		select {
+		case <-changed:
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
-	x.expect("size 50 132\r\n")
 	typed("typed\r")
 	if code := x.code(); code != want || !strings.Contains(x.out.String(), "got typed\r\n") || x.err.String() != "" {
 		t.Errorf("exit code %d, stdout %q, stderr %q", code, x.out, x.err)
 	}
 }
 
-// sizes ends with 9 when it has seen both sizes of sizedTerminal and a line.
-var sizes = "set -- '33 177'; " + sized + "set -- '50 132'; " + sized + `test -t 2 || exit 1; read -r l; echo "got $l" >&2; exit 9`
+// sizes ends with 9 when it has seen both sizes of sizedTerminal and a line. Both are waited
+// for: nerdctl sets the first one after the process has begun, too.
+const sizes = `until [ "$(stty size)" = "33 177" ]; do :; done; echo "size 33 177"; ` +
+	`until case "$(stty size)" in *" 132") true;; *) false;; esac; do :; done; echo "width 132"; ` +
+	`test -t 2 || exit 1; read -r l; echo "got $l" >&2; exit 9`
 
 func containerTerminal(t *testing.T, s *suite) {
 	s.sizedTerminal(t, s.foreground(s.name(t), sizes, "-i", "-t"), 9)
