@@ -97,7 +97,13 @@ func Connect(ctx context.Context, dial Dialer) (*Client, error) {
 	c := &Client{dialer: dial, first: first, stages: map[string]bool{}}
 	c.conn, err = grpc.NewClient("passthrough:///agent",
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return c.connection(ctx) }),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			conn, err := c.connection(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return &Begun{Conn: conn, Unread: []byte(emptySettings)}, nil
+		}),
 		grpc.WithInitialWindowSize(StreamWindow), grpc.WithInitialConnWindowSize(ConnectionWindow),
 		grpc.WithReadBufferSize(BufferSize), grpc.WithWriteBufferSize(BufferSize),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MessageMax)),
@@ -132,6 +138,26 @@ func (c *Client) connection(ctx context.Context) (net.Conn, error) {
 	defer c.mu.Unlock()
 	c.failed = err
 	return conn, err
+}
+
+// emptySettings is a SETTINGS frame of HTTP/2 without a setting (RFC 9113, 6.5). A client may
+// speak before the server's settings have come (3.4), but gRPC waits for them: a whole trip.
+// So these seem to have come already; the server's own follow and are obeyed.
+const emptySettings = "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+
+// Begun is a connection of which something was read already, which is read first.
+type Begun struct {
+	net.Conn
+	Unread []byte
+}
+
+func (b *Begun) Read(p []byte) (int, error) {
+	if len(b.Unread) > 0 {
+		n := copy(p, b.Unread)
+		b.Unread = b.Unread[n:]
+		return n, nil
+	}
+	return b.Conn.Read(p)
 }
 
 // Close ends the connection.

@@ -73,7 +73,7 @@ func (s *Server) sort(ctx context.Context, conn net.Conn, calls *calls) {
 	if string(first) == grpcPreface {
 		_ = conn.SetReadDeadline(time.Time{})
 		buffered, _ := r.Peek(r.Buffered())
-		calls.offer(&begun{conn, buffered})
+		calls.offer(&agent.Begun{Conn: conn, Unread: buffered})
 		return
 	}
 	line, err := r.ReadSlice('\n')
@@ -219,21 +219,6 @@ func move(to io.Writer, from io.Reader) (readErr, writeErr error) {
 			return err, nil
 		}
 	}
-}
-
-// begun is a connection of which something has been read.
-type begun struct {
-	net.Conn
-	read []byte
-}
-
-func (b *begun) Read(p []byte) (int, error) {
-	if len(b.read) > 0 {
-		n := copy(p, b.read)
-		b.read = b.read[n:]
-		return n, nil
-	}
-	return b.Conn.Read(p)
 }
 
 // calls is the listener of those connections that speak gRPC.

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/nerdctl"
@@ -73,7 +74,7 @@ func Ready(ctx context.Context, g guest.Guest, builds bool) error {
 func process(o Options, plan *nerdctl.Plan, path func(name string) string) guest.Process {
 	p := guest.Process{
 		Argv:      append([]string{"nerdctl"}, plan.Argv(path)...),
-		Env:       append(append([]string(nil), plan.Unset...), plan.Env...),
+		Env:       slices.Concat(seldom(o), plan.Unset, plan.Env),
 		Dir:       plan.Dir,
 		Abandoned: plan.Abandoned(path),
 
@@ -83,6 +84,16 @@ func process(o Options, plan *nerdctl.Plan, path func(name string) string) guest
 		p.TTY = &guest.TTY{Term: lookup(o.Environ, "TERM")}
 	}
 	return p
+}
+
+// seldom has nerdctl, a Go program that lives for a moment, collect garbage when its heap is five
+// times what is in use, not twice (package runtime, GOGC): a sixth of a short command goes there
+// otherwise. What the user has set stays, and a compose file can see every variable.
+func seldom(o Options) []string {
+	if _, set := lookupEnv(o.Environ, "GOGC"); set || len(o.Invocation.Path) > 0 && o.Invocation.Path[0] == "compose" {
+		return nil
+	}
+	return []string{"GOGC=400"}
 }
 
 // near is this side, as Localize asks for it.

@@ -90,6 +90,24 @@ func TestEnvironmentTravelsAsEnvironment(t *testing.T) {
 	}
 }
 
+func TestGarbageIsCollectedSeldomUnlessTheUserSaysOtherwise(t *testing.T) {
+	for _, c := range []struct {
+		environ, argv []string
+		want          string
+	}{
+		{nil, []string{"ps"}, "400"},
+		{nil, []string{"run", "image"}, "400"},
+		{[]string{"GOGC=50"}, []string{"run", "image"}, "unset"},
+		{nil, []string{"compose", "logs"}, "unset"},
+	} {
+		f := newFar(t, `printf %s "${GOGC-unset}"`)
+		f.environ = c.environ
+		if out, err := f.run(t, c.argv...); err != nil || out != c.want {
+			t.Errorf("%q with %q: GOGC is %q, %v; want %q", c.argv, c.environ, out, err, c.want)
+		}
+	}
+}
+
 func TestSharedPathIsSeenElsewhere(t *testing.T) {
 	f := newFar(t, `printf %s "$2"`)
 	out, err := f.run(t, "run", "-v", f.share+":/src", "image")

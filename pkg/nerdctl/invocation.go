@@ -141,11 +141,16 @@ func (inv *Invocation) Builds() bool { return MayBuild(inv.Path) }
 // MayBuild says the same of a command line that nobody has parsed: it may be wrong about one
 // that has such a word elsewhere, and is never wrong about one that builds.
 func MayBuild(args []string) bool {
-	return slices.ContainsFunc(args, func(word string) bool { return builders[word] })
+	compose := slices.Contains(args, "compose")
+	return slices.ContainsFunc(args, func(word string) bool { return builders[word] || compose && composers[word] })
 }
 
-// builders are the words of such commands; system prune also prunes BuildKit's cache.
-var builders = map[string]bool{"build": true, "builder": true, "compose": true, "system": true}
+// builders are the words of such commands, composers those of compose's; system prune also
+// prunes BuildKit's cache.
+var (
+	builders  = map[string]bool{"build": true, "builder": true, "system": true}
+	composers = map[string]bool{"build": true, "create": true, "run": true, "up": true}
+)
 
 // Argv returns the command line without the program's name, in canonical form: long flags,
 // values behind "=", each flag after as many words of the path as it was typed after. What
