@@ -20,24 +20,38 @@ import (
 
 // builders are the three ways to build with the same engine.
 type builders struct {
-	linnet, nerdctl, buildctl string
-	env                       []string
-	dir                       string
+	linnet string
+	env    []string
+	// there is a program beside the engine, and its arguments: "nerdctl" or "buildctl".
+	there func(argv ...string) command
+	// cost is what linnet's cached build may take more than raw buildctl; 0 where there is no budget.
+	cost time.Duration
+	dir  string
+	// where is added to the names of groups.
+	where string
+}
+
+func (x *builders) name(group string) string { return group + x.where }
+
+// native are the builders of an engine of this host.
+func native(engine *lab.Engine, dir string) *builders {
+	bin := filepath.Join(lab.Root(), "libexec", "linnet", "bin")
+	home := filepath.Join(engine.Home, "native")
+	env := append(
+		engine.Environ(), "NERDCTL_TOML="+filepath.Join(home, "etc", "nerdctl.toml"),
+		"BUILDKIT_HOST=unix://"+filepath.Join(home, "run", "buildkitd.sock"), "PATH="+bin+":"+os.Getenv("PATH"),
+	)
+	return &builders{
+		linnet: lab.Linnet(), env: env, dir: dir, cost: 8 * time.Millisecond,
+		there: func(argv ...string) command {
+			return command{argv: append([]string{filepath.Join(bin, argv[0])}, argv[1:]...), env: env}
+		},
+	}
 }
 
 // builds compares linnet's builds with nerdctl's and with raw buildctl's. After each group the images that came out
 // are compared: their layers have to be the same.
-func (b *bench) builds(engine *lab.Engine) error {
-	bin := filepath.Join(lab.Root(), "libexec", "linnet", "bin")
-	home := filepath.Join(engine.Home, "native")
-	x := &builders{
-		linnet: lab.Linnet(), nerdctl: filepath.Join(bin, "nerdctl"), buildctl: filepath.Join(bin, "buildctl"),
-		env: append(
-			engine.Environ(), "NERDCTL_TOML="+filepath.Join(home, "etc", "nerdctl.toml"),
-			"BUILDKIT_HOST=unix://"+filepath.Join(home, "run", "buildkitd.sock"), "PATH="+bin+":"+os.Getenv("PATH"),
-		),
-		dir: filepath.Join(b.dir, "builds"),
-	}
+func (b *bench) builds(x *builders) error {
 	for _, part := range []func(*bench) error{x.cached, x.alternating, x.changed, x.platforms, x.cold, x.memory} {
 		if err := part(b); err != nil {
 			return err
@@ -75,25 +89,28 @@ func (x *builders) project(name, dockerfile string, files map[string]int) (strin
 	return dir, nil
 }
 
-func (x *builders) byBuildctl(tag, dir string) []string {
-	return []string{
-		x.buildctl, "build", "--progress=plain", "--frontend=dockerfile.v0", "--local=context=" + dir, "--local=dockerfile=" + dir,
-		"--output=type=image,name=docker.io/library/" + tag + ":latest,unpack=true",
-	}
+func (x *builders) byBuildctl(tag, dir string) command {
+	c := x.there(
+		"buildctl", "build", "--progress=plain", "--frontend=dockerfile.v0", "--local=context="+dir, "--local=dockerfile="+dir,
+		"--output=type=image,name=docker.io/library/"+tag+":latest,unpack=true",
+	)
+	c.Name = "buildctl build"
+	return c
 }
 
-func (x *builders) byNerdctl(tag string, args ...string) []string {
-	return append([]string{x.nerdctl, "build", "--progress=plain", "-t", tag}, args...)
+func (x *builders) byNerdctl(tag string, args ...string) command {
+	c := x.there(append([]string{"nerdctl", "build", "--progress=plain", "-t", tag}, args...)...)
+	c.Name = "nerdctl build"
+	return c
 }
 
-func (x *builders) byLinnet(tag string, args ...string) []string {
-	return append([]string{x.linnet, "build", "--progress=plain", "-t", tag}, args...)
+func (x *builders) byLinnet(tag string, args ...string) command {
+	return command{Name: "linnet build", argv: append([]string{x.linnet, "build", "--progress=plain", "-t", tag}, args...), env: x.env}
 }
 
+// output is what a program beside the engine prints.
 func (x *builders) output(argv ...string) (string, error) {
-	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Env = x.env
-	out, err := cmd.CombinedOutput()
+	_, _, out, err := x.there(argv...).measure()
 	if err != nil {
 		return "", fmt.Errorf("%s: %w\n%s", strings.Join(argv, " "), err, out)
 	}
@@ -104,7 +121,7 @@ func (x *builders) output(argv ...string) (string, error) {
 func (x *builders) same(platform string, tags ...string) error {
 	var first string
 	for i, tag := range tags {
-		layers, err := x.output(x.nerdctl, "image", "inspect", "--platform", platform, "--format", "{{json .RootFS.Layers}}", tag)
+		layers, err := x.output("nerdctl", "image", "inspect", "--platform", platform, "--format", "{{json .RootFS.Layers}}", tag)
 		if err != nil {
 			return err
 		}
@@ -125,11 +142,12 @@ func (x *builders) cached(b *bench) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(b.group("a cached build", false, []command{
-		{Name: "buildctl build", argv: x.byBuildctl("cached-buildctl", dir), env: x.env},
-		{Name: "linnet build", argv: x.byLinnet("cached-linnet", dir), env: x.env, within: 8 * time.Millisecond},
-		{Name: "nerdctl build", argv: x.byNerdctl("cached-nerdctl", dir), env: x.env},
-	}), x.same(host, "cached-buildctl", "cached-linnet", "cached-nerdctl"))
+	linnet := x.byLinnet("cached-linnet", dir)
+	linnet.within = x.cost
+	return errors.Join(
+		b.group(x.name("a cached build"), false, []command{x.byBuildctl("cached-buildctl", dir), linnet, x.byNerdctl("cached-nerdctl", dir)}),
+		x.same(host, "cached-buildctl", "cached-linnet", "cached-nerdctl"),
+	)
 }
 
 // few runs a group that takes long.
@@ -153,15 +171,13 @@ func (x *builders) alternating(b *bench) error {
 		}
 		dirs = append(dirs, dir)
 	}
-	both := func(argv func(tag, dir string) []string) []string {
-		return []string{"sh", "-c", strings.Join(argv("one", dirs[0]), " ") + " && " + strings.Join(argv("two", dirs[1]), " ")}
-	}
-	nerdctl := func(tag, dir string) []string { return x.byNerdctl(tag+"-nerdctl", dir) }
-	linnet := func(tag, dir string) []string { return x.byLinnet(tag+"-linnet", dir) }
-	return errors.Join(b.few("two projects of 200 MB in turn, unchanged", []command{
-		{Name: "nerdctl build", argv: both(nerdctl), env: x.env},
-		{Name: "linnet build", argv: both(linnet), env: x.env, ratio: 0.15},
-	}), x.same(host, "one-nerdctl", "one-linnet"), x.same(host, "two-nerdctl", "two-linnet"))
+	nerdctl, linnet := x.byNerdctl("one-nerdctl", dirs[0]), x.byLinnet("one-linnet", dirs[0])
+	nerdctl.then, linnet.then = x.byNerdctl("two-nerdctl", dirs[1]).argv, x.byLinnet("two-linnet", dirs[1]).argv
+	linnet.ratio = 0.15
+	return errors.Join(
+		b.few(x.name("two projects of 200 MB in turn, unchanged"), []command{nerdctl, linnet}),
+		x.same(host, "one-nerdctl", "one-linnet"), x.same(host, "two-nerdctl", "two-linnet"),
+	)
 }
 
 func (x *builders) changed(b *bench) error {
@@ -174,10 +190,9 @@ func (x *builders) changed(b *bench) error {
 		round++
 		return os.WriteFile(filepath.Join(dir, "line"), fmt.Appendf(nil, "line %d\n", round), 0o644)
 	}
-	return b.few("one line changed in an image of 500 MB", []command{
-		{Name: "nerdctl build", argv: x.byNerdctl("changed-nerdctl", dir), env: x.env, before: edit},
-		{Name: "linnet build", argv: x.byLinnet("changed-linnet", dir), env: x.env, before: edit, ratio: 0.5},
-	})
+	nerdctl, linnet := x.byNerdctl("changed-nerdctl", dir), x.byLinnet("changed-linnet", dir)
+	nerdctl.before, linnet.before, linnet.ratio = edit, edit, 0.5
+	return b.few(x.name("one line changed in an image of 500 MB"), []command{nerdctl, linnet})
 }
 
 func (x *builders) platforms(b *bench) error {
@@ -186,10 +201,12 @@ func (x *builders) platforms(b *bench) error {
 		return err
 	}
 	const both = "--platform=linux/amd64,linux/arm64"
-	return errors.Join(b.few("two platforms into the image store", []command{
-		{Name: "nerdctl build", argv: x.byNerdctl("platforms-nerdctl", both, dir), env: x.env},
-		{Name: "linnet build", argv: x.byLinnet("platforms-linnet", both, dir), env: x.env, ratio: 0.5},
-	}), x.same(host, "platforms-nerdctl", "platforms-linnet"), x.same("linux/arm64", "platforms-nerdctl", "platforms-linnet"))
+	nerdctl, linnet := x.byNerdctl("platforms-nerdctl", both, dir), x.byLinnet("platforms-linnet", both, dir)
+	linnet.ratio = 0.5
+	return errors.Join(
+		b.few(x.name("two platforms into the image store"), []command{nerdctl, linnet}),
+		x.same(host, "platforms-nerdctl", "platforms-linnet"), x.same("linux/arm64", "platforms-nerdctl", "platforms-linnet"),
+	)
 }
 
 func (x *builders) cold(b *bench) error {
@@ -213,15 +230,14 @@ RUN mkdir -p /etc && echo done >/etc/done
 	}
 	prune := func() error {
 		for _, tag := range []string{"cold-nerdctl", "cold-linnet"} {
-			_, _ = x.output(x.nerdctl, "rmi", "-f", tag) // the first time there is none
+			_, _ = x.output("nerdctl", "rmi", "-f", tag) // the first time there is none
 		}
-		_, err := x.output(x.buildctl, "prune", "--all")
+		_, err := x.output("buildctl", "prune", "--all")
 		return err
 	}
-	return b.few("a cold build, pruned before each", []command{
-		{Name: "nerdctl build", argv: x.byNerdctl("cold-nerdctl", dir), env: x.env, before: prune},
-		{Name: "linnet build", argv: x.byLinnet("cold-linnet", dir), env: x.env, before: prune, ratio: 1.05},
-	})
+	nerdctl, linnet := x.byNerdctl("cold-nerdctl", dir), x.byLinnet("cold-linnet", dir)
+	nerdctl.before, linnet.before, linnet.ratio = prune, prune, 1.05
+	return b.few(x.name("a cold build, pruned before each"), []command{nerdctl, linnet})
 }
 
 // memory is how much of it the client takes at most while it sends 2 GB.
@@ -238,7 +254,7 @@ func (x *builders) memory(b *bench) error {
 	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM scratch AS all\nCOPY . /\nFROM scratch\nCOPY --from=all /Dockerfile /\n"), 0o644); err != nil {
 		return err
 	}
-	argv := x.byLinnet("memory", dir)
+	argv := x.byLinnet("memory", dir).argv
 	cmd := exec.Command(argv[0], argv[1:]...)
 	var out bytes.Buffer
 	cmd.Env, cmd.Stdout, cmd.Stderr = x.env, &out, &out

@@ -58,8 +58,11 @@ func (m *machine) linnet(args ...string) error {
 
 // runVM measures what the virtual machine costs, beside the other ways into the same one.
 func (b *bench) runVM() error {
-	var err error
-	if b.dir, err = os.MkdirTemp("", "linnet-bench-"); err != nil {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return err
+	}
+	if b.dir, err = os.MkdirTemp(home, "linnet-bench-"); err != nil { // where the machine sees it
 		return err
 	}
 	defer func() { _ = os.RemoveAll(b.dir) }()
@@ -80,7 +83,22 @@ func (b *bench) runVM() error {
 	if err := m.settled(); err != nil {
 		return err
 	}
-	return errors.Join(b.forwarded(m), b.throughput(m), b.starting(m), b.phases(m))
+	for _, part := range []struct {
+		name string
+		run  func(*machine) error
+	}{
+		{"start", b.forwarded}, {"throughput", b.throughput},
+		{"build", func(m *machine) error { return b.builds(m.builders(filepath.Join(b.dir, "builds"))) }},
+		{"boot", func(m *machine) error { return errors.Join(b.starting(m), b.phases(m)) }},
+	} {
+		if !b.has(part.name) {
+			continue
+		}
+		if err := part.run(m); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // settled waits until limactl has called the machine READY.
@@ -99,11 +117,29 @@ func (m *machine) settled() error {
 	}
 }
 
-// guestPS is nerdctl ps timed inside the machine, where no way there counts.
-const guestPS = `a=$EPOCHREALTIME; nerdctl ps; b=$EPOCHREALTIME; echo TOOK $((${b/./} - ${a/./}))`
+// timed runs a command in the machine and tells how long it took there, where no way there counts.
+const timed = `a=$EPOCHREALTIME; "$@"; s=$?; b=$EPOCHREALTIME; echo TOOK $((${b/./} - ${a/./})); exit $s`
 
-// inEngine is how nerdctl finds the engine in the machine.
-var inEngine = []string{"sudo", "env", "NERDCTL_TOML=/var/lib/linnet/native/etc/nerdctl.toml", "PATH=/usr/libexec/linnet/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+// inEngine is how nerdctl and buildctl find the engine in the machine.
+var inEngine = []string{
+	"sudo", "env", "NERDCTL_TOML=/var/lib/linnet/native/etc/nerdctl.toml", "BUILDKIT_HOST=unix:///var/lib/linnet/native/run/buildkitd.sock",
+	"PATH=/usr/libexec/linnet/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+}
+
+// there is a command of the machine, timed in there. No word may hold an apostrophe.
+func (m *machine) there(argv ...string) command {
+	quoted := slices.Concat(m.ssh, inEngine, []string{"bash", "-c", "'" + timed + "'", "bash"})
+	for _, word := range argv {
+		quoted = append(quoted, "'"+word+"'")
+	}
+	return command{Name: argv[0], argv: quoted, env: m.lima, inside: inside}
+}
+
+// builders build in the machine. nerdctl and buildctl run in there, and read contexts through the
+// mount of the home directory.
+func (m *machine) builders(dir string) *builders {
+	return &builders{linnet: lab.Linnet(), env: m.env, dir: dir, there: m.there, where: ", in the virtual machine"}
+}
 
 var took = regexp.MustCompile(`TOOK (\d+)\n$`)
 
@@ -118,21 +154,20 @@ func inside(out []byte) (time.Duration, []byte, error) {
 
 func (b *bench) forwarded(m *machine) error {
 	ps := append(slices.Clone(inEngine), "nerdctl", "ps")
+	inGuest := m.there("nerdctl", "ps")
+	inGuest.Name = "nerdctl ps, inside"
 	return b.group("a forwarded command, in the virtual machine", true, []command{
-		{
-			Name: "nerdctl ps, inside", env: m.lima, inside: inside,
-			argv: slices.Concat(m.ssh, inEngine, []string{"bash", "-c", "'" + guestPS + "'"}),
-		},
+		inGuest,
 		{Name: "linnet ps", argv: []string{lab.Linnet(), "ps"}, env: m.env, within: 15 * time.Millisecond},
 		{
-			Name: "linnet ps, cold", argv: []string{lab.Linnet(), "ps"}, env: m.env,
+			Name: "linnet ps, cold", argv: []string{lab.Linnet(), "-q", "ps"}, env: m.env,
 			before: func() error { return exec.Command("pkill", "-f", lab.Linnet()+" vm relay").Run() },
 		},
 		{Name: "multiplexed ssh", argv: slices.Concat(m.ssh, ps), env: m.lima},
 		{Name: "limactl shell", argv: slices.Concat([]string{m.limactl, "shell", "--workdir", "/", "default"}, ps), env: m.lima},
 		{
 			Name: "as finch does", env: m.lima,
-			argv: []string{"sh", "-c", `"$0" ls -f '{{.Status}}' default >/dev/null && "$0" shell --workdir / default "$@"`, m.limactl, ps[0], ps[1], ps[2], ps[3], ps[4], ps[5]},
+			argv: append([]string{"sh", "-c", `"$0" ls -f '{{.Status}}' default >/dev/null && "$0" shell --workdir / default "$@"`, m.limactl}, ps...),
 		},
 	})
 }
