@@ -8,6 +8,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -156,7 +157,8 @@ func (b *bench) run() (err error) {
 	if !b.has("build") {
 		return nil
 	}
-	return b.builds(native(engine, filepath.Join(b.dir, "builds")))
+	x := native(engine, filepath.Join(b.dir, "builds"))
+	return errors.Join(b.builds(x), x.memory(b))
 }
 
 // hello builds the program that every budget is counted from.
