@@ -205,6 +205,14 @@ func TestForeignPlatforms(t *testing.T) {
 	if want := "exit code: 255 (emulating " + platform + off + ")\n" + hint; build.Code != 1 || !strings.HasSuffix(build.Err, want) {
 		t.Errorf("build: exit code %d\n%s, want\n%s", build.Code, build.Err, want)
 	}
+	composed := filepath.Join(t.TempDir(), "compose.yaml")
+	if err := os.WriteFile(composed, []byte("services:\n  one: {image: foreign, platform: "+platform+", network_mode: none}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	up := e.Run(t, "compose", "-f", composed, "up")
+	if want := "linnet: emulating " + platform + off + "\n" + hint; up.Code != 1 || up.Err != want {
+		t.Errorf("compose up: exit code %d\n%s, want\n%s", up.Code, up.Err, want)
+	}
 	copies := filepath.Join(dir, "Dockerfile.copies")
 	if err := os.WriteFile(copies, []byte("FROM scratch\nCOPY who /\n"), 0o644); err != nil {
 		t.Fatal(err)
@@ -217,6 +225,12 @@ func TestForeignPlatforms(t *testing.T) {
 	}
 	forgetEntries(t, machine) // as a reboot does
 	comeBack(t, e, platform, arch)
+
+	forgetEntries(t, machine)
+	if up := e.Run(t, "compose", "-f", composed, "up"); up.Code != 0 || !strings.Contains(up.Out+up.Err, arch+" 7\n") || !strings.Contains(up.Err, "note: "+note) {
+		t.Errorf("compose up: exit code %d\n%s%s", up.Code, up.Out, up.Err)
+	}
+	e.Must(t, "compose", "-f", composed, "down")
 
 	forgetEntries(t, machine)
 	from := filepath.Join(dir, "Dockerfile.from")

@@ -235,9 +235,18 @@ func (a *app) emulateFor(inv *nerdctl.Invocation) error {
 	}
 	notes, err := a.emulated(a.ctx, []string{inv.String("platform")})
 	for _, note := range notes {
-		if !a.quiet && !inv.Bool("quiet") {
-			fmt.Fprintln(a.Report().Writer(), "note:", note)
+		if !inv.Bool("quiet") {
+			a.note(note)
 		}
 	}
 	return err
+}
+
+// Note tells the user something in passing.
+func (e *Env) Note(text string) { e.app.note(text) }
+
+func (a *app) note(text string) {
+	if !a.quiet {
+		fmt.Fprintln(a.Report().Writer(), "note:", text)
+	}
 }

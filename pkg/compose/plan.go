@@ -53,6 +53,33 @@ func (p *Project) Plan(w Wanted) ([]Build, error) {
 	return planner.plan, nil
 }
 
+// Platforms are those that the containers of the wanted services are for, where the files say so,
+// each once.
+func (p *Project) Platforms(w Wanted) (all []string) {
+	names := w.Services
+	if len(names) == 0 {
+		names = p.model.ServiceNames()
+	}
+	seen := map[string]bool{}
+	for len(names) > 0 {
+		name := names[0]
+		names = names[1:]
+		s, err := p.service(name)
+		if err != nil || seen[name] {
+			continue // Plan complains of a name that is none
+		}
+		seen[name] = true
+		if s.Platform != "" && !slices.Contains(all, s.Platform) {
+			all = append(all, s.Platform)
+		}
+		if w.Dependencies {
+			names = slices.AppendSeq(slices.Clone(names), maps.Keys(s.DependsOn))
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
 // How far a service is.
 const (
 	unseen = iota

@@ -161,6 +161,30 @@ func TestTheServicesPlatformIsTheBuilds(t *testing.T) {
 	}
 }
 
+func TestPlatformsAreThoseOfTheContainersThatStart(t *testing.T) {
+	const text = `
+services:
+  a: {image: a, platform: linux/arm64, depends_on: [c]}
+  b: {build: ., platform: linux/riscv64, depends_on: [a2]}
+  a2: {image: a, platform: linux/arm64}
+  c: {image: c}
+  d: {image: d, platform: linux/s390x, profiles: [more]}
+`
+	for _, c := range []struct {
+		wanted Wanted
+		want   string
+	}{
+		{Wanted{}, "linux/arm64 linux/riscv64"},
+		{Wanted{Services: []string{"a"}}, "linux/arm64"},
+		{Wanted{Services: []string{"b", "d"}, Dependencies: true}, "linux/arm64 linux/riscv64 linux/s390x"},
+		{Wanted{Services: []string{"c", "none"}, Dependencies: true}, ""},
+	} {
+		if got := strings.Join(load(t, text).Platforms(c.wanted), " "); got != c.want {
+			t.Errorf("%+v: %q, want %q", c.wanted, got, c.want)
+		}
+	}
+}
+
 const several = `
 services:
   app: {build: {context: ., additional_contexts: {base: "service:base"}}, depends_on: [db, tool]}

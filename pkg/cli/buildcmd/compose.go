@@ -60,8 +60,12 @@ func composeRun(ctx context.Context, env *cli.Env, args []string) error {
 	if inv.Path[1] == "run" {
 		named, alone = inv.Args[:1], inv.Bool("no-deps")
 	}
-	plan, err := project.Plan(compose.Wanted{Services: named, Dependencies: !alone, Dir: h.Dir})
+	wanted := compose.Wanted{Services: named, Dependencies: !alone, Dir: h.Dir}
+	plan, err := project.Plan(wanted)
 	if err != nil {
+		return err
+	}
+	if err := emulated(ctx, env, project.Platforms(wanted)); err != nil {
 		return err
 	}
 	if len(plan) == 0 {
@@ -101,6 +105,15 @@ func composeRun(ctx context.Context, env *cli.Env, args []string) error {
 		lay(inv, append(project.Files(), over))
 	}
 	return env.Forward(inv.Argv())
+}
+
+// emulated sees to it that containers of other platforms run, as for `run --platform`.
+func emulated(ctx context.Context, env *cli.Env, platforms []string) error {
+	notes, err := env.Emulate(ctx, platforms)
+	for _, name := range slices.Sorted(maps.Keys(notes)) {
+		env.Note(notes[name])
+	}
+	return err
 }
 
 // lay makes compose files those of a command line, one over the other.
