@@ -183,10 +183,11 @@ var composeKeys = map[string]func(composing){
 	},
 	"pull": func(p composing) {
 		reg := pushTarget(p.T)
-		b := building{T: p.T, e: p.e, base: p.base, dir: p.TempDir()}
-		b.must("FROM BASE\nRUN echo first >/which\n", "-t", reg+"/pulled", "--push")
+		p.file("first/Dockerfile", "FROM BASE\nRUN echo first >/which\n")
+		p.file("second/Dockerfile", "FROM BASE\nRUN echo second >/which\n")
+		p.e.Must(p, "build", "-q", "-t", reg+"/pulled", "--push", filepath.Join(p.dir, "first"))
 		p.e.Must(p, "pull", "-q", reg+"/pulled")
-		b.must("FROM BASE\nRUN echo second >/which\n", "-o", "type=registry,store=false,name="+reg+"/pulled")
+		p.e.Must(p, "build", "-q", "-o", "type=registry,store=false,name="+reg+"/pulled", filepath.Join(p.dir, "second"))
 		p.app("FROM "+reg+"/pulled\nRUN cat /which && echo one\n", "pull: false")
 		p.has(p.build("--no-cache"), "first")
 		p.app("FROM "+reg+"/pulled\nRUN cat /which && echo two\n", "pull: true")
@@ -194,9 +195,9 @@ var composeKeys = map[string]func(composing){
 	},
 	"sbom": func(p composing) {
 		reg := pushTarget(p.T)
-		scanner := building{T: p.T, e: p.e, base: p.base, dir: p.TempDir()}
-		scanner.file("scan", "#!/bin/sh\necho '{\"_type\":\"https://in-toto.io/Statement/v0.1\",\"predicateType\":\"https://spdx.dev/Document\",\"predicate\":{}}' >$BUILDKIT_SCAN_DESTINATION/sbom.spdx.json\n")
-		scanner.must("FROM BASE\nCOPY --chmod=755 scan /scan\nCMD [\"/scan\"]\n", "-t", "compose-scanner")
+		p.file("scanner/scan", "#!/bin/sh\necho '{\"_type\":\"https://in-toto.io/Statement/v0.1\",\"predicateType\":\"https://spdx.dev/Document\",\"predicate\":{}}' >$BUILDKIT_SCAN_DESTINATION/sbom.spdx.json\n")
+		p.file("scanner/Dockerfile", "FROM BASE\nCOPY --chmod=755 scan /scan\nCMD [\"/scan\"]\n")
+		p.e.Must(p, "build", "-q", "-t", "compose-scanner", filepath.Join(p.dir, "scanner"))
 		p.app("FROM BASE\nRUN true\n", "sbom: generator=docker.io/library/compose-scanner\nprovenance: false")
 		p.file("compose.yaml", strings.Replace(read(p.T, filepath.Join(p.dir, "compose.yaml")), "    build:", "    image: "+reg+"/made\n    build:", 1))
 		p.build("--push")
