@@ -211,10 +211,44 @@ func (x *builders) platforms(b *bench) error {
 	)
 }
 
-func (x *builders) cold(b *bench) error {
-	busybox, err := os.ReadFile("/bin/busybox")
+// busybox is the program of that name, to be put into images.
+func busybox() ([]byte, error) {
+	program, err := os.ReadFile("/bin/busybox")
 	if err != nil {
-		return fmt.Errorf("the static busybox is missing (apt install busybox-static): %w", err)
+		return nil, fmt.Errorf("the static busybox is missing (apt install busybox-static): %w", err)
+	}
+	return program, nil
+}
+
+// container runs one that does nothing, from start to end.
+func (x *builders) container(b *bench) error {
+	program, err := busybox()
+	if err != nil {
+		return err
+	}
+	dir, err := x.project("container", "FROM scratch\nCOPY busybox /true\n", nil)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "busybox"), program, 0o755); err != nil {
+		return err
+	}
+	if _, _, out, err := x.byLinnet("container", dir).measure(); err != nil {
+		return fmt.Errorf("building an image to run: %w\n%s", err, out)
+	}
+	run := []string{"run", "--rm", "--network=none", "container", "/true"}
+	nerdctl := x.there(append([]string{"nerdctl"}, run...)...)
+	nerdctl.Name = "nerdctl run"
+	return b.group(x.name("a container that does nothing, from start to end"), true, []command{
+		nerdctl,
+		{Name: "linnet run", argv: append([]string{x.linnet}, run...), env: x.env},
+	})
+}
+
+func (x *builders) cold(b *bench) error {
+	program, err := busybox()
+	if err != nil {
+		return err
 	}
 	const dockerfile = `FROM scratch
 COPY busybox /bin/busybox
@@ -227,7 +261,7 @@ RUN mkdir -p /etc && echo done >/etc/done
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "busybox"), busybox, 0o755); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "busybox"), program, 0o755); err != nil {
 		return err
 	}
 	prune := func() error {

@@ -154,10 +154,15 @@ func (b *bench) run() (err error) {
 			return err
 		}
 	}
+	x := native(engine, filepath.Join(b.dir, "builds"))
+	if b.has("start") {
+		if err := x.container(b); err != nil {
+			return err
+		}
+	}
 	if !b.has("build") {
 		return nil
 	}
-	x := native(engine, filepath.Join(b.dir, "builds"))
 	return errors.Join(b.builds(x), x.memory(b))
 }
 

@@ -80,12 +80,14 @@ func (b *bench) runVM() error {
 	if err := m.settled(); err != nil {
 		return err
 	}
+	x := m.builders(filepath.Join(m.User, "builds"))
 	for _, part := range []struct {
 		name string
 		run  func(*machine) error
 	}{
-		{"start", b.forwarded}, {"throughput", b.throughput},
-		{"build", func(m *machine) error { return b.builds(m.builders(filepath.Join(m.User, "builds"))) }},
+		{"start", func(m *machine) error { return errors.Join(b.forwarded(m), x.container(b)) }},
+		{"throughput", b.throughput},
+		{"build", func(*machine) error { return b.builds(x) }},
 		{"boot", func(m *machine) error { return errors.Join(b.starting(m), b.phases(m)) }},
 	} {
 		if !b.has(part.name) {
