@@ -23,8 +23,8 @@ type Target struct {
 	// Registry is the HOST:PORT, as the engine calls it, of a registry that takes everything
 	// and that the engine may use without TLS.
 	Registry string
-	// Inside runs a program where the engine is, outside of any container, and returns its
-	// standard output without the last newline.
+	// Inside runs a program as root where the engine is, outside of any container, and returns
+	// its standard output without the last newline.
 	Inside func(t *testing.T, argv ...string) string
 }
 
