@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
 	"github.com/linnet-dev/linnet/pkg/host"
@@ -22,6 +25,12 @@ import (
 // Protocol is the revision of what client and agent say to each other. It changes when one
 // of the other revision would be misunderstood.
 const Protocol = 1
+
+// protocolHeader is how an agent says its revision before anything else is said to it.
+const protocolHeader = "linnet-protocol"
+
+// Revision is the header of an answer that a client looks at first.
+func Revision() metadata.MD { return metadata.Pairs(protocolHeader, strconv.Itoa(Protocol)) }
 
 // How much of a stream may be under way, unread, in either direction. It bounds how far a
 // process gets ahead of whoever reads what it writes.
@@ -36,10 +45,12 @@ const (
 )
 
 // ErrNotRunning says that no agent answers on the socket, ErrStopping that it is about to
-// end: whoever needs an engine waits for that and starts another.
+// end: whoever needs an engine waits for that and starts another. ErrProtocol says that the one
+// that answers has another Protocol, or is from before it said so.
 var (
 	ErrNotRunning = errors.New("no agent is running")
 	ErrStopping   = errors.New("the engine is being stopped")
+	ErrProtocol   = errors.New("the engine was started by another version of linnet, which this one does not understand")
 )
 
 // Dialer opens a connection to an agent's socket, wherever that is.
@@ -178,13 +189,19 @@ func (c *Client) Info(ctx context.Context) (*agentpb.InfoReply, error) {
 }
 
 // Ready waits until the named daemons of the engine answer, or all of them when none is
-// named, and passes on what it waits for.
+// named, and passes on what it waits for. ErrProtocol when the agent is not of this client's revision.
 func (c *Client) Ready(ctx context.Context, tell func(*agentpb.Event), daemons ...string) error {
 	stream, err := c.engine.Ready(ctx, &agentpb.ReadyRequest{Daemons: daemons})
 	if err != nil {
 		return c.failure(err)
 	}
-	return c.events(stream, tell)
+	if err := c.events(stream, tell); err != nil {
+		return err
+	}
+	if h, err := stream.Header(); err != nil || !slices.Equal(h.Get(protocolHeader), Revision().Get(protocolHeader)) {
+		return &host.HintError{Err: ErrProtocol, Fix: "linnet engine restart"}
+	}
+	return nil
 }
 
 // Stop stops the engine and the agent.

@@ -175,6 +175,9 @@ func (e *Engine) Info(context.Context, *agentpb.InfoRequest) (*agentpb.InfoReply
 
 // Ready tells of each daemon that it waits for.
 func (e *Engine) Ready(req *agentpb.ReadyRequest, stream agentpb.Engine_ReadyServer) error {
+	if err := stream.SetHeader(agent.Revision()); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
 	defer context.AfterFunc(e.stopping, cancel)()
