@@ -176,6 +176,12 @@ var known = []struct {
 	{match: regexp.MustCompile(`error from sender: (?:open|reading) (.+: permission denied)`), say: func(_ *job, m []string) (string, string) {
 		return "reading the build context: " + m[1], "what a build does not need can be listed in .dockerignore, and is not read then"
 	}},
+	{match: regexp.MustCompile(`error from receiver: (.+: permission denied)`), say: func(_ *job, m []string) (string, string) {
+		return "writing the result: " + m[1], "the folder may be another user's, or the result has one that only root could fill; --output type=tar,dest=FILE keeps any"
+	}},
+	{match: regexp.MustCompile(`unknown scheme git: not found`), say: func(*job, []string) (string, string) {
+		return "a git repository is needed, and the engine has no git", "install git where the engine runs, then: linnet engine restart"
+	}},
 	{match: regexp.MustCompile(`error from sender: (.+)`), say: func(_ *job, m []string) (string, string) {
 		return "reading the build context: " + m[1], ""
 	}},
