@@ -202,7 +202,7 @@ func (b *bench) starting(m *machine) error {
 	stop := func() error { return m.linnet("vm", "stop") }
 	return b.group("from stopped", false, []command{
 		{Name: "limactl start to READY", argv: []string{m.limactl, "--tty=false", "start", "default"}, env: m.lima, before: stop},
-		{Name: "linnet ps", argv: []string{lab.Linnet(), "ps"}, env: m.env, before: stop},
+		{Name: "linnet ps", argv: []string{lab.Linnet(), "ps"}, env: m.env, before: stop, ratio: 0.5},
 	})
 }
 

@@ -1,8 +1,10 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -13,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
@@ -68,6 +71,33 @@ func TestSpecComesBackAsItWasWritten(t *testing.T) {
 	want := "reading the engine's specification " + spec.Layout.Spec() + ": unexpected end of JSON input"
 	if _, err := ReadSpec(spec.Layout.Spec()); err == nil || err.Error() != want {
 		t.Errorf("a torn one: %v", err)
+	}
+}
+
+// A machine that dies between two words leaves a client without any answer.
+func TestACommandOfWhichNothingIsHeardCanBeGivenUp(t *testing.T) {
+	near, far := net.Pipe()
+	defer far.Close()
+	c, err := Connect(t.Context(), func(context.Context) (net.Conn, error) { return near, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		_, _ = io.ReadFull(far, make([]byte, 64)) // it has begun to speak
+		cancel()
+		_, _ = io.Copy(io.Discard, far)
+	}()
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx, guest.Process{Argv: []string{"true"}}) }()
+	select {
+	case err := <-done:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("it ended with %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("it is waited for")
 	}
 }
 

@@ -46,11 +46,11 @@ const (
 
 // ErrNotRunning says that no agent answers on the socket, ErrStopping that it is about to
 // end: whoever needs an engine waits for that and starts another. ErrProtocol says that the one
-// that answers has another Protocol, or is from before it said so.
+// that answers has another Protocol.
 var (
 	ErrNotRunning = errors.New("no agent is running")
 	ErrStopping   = errors.New("the engine is being stopped")
-	ErrProtocol   = errors.New("the engine was started by another version of linnet, which this one does not understand")
+	ErrProtocol   = errors.New("the agent is of another version of linnet, which this one does not understand")
 )
 
 // Dialer opens a connection to an agent's socket, wherever that is.
@@ -198,10 +198,11 @@ func (c *Client) Ready(ctx context.Context, tell func(*agentpb.Event), daemons .
 	if err := c.events(stream, tell); err != nil {
 		return err
 	}
-	if h, err := stream.Header(); err != nil || !slices.Equal(h.Get(protocolHeader), Revision().Get(protocolHeader)) {
-		return &host.HintError{Err: ErrProtocol, Fix: "linnet engine restart"}
+	h, err := stream.Header()
+	if says := h.Get(protocolHeader); err == nil && len(says) > 0 && !slices.Equal(says, Revision().Get(protocolHeader)) {
+		return ErrProtocol
 	}
-	return nil
+	return err
 }
 
 // Stop stops the engine and the agent.

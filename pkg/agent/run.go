@@ -36,6 +36,8 @@ const (
 	// cancelLimit is how long a cancelled command is waited for. The agent gives it 10 s
 	// between SIGTERM and SIGKILL, and what cleans up after it a minute.
 	cancelLimit = 90 * time.Second
+	// muteLimit is how long a cancelled command is waited for of which nothing was ever heard.
+	muteLimit = time.Second
 )
 
 // Run runs p over there, as guest.Guest says.
@@ -54,8 +56,15 @@ func (c *Client) Run(ctx context.Context, p guest.Process) error {
 	if err != nil {
 		return c.failure(err)
 	}
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(cancelLimit, end) })()
 	r := &run{client: c, Process: p, stream: stream, granted: make(chan struct{}, 1)}
+	defer context.AfterFunc(ctx, func() {
+		time.AfterFunc(cancelLimit, end)
+		time.AfterFunc(muteLimit, func() {
+			if !r.heard.Load() {
+				end()
+			}
+		})
+	})()
 	r.open(streamCtx)
 	r.send(&agentpb.RunRequest{What: &agentpb.RunRequest_Start{Start: r.start()}})
 	if p.Signals != nil {
@@ -83,7 +92,8 @@ type run struct {
 	granted  chan struct{} // says that grants has changed
 	stdinErr atomic.Pointer[error]
 
-	started bool // the agent has said so
+	heard   atomic.Bool // the agent has said something
+	started bool        // the agent has said that the process runs
 }
 
 // open prepares the outputs.
@@ -213,6 +223,7 @@ func (r *run) follow(ctx, streamCtx context.Context) error {
 		if err != nil {
 			return r.lost(ctx, err)
 		}
+		r.heard.Store(true)
 		switch what := reply.GetWhat().(type) {
 		case *agentpb.RunReply_Started:
 			r.started = true

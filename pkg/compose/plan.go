@@ -73,11 +73,20 @@ func (p *Project) Platforms(w Wanted) (all []string) {
 			all = append(all, s.Platform)
 		}
 		if w.Dependencies {
-			names = slices.AppendSeq(slices.Clone(names), maps.Keys(s.DependsOn))
+			names = slices.Concat(names, p.dependencies(s))
 		}
 	}
 	slices.Sort(all)
 	return all
+}
+
+// dependencies are the services that are started with s: all it needs, and those it does not that
+// an active profile has.
+func (p *Project) dependencies(s types.ServiceConfig) []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(s.DependsOn)), func(name string) bool {
+		_, active := p.model.Services[name]
+		return !active && !s.DependsOn[name].Required
+	})
 }
 
 // How far a service is.
@@ -112,10 +121,7 @@ func (pl *planner) add(name string, dependencies bool) error {
 	pl.path = append(pl.path, name)
 	defer func() { pl.state[name], pl.path = left, pl.path[:len(pl.path)-1] }()
 	if dependencies {
-		for _, d := range slices.Sorted(maps.Keys(s.DependsOn)) {
-			if _, known := pl.project.model.Services[d]; !known && !s.DependsOn[d].Required {
-				continue
-			}
+		for _, d := range pl.project.dependencies(s) {
 			if err := pl.add(d, true); err != nil {
 				return err
 			}

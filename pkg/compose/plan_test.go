@@ -169,6 +169,7 @@ services:
   a2: {image: a, platform: linux/arm64}
   c: {image: c}
   d: {image: d, platform: linux/s390x, profiles: [more]}
+  e: {image: e, depends_on: {d: {condition: service_started, required: false}}}
 `
 	for _, c := range []struct {
 		wanted Wanted
@@ -178,6 +179,7 @@ services:
 		{Wanted{Services: []string{"a"}}, "linux/arm64"},
 		{Wanted{Services: []string{"b", "d"}, Dependencies: true}, "linux/arm64 linux/riscv64 linux/s390x"},
 		{Wanted{Services: []string{"c", "none"}, Dependencies: true}, ""},
+		{Wanted{Services: []string{"e"}, Dependencies: true}, ""},
 	} {
 		if got := strings.Join(load(t, text).Platforms(c.wanted), " "); got != c.want {
 			t.Errorf("%+v: %q, want %q", c.wanted, got, c.want)

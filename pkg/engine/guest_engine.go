@@ -95,7 +95,6 @@ func (e *guestEngine) Info(ctx context.Context, q *agentpb.InfoRequest) (*agentp
 func (e *guestEngine) Ready(q *agentpb.ReadyRequest, stream agentpb.Engine_ReadyServer) error {
 	made, err := e.engine()
 	if err != nil {
-		_ = stream.SetHeader(agent.Revision()) // err says more
 		return err
 	}
 	return made.Ready(q, stream)

@@ -88,9 +88,11 @@ func process(o Options, plan *nerdctl.Plan, path func(name string) string) guest
 
 // seldom has nerdctl, a Go program that lives for a moment, collect garbage when its heap is five
 // times what is in use, not twice (package runtime, GOGC): a sixth of a short command goes there
-// otherwise. What the user has set stays, and a compose file can see every variable.
+// otherwise. What the user has set stays, and compose files and environment files can see every
+// variable.
 func seldom(o Options) []string {
-	if _, set := lookupEnv(o.Environ, "GOGC"); set || len(o.Invocation.Path) > 0 && o.Invocation.Path[0] == "compose" {
+	inv := o.Invocation
+	if _, set := lookupEnv(o.Environ, "GOGC"); set || inv.IsSet("env-file") || len(inv.Path) > 0 && inv.Path[0] == "compose" {
 		return nil
 	}
 	return []string{"GOGC=400"}

@@ -97,6 +97,7 @@ func TestGarbageIsCollectedSeldomUnlessTheUserSaysOtherwise(t *testing.T) {
 	}{
 		{nil, []string{"ps"}, "400"},
 		{nil, []string{"run", "image"}, "400"},
+		{nil, []string{"run", "--env-file", "/dev/null", "image"}, "unset"},
 		{[]string{"GOGC=50"}, []string{"run", "image"}, "unset"},
 		{nil, []string{"compose", "logs"}, "unset"},
 	} {

@@ -79,16 +79,10 @@ var daemons = map[guest.Service]string{guest.Containerd: "containerd", guest.Bui
 func (g *Guest) ready(ctx context.Context, names ...string) error {
 	for tries := 1; ; tries++ {
 		err := g.await(ctx, names)
-		if err == nil || ctx.Err() != nil || tries == mostTries {
-			return err
-		}
 		if errors.Is(err, agent.ErrProtocol) {
-			if err := g.update(ctx, err); err != nil {
-				return err
-			}
-			continue
+			return &host.HintError{Err: fmt.Errorf("the virtual machine runs since before this linnet was installed: %w", err), Fix: "linnet vm restart (it stops the containers in there)"}
 		}
-		if !away(err) {
+		if err == nil || ctx.Err() != nil || !away(err) || tries == mostTries {
 			return err
 		}
 		g.disconnect()
@@ -96,18 +90,6 @@ func (g *Guest) ready(ctx context.Context, names ...string) error {
 			return err
 		}
 	}
-}
-
-// update gives the machine this client's agent in place of one that it does not understand.
-func (g *Guest) update(ctx context.Context, why error) error {
-	c, err := g.connect(ctx)
-	if err == nil {
-		err = g.renew(ctx, c)
-	}
-	if errors.Is(err, agent.ErrBusy) {
-		return why // what to do about it ends those commands, so it is the user's to do
-	}
-	return err
 }
 
 // reach does what is needed so that somebody answers. Of a machine that runs, the relay may

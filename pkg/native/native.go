@@ -81,6 +81,9 @@ func (n *Native) await(ctx context.Context, names []string) error {
 	defer c.Close()
 	steps := agent.Steps{Report: n.o.Report}
 	err = c.Ready(ctx, steps.Tell, names...)
+	if errors.Is(err, agent.ErrProtocol) {
+		err = nil // commands go to the daemons themselves
+	}
 	steps.End(err)
 	return err
 }

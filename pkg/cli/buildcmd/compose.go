@@ -65,7 +65,8 @@ func composeRun(ctx context.Context, env *cli.Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := emulated(ctx, env, project.Platforms(wanted)); err != nil {
+	told, err := emulated(ctx, env, project.Platforms(wanted))
+	if err != nil {
 		return err
 	}
 	if len(plan) == 0 {
@@ -77,6 +78,7 @@ func composeRun(ctx context.Context, env *cli.Env, args []string) error {
 	if err != nil {
 		return err
 	}
+	b.told = told
 	there, err := b.digests(ctx, plan)
 	if err != nil {
 		return ended(ctx, err)
@@ -107,13 +109,14 @@ func composeRun(ctx context.Context, env *cli.Env, args []string) error {
 	return env.Forward(inv.Argv())
 }
 
-// emulated sees to it that containers of other platforms run, as for `run --platform`.
-func emulated(ctx context.Context, env *cli.Env, platforms []string) error {
-	notes, err := env.Emulate(ctx, platforms)
-	for _, name := range slices.Sorted(maps.Keys(notes)) {
-		env.Note(notes[name])
+// emulated sees to it that containers of other platforms run, as for `run --platform`, and returns
+// what it has told the user of that.
+func emulated(ctx context.Context, env *cli.Env, platforms []string) (told map[string]string, err error) {
+	told, err = env.Emulate(ctx, platforms)
+	for _, name := range slices.Sorted(maps.Keys(told)) {
+		env.Note(told[name])
 	}
-	return err
+	return told, err
 }
 
 // lay makes compose files those of a command line, one over the other.

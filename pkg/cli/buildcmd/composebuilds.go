@@ -29,6 +29,8 @@ type builds struct {
 	// are everybody's.
 	name   string
 	shared bool
+	// told is what the user knows already of what is emulated, by architecture.
+	told map[string]string
 
 	// one lets one build at a time have linnet's live line.
 	one sync.Mutex
@@ -109,7 +111,11 @@ func (b *builds) run(ctx context.Context, plan []compose.Build, mode string) err
 			b.one.Lock()
 			defer b.one.Unlock()
 			defer b.env.CloseReport()
-			return foreign.enable(ctx, platforms)
+			notes := foreign.enable(ctx, platforms)
+			for name := range b.told {
+				delete(notes, name)
+			}
+			return notes
 		}
 		result, err := session.Build(ctx, b.identify(p.Options), of(p.Service))
 		if err != nil {
