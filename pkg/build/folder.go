@@ -68,13 +68,30 @@ func cannotRead(path string, err error) error {
 	}
 }
 
-// Walk implements fsutil.FS.
+// Walk implements fsutil.FS. Where fn meets a file that has gone away, it may say so as itself or as
+// fs.SkipDir (fsutil's filters do), which would end the folder that the file was in.
 func (f folder) Walk(ctx context.Context, target string, fn fs.WalkDirFunc) error {
 	return f.FS.Walk(ctx, target, func(path string, entry fs.DirEntry, err error) error {
-		err = fn(path, entry, err)
-		if errors.Is(err, fs.ErrNotExist) && entry != nil && !entry.IsDir() {
-			return nil
+		if entry == nil || entry.IsDir() {
+			return fn(path, entry, err)
 		}
-		return err
+		file := &fleeting{DirEntry: entry}
+		if err := fn(path, file, err); !file.gone {
+			return err
+		}
+		return nil
 	})
+}
+
+// fleeting is a file of a folder that is listed. It notices when it has gone away since.
+type fleeting struct {
+	fs.DirEntry
+	gone bool
+}
+
+// Info implements fs.DirEntry.
+func (e *fleeting) Info() (fs.FileInfo, error) {
+	info, err := e.DirEntry.Info()
+	e.gone = errors.Is(err, fs.ErrNotExist)
+	return info, err
 }
