@@ -227,7 +227,7 @@ func (a *app) emulateOne(ctx context.Context, arch emulate.Architecture) (interp
 // emulateFor is emulate for a forwarded command: one that makes a container says for which
 // platform.
 func (a *app) emulateFor(inv *nerdctl.Invocation) error {
-	if len(inv.Path) == 0 || inv.Path[0] == "compose" || !inv.IsSet("platform") {
+	if len(inv.Path) == 0 || inv.Composes() || !inv.IsSet("platform") {
 		return nil
 	}
 	if last := inv.Path[len(inv.Path)-1]; last != "run" && last != "create" {

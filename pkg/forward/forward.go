@@ -92,7 +92,7 @@ func process(o Options, plan *nerdctl.Plan, path func(name string) string) guest
 // variable.
 func seldom(o Options) []string {
 	inv := o.Invocation
-	if _, set := lookupEnv(o.Environ, "GOGC"); set || inv.IsSet("env-file") || len(inv.Path) > 0 && inv.Path[0] == "compose" {
+	if _, set := lookupEnv(o.Environ, "GOGC"); set || inv.IsSet("env-file") || inv.Composes() {
 		return nil
 	}
 	return []string{"GOGC=400"}

@@ -63,6 +63,18 @@ func mute(t *testing.T, m machine) {
 	}()
 }
 
+// serveAgent is an agent with the services that are registered.
+func serveAgent(t *testing.T, m machine, register func(*grpc.Server)) {
+	t.Helper()
+	m.check(t, os.MkdirAll(m.o.Layout.VMRun(), 0o700))
+	l, err := net.Listen("unix", m.o.Layout.VMSocket("agent"))
+	m.check(t, err)
+	server := grpc.NewServer()
+	register(server)
+	go func() { _ = server.Serve(l) }()
+	t.Cleanup(server.Stop)
+}
+
 // A command does not wait for an agent that nobody will reach: it says why, and what to do. So it
 // does of one that is silent for long.
 func TestACommandDoesNotWaitForEver(t *testing.T) {
@@ -142,15 +154,10 @@ func (busy) Replace(agentpb.Upkeep_ReplaceServer) error {
 func TestAnAgentThatIsUsedIsReplacedLater(t *testing.T) {
 	for protocol, understood := range map[int32]bool{agent.Protocol: true, agent.Protocol + 1: false} {
 		m := newMachine(t)
-		m.check(t, os.MkdirAll(m.o.Layout.VMRun(), 0o700))
-		l, err := net.Listen("unix", m.o.Layout.VMSocket("agent"))
-		m.check(t, err)
-		server := grpc.NewServer()
-		agentpb.RegisterEngineServer(server, busy{protocol: protocol})
-		agentpb.RegisterUpkeepServer(server, busy{protocol: protocol})
-		go func() { _ = server.Serve(l) }()
-		t.Cleanup(server.Stop)
-
+		serveAgent(t, m, func(s *grpc.Server) {
+			agentpb.RegisterEngineServer(s, busy{protocol: protocol})
+			agentpb.RegisterUpkeepServer(s, busy{protocol: protocol})
+		})
 		g := NewGuest(m.o, "/nosuch/linnet")
 		program := g.layout.Agent(g.program)
 		m.check(t, os.MkdirAll(filepath.Dir(program), 0o755))
@@ -193,13 +200,7 @@ func TestAnAgentOfAnotherRevisionIsNotSpokenTo(t *testing.T) {
 			"which this one does not understand; linnet vm restart (it stops the containers in there)",
 	} {
 		m := newMachine(t)
-		m.check(t, os.MkdirAll(m.o.Layout.VMRun(), 0o700))
-		l, err := net.Listen("unix", m.o.Layout.VMSocket("agent"))
-		m.check(t, err)
-		server := grpc.NewServer()
-		agentpb.RegisterEngineServer(server, aged{revision: revision})
-		go func() { _ = server.Serve(l) }()
-		t.Cleanup(server.Stop)
+		serveAgent(t, m, func(s *grpc.Server) { agentpb.RegisterEngineServer(s, aged{revision: revision}) })
 		g := NewGuest(m.o, "/nosuch/linnet")
 		if got := told(g.Ready(t.Context())); got != want {
 			t.Errorf("revision %q: %s", revision, got)

@@ -135,6 +135,9 @@ func (inv *Invocation) Clone() *Invocation {
 	return &c
 }
 
+// Composes says whether the command is one of compose's, or compose itself.
+func (inv *Invocation) Composes() bool { return len(inv.Path) > 0 && inv.Path[0] == "compose" }
+
 // Builds says whether the command speaks to BuildKit, or starts one that does.
 func (inv *Invocation) Builds() bool { return MayBuild(inv.Path) }
 

@@ -76,7 +76,7 @@ func (inv *Invocation) alongside(argv ...string) (*Invocation, error) {
 // nerdctl then waits for ever. The log of a container that is removed is removed with it.
 func loggerHangs(inv *Invocation) bool {
 	switch {
-	case len(inv.Path) == 0 || inv.Path[0] == "compose" || inv.Path[len(inv.Path)-1] != "run":
+	case len(inv.Path) == 0 || inv.Composes() || inv.Path[len(inv.Path)-1] != "run":
 		return false
 	case inv.Help, inv.Bool("detach"), !inv.Bool("rm"), inv.IsSet("log-driver"), inv.IsSet("log-opt"):
 		return false
