@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -71,6 +72,13 @@ func loadError(err error) error {
 		return &host.HintError{
 			Err: errors.New("reading the compose file: there is none in this folder or above it"),
 			Fix: "write compose.yaml, or name one: linnet compose -f FILE ...",
+		}
+	}
+	var file *fs.PathError
+	if errors.As(err, &file) && errors.Is(err, fs.ErrNotExist) {
+		return &host.HintError{
+			Err: fmt.Errorf("reading the compose file: %s: %w", file.Path, file.Err),
+			Fix: "check the name behind -f, in COMPOSE_FILE or in an include",
 		}
 	}
 	return fmt.Errorf("reading the compose file: %w", err)

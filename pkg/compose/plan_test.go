@@ -262,6 +262,10 @@ func TestMistakes(t *testing.T) {
 		err.Error() != `there is no service "nope" in the project proj` || hinted.Fix != "it has app, base, db, extra, seed, tool" {
 		t.Errorf("an unknown service: %v", err)
 	}
+	var hint *host.HintError
+	if _, err := Load(t.Context(), Source{Files: []string{"/nosuch.yaml"}}); !errors.As(err, &hint) || err.Error() != "reading the compose file: /nosuch.yaml: no such file or directory" {
+		t.Errorf("a file that is not there: %v", err)
+	}
 	if _, err := Load(t.Context(), Source{Dir: t.TempDir()}); err == nil || err.Error() != "reading the compose file: there is none in this folder or above it" {
 		t.Errorf("no file: %v", err)
 	}
