@@ -13,8 +13,9 @@ LINT     := _output/tools/bin/golangci-lint
 
 all: build deps ## the client, the agent and every component
 
-build: ## bin/linnet, bin/linnet-build and bin/linnet-agent
+build: ## bin/linnet, bin/linnet-build, bin/linnet-agent and bin/linnet-env
 	@CGO_ENABLED=0 $(BUILD) -o bin/ ./cmd/...
+	@CGO_ENABLED=0 GOOS=linux go build -trimpath -buildvcs=false -ldflags '-s -w -buildid=' -o bin/ ./cmd/linnet-env # steps are cached by its bytes
 
 deps: ## every third-party component this host needs, into libexec/linnet
 	@go run ./deps/build

@@ -250,15 +250,20 @@ func (l Layout) Bin(name string) string { return filepath.Join(l.BinDir(), name)
 func (l Layout) CNI() string { return filepath.Join(l.Libexec, "cni") }
 
 // Agent is linnet-agent: beside the program, or among the components.
-func (l Layout) Agent(program string) string {
+func (l Layout) Agent(program string) string { return l.beside(program, "linnet-agent") }
+
+// Env is linnet-env, which steps of a build run; it is found as linnet-agent is.
+func (l Layout) Env(program string) string { return l.beside(program, "linnet-env") }
+
+func (l Layout) beside(program, name string) string {
 	if target, err := filepath.EvalSymlinks(program); err == nil {
 		program = target
 	}
-	beside := filepath.Join(filepath.Dir(program), "linnet-agent")
+	beside := filepath.Join(filepath.Dir(program), name)
 	if _, err := os.Stat(beside); err == nil {
 		return beside
 	}
-	return l.Bin("linnet-agent")
+	return l.Bin(name)
 }
 
 // HintError is an error with the one thing to do about it.
