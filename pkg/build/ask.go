@@ -97,10 +97,10 @@ var errElsewhere = errors.New("the Dockerfile is not here")
 
 // answer runs BuildKit's own frontend in this process.
 func (j *job) answer(ctx context.Context) (map[string]string, error) {
-	if j.file.text == nil || j.opt.Frontend != "dockerfile.v0" {
+	if j.file.text == nil || j.opt.Frontend != ownFrontend {
 		return nil, errElsewhere
 	}
-	if _, _, ok := syntax(j.file.text); ok && j.attrs["cmdline"] == "" {
+	if _, _, ok := syntax(j.file.text); ok && j.attrs[cmdlineKey] == "" {
 		return nil, errElsewhere // another frontend's Dockerfile
 	}
 	if _, ok := j.opt.LocalMounts[localDockerfile]; !ok {

@@ -34,6 +34,9 @@ type Host struct {
 	Stdin io.Reader
 	// Stdout takes a result whose destination is "-".
 	Stdout io.Writer
+	// EnvProgram is linnet-env for the engine's architecture. Only steps that want a secret as a variable
+	// need it.
+	EnvProgram string
 }
 
 // Session is where builds run. One may be used for several builds at once.
@@ -95,7 +98,7 @@ func (s Session) run(ctx context.Context, job *job, d Display) (Result, error) {
 	}
 	ctx, job.lost = context.WithCancelCause(ctx)
 	defer job.lost(nil)
-	res, warnings, err := solve(ctx, c, job, job.tellEmulated(d, notes))
+	res, warnings, err := solve(ctx, c, job, job.tellEmulated(d, notes).through(unhand))
 	if err != nil {
 		return Result{}, job.explain(ctx, err)
 	}
@@ -151,11 +154,7 @@ func solve(ctx context.Context, c *client.Client, j *job, d Display) (*client.So
 	done := make(chan ended, 1)
 	go func() {
 		var e ended
-		if j.fetched() || j.options.Request != "" {
-			e.res, e.err = solveInSteps(ctx, c, j, status)
-		} else {
-			e.res, e.err = j.send(ctx, c, status)
-		}
+		e.res, e.err = j.send(ctx, c, status)
 		done <- e
 	}()
 	var e ended

@@ -145,23 +145,19 @@ func (s Session) exportOne(ctx context.Context, dir string, r remembered, d Disp
 		return nil, err
 	}
 	defer j.close()
-	j.frontend = func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
-		res, err := c.Solve(ctx, j.request(c))
-		if err != nil {
-			return nil, err
-		}
-		defs, err := definitions(ctx, res)
-		if err != nil {
-			return nil, err
-		}
-		for _, def := range defs {
+	j.see = func(ctx context.Context, res *gateway.Result) error {
+		for _, ref := range eachRef(res) {
+			def, err := definition(ctx, ref)
+			if err != nil {
+				return err
+			}
 			found, err := baseImages(def)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			images = append(images, found...)
 		}
-		return res, nil
+		return nil
 	}
 	c, err := s.open(ctx)
 	if err != nil {

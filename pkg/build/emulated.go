@@ -66,17 +66,7 @@ func (j *job) tellEmulated(d Display, notes map[string]string) Display {
 			s.Logs = append(s.Logs, &client.VertexLog{Vertex: v.Digest, Stream: 2, Data: []byte(notes[arch] + "\n"), Timestamp: *v.Started})
 		}
 	}
-	return Display{show: func(ctx context.Context, in chan *client.SolveStatus) []client.VertexWarning {
-		out := make(chan *client.SolveStatus)
-		go func() {
-			defer close(out)
-			for s := range in {
-				tell(s)
-				out <- s
-			}
-		}()
-		return d.show(ctx, out)
-	}}
+	return d.through(tell)
 }
 
 // step is how the frontend names a step that runs something: [PLATFORM STAGE 2/3] RUN ..., the

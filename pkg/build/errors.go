@@ -37,6 +37,9 @@ func (j *job) explain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	if j.failed != nil {
+		err = j.failed
+	}
 	e := &Error{Where: j.where(err), Text: plain(err.Error()), Err: err}
 	fix := ""
 	for _, k := range known {
@@ -124,7 +127,7 @@ func plain(text string) string {
 	if m := fatal.FindStringSubmatch(rest); m != nil {
 		first = strings.TrimSuffix(first, ": git stderr:") + ": " + m[1]
 	}
-	first = checksum.ReplaceAllString(first, "")
+	first = handed.ReplaceAllString(checksum.ReplaceAllString(first, ""), "")
 	return resolve.ReplaceAllString(first, "resolving $1: ")
 }
 

@@ -6,7 +6,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"strings"
 
 	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/client/llb"
@@ -26,7 +25,7 @@ type frontendHost struct{ job *job }
 
 func (h *frontendHost) BuildOpts() client.BuildOpts {
 	opts := maps.Clone(h.job.attrs)
-	opts["cmdline"] = "here" // so that no other frontend is looked for
+	opts[cmdlineKey] = "here" // so that no other frontend is looked for
 	return client.BuildOpts{
 		Opts: opts, SessionID: "here", Product: "linnet",
 		LLBCaps: pb.Caps.CapSet(pb.Caps.All()), Caps: gwpb.Caps.CapSet(gwpb.Caps.All()),
@@ -42,25 +41,16 @@ func linux() ocispecs.Platform {
 
 // Solve opens a folder; there is nothing else that could be solved here.
 func (h *frontendHost) Solve(_ context.Context, req client.SolveRequest) (*client.Result, error) {
-	for _, text := range req.Definition.GetDef() {
-		var op pb.Op
-		if err := op.UnmarshalVT(text); err != nil {
-			return nil, err
-		}
-		s := op.GetSource()
-		if s == nil {
-			continue
-		}
-		name, ok := strings.CutPrefix(s.Identifier, "local://")
-		folder, there := h.job.opt.LocalMounts[name]
-		if !ok || !there {
-			return nil, errElsewhere
-		}
-		res := client.NewResult()
-		res.SetRef(&folderRef{folder})
-		return res, nil
+	folder, err := h.job.folder(req.Definition)
+	if err != nil {
+		return nil, err
 	}
-	return nil, errElsewhere
+	if folder == nil {
+		return nil, errElsewhere
+	}
+	res := client.NewResult()
+	res.SetRef(&folderRef{folder})
+	return res, nil
 }
 
 func (h *frontendHost) Inputs(context.Context) (map[string]llb.State, error) { return nil, nil }

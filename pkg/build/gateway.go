@@ -8,47 +8,110 @@ import (
 	"strings"
 
 	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/frontend/dockerfile/builder"
+	"github.com/moby/buildkit/frontend/dockerui"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
 )
 
-// send has BuildKit solve a job. Where the job has a frontend of its own, that runs here and asks
-// BuildKit's for what it needs.
+// send has BuildKit solve a job. What is to be done is made of the Dockerfile first, and then done.
 func (j *job) send(ctx context.Context, c *client.Client, status chan *client.SolveStatus) (*client.SolveResponse, error) {
-	if j.frontend == nil {
-		return c.Solve(ctx, nil, j.opt, status)
+	return c.Build(ctx, j.opt, "linnet", func(ctx context.Context, g gateway.Client) (*gateway.Result, error) {
+		// Build closes the channel only after this has returned.
+		res, err := j.convert(ctx, &near{Client: g, job: j, status: status})
+		j.failed = err
+		return res, err
+	}, status)
+}
+
+// convert makes of the Dockerfile what is to be done, which is done when it returns, and no sooner.
+func (j *job) convert(ctx context.Context, n *near) (*gateway.Result, error) {
+	res, err := j.frontend(ctx, n)
+	if err != nil {
+		return nil, err
 	}
-	return c.Build(ctx, j.opt, "", j.frontend, status)
+	if j.options.Request != "" {
+		j.answers = map[string]string{}
+		for key, value := range res.Metadata {
+			j.answers[key] = string(value)
+		}
+		return gateway.NewResult(), nil
+	}
+	if res, err = j.keepMounts(ctx, n, res); err != nil {
+		return nil, err
+	}
+	if j.see != nil {
+		if err := j.see(ctx, res); err != nil {
+			return nil, err
+		}
+	}
+	return j.handSecrets(ctx, n, res)
 }
 
-// request is what BuildKit's own frontend would be sent. It then makes of the Dockerfile what is to
-// be done, and does nothing of it yet.
-func (j *job) request(c gateway.Client) gateway.SolveRequest {
-	return gateway.SolveRequest{Frontend: j.opt.Frontend, FrontendOpt: maps.Clone(c.BuildOpts().Opts)}
+// frontend runs BuildKit's frontend: here, where a folder of this host need not be sent for the few
+// files of it that a frontend reads, or at the engine. There it says in an image's provenance what it
+// was asked, which one that runs here cannot.
+func (j *job) frontend(ctx context.Context, n *near) (*gateway.Result, error) {
+	if !j.provenance() && j.opt.Frontend == ownFrontend {
+		return builder.Build(ctx, n)
+	}
+	req := gateway.SolveRequest{Frontend: j.opt.Frontend, FrontendOpt: maps.Clone(n.BuildOpts().Opts)}
+	if j.fetched() {
+		// Read by the same steps that the frontend then finds done.
+		ui, err := dockerui.NewClient(n.Client)
+		if err != nil {
+			return nil, err
+		}
+		src, err := ui.ReadEntrypoint(ctx, "Dockerfile")
+		if err != nil {
+			return nil, err
+		}
+		if name, cmdline, ok := syntax(src.Data); ok && covered(name) {
+			req.FrontendOpt[cmdlineKey] = cmdline
+		}
+	}
+	return n.Client.Solve(ctx, req)
 }
 
-// definitions are the graphs of operations that a frontend has come to, one for each platform.
-func definitions(ctx context.Context, r *gateway.Result) ([]*pb.Definition, error) {
+// ownFrontend is BuildKit's own, and cmdlineKey its option that says how it was called: then it looks
+// for no other.
+const (
+	ownFrontend = "dockerfile.v0"
+	cmdlineKey  = "cmdline"
+)
+
+// provenance says whether the result shall tell how it was made.
+func (j *job) provenance() bool {
+	_, ok := j.attrs["attest:provenance"]
+	return ok
+}
+
+// fetched says whether the Dockerfile comes with a context that the engine fetches.
+func (j *job) fetched() bool {
+	_, own := j.attrs["dockerfilekey"]
+	return j.attrs[localContext] != "" && !own && j.opt.Frontend == ownFrontend
+}
+
+// eachRef are a result's file systems: its own, and one for each platform.
+func eachRef(r *gateway.Result) []gateway.Reference {
 	refs := slices.Collect(maps.Values(r.Refs))
 	if r.Ref != nil {
 		refs = append(refs, r.Ref)
 	}
-	var all []*pb.Definition
-	for _, ref := range refs {
-		if ref == nil {
-			continue // an empty file system
-		}
-		state, err := ref.ToState()
-		if err != nil {
-			return nil, fmt.Errorf("reading what is to be built: %w", err)
-		}
-		def, err := state.Marshal(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("reading what is to be built: %w", err)
-		}
-		all = append(all, def.ToPB())
+	return slices.DeleteFunc(refs, func(r gateway.Reference) bool { return r == nil }) // those are empty
+}
+
+// definition is the graph of operations that makes a file system.
+func definition(ctx context.Context, ref gateway.Reference) (*pb.Definition, error) {
+	state, err := ref.ToState()
+	if err != nil {
+		return nil, fmt.Errorf("reading what is to be built: %w", err)
 	}
-	return all, nil
+	def, err := state.Marshal(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading what is to be built: %w", err)
+	}
+	return def.ToPB(), nil
 }
 
 const imageScheme = "docker-image://"

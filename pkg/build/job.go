@@ -38,8 +38,13 @@ type job struct {
 	options Options
 	pending []*pending        // the results that are files
 	answers map[string]string // what the frontend said when it was asked
-	// frontend, when set, runs here and stands between BuildKit and its own.
-	frontend gateway.BuildFunc
+	// envMissing says why no step can have a secret as a variable; nil where it can.
+	envMissing error
+	// failed is why nothing could be made of the Dockerfile: what comes back from BuildKit, which is told,
+	// has lost some of its words on the way.
+	failed error
+	// see, when set, is shown what is to be built before it is.
+	see func(context.Context, *gateway.Result) error
 }
 
 func (j *job) close() {
@@ -70,8 +75,10 @@ func (j *job) lose(err error) {
 func (s Session) prepare(ctx context.Context, o Options) (*job, error) {
 	j := &job{attrs: map[string]string{}, options: o}
 	j.opt = client.SolveOpt{
-		Frontend: "dockerfile.v0", FrontendAttrs: j.attrs, LocalMounts: map[string]fsutil.FS{},
-		Ref: identity.NewID(), Internal: o.Request != "",
+		Frontend: ownFrontend, FrontendAttrs: j.attrs, LocalMounts: map[string]fsutil.FS{}, Ref: identity.NewID(),
+		// BuildKit keeps no record of it: nobody here reads one, and writing it takes a third of what a build of
+		// one changed line takes.
+		Internal: true,
 	}
 	if err := j.addContext(ctx, s.Host, o); err != nil {
 		return nil, err
@@ -88,7 +95,7 @@ func (s Session) prepare(ctx context.Context, o Options) (*job, error) {
 		}
 	}
 	s.addImported(j, o)
-	j.addKeeping()
+	j.offerEnv(s.Host.EnvProgram)
 	return j, s.attach(j, o)
 }
 
@@ -255,6 +262,14 @@ func (j *job) addCaches(h Host, o Options) error {
 		j.opt.CacheExports = append(j.opt.CacheExports, client.CacheOptionsEntry{Type: "inline", Attrs: map[string]string{}})
 	}
 	return nil
+}
+
+// cacheImports are where build cache is read, as a frontend says it.
+func (j *job) cacheImports() (all []gateway.CacheOptionsEntry) {
+	for _, i := range j.opt.CacheImports {
+		all = append(all, gateway.CacheOptionsEntry{Type: i.Type, Attrs: i.Attrs})
+	}
+	return all
 }
 
 // addPolicy reads a source policy: which sources a build may have, and what they are replaced by.

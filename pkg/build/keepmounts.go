@@ -23,17 +23,16 @@ const noCache = "no-cache"
 // is none that there is; what comes after them in it has BuildKit look for their cache mounts in
 // the wrong place. What it then knows of these steps, it knows for the whole of this build: that
 // they are not to be cached. The second time they are sent as any others.
-func keepMounts(ctx context.Context, c gateway.Client, req gateway.SolveRequest) (*gateway.Result, error) {
-	res, err := c.Solve(ctx, req)
-	if _, ok := req.FrontendOpt[noCache]; !ok || err != nil {
-		return res, err
-	}
-	defs, err := definitions(ctx, res)
-	if err != nil {
-		return nil, err
+func (j *job) keepMounts(ctx context.Context, n *near, res *gateway.Result) (*gateway.Result, error) {
+	if _, ok := j.attrs[noCache]; !ok {
+		return res, nil
 	}
 	known := 0
-	for _, def := range defs {
+	for _, ref := range eachRef(res) {
+		def, err := definition(ctx, ref)
+		if err != nil {
+			return nil, err
+		}
 		first, err := unbuildable(def)
 		if err != nil {
 			return nil, err
@@ -41,7 +40,7 @@ func keepMounts(ctx context.Context, c gateway.Client, req gateway.SolveRequest)
 		if first == nil {
 			continue
 		}
-		_, err = c.Solve(ctx, gateway.SolveRequest{Definition: first, Evaluate: true})
+		_, err = n.Client.Solve(ctx, gateway.SolveRequest{Definition: first, Evaluate: true})
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -53,18 +52,7 @@ func keepMounts(ctx context.Context, c gateway.Client, req gateway.SolveRequest)
 	if known == 0 {
 		return res, nil
 	}
-	delete(req.FrontendOpt, noCache)
-	return c.Solve(ctx, req)
-}
-
-// addKeeping has a job keep its cache mounts.
-func (j *job) addKeeping() {
-	if _, ok := j.attrs[noCache]; !ok {
-		return
-	}
-	j.frontend = func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
-		return keepMounts(ctx, c, j.request(c))
-	}
+	return j.frontend(ctx, n.without(noCache))
 }
 
 // unbuildable puts two operations on top of a graph: a step that is never run and names all cache

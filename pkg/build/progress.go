@@ -44,6 +44,21 @@ func NewDisplay(out io.Writer, mode string) (Display, error) {
 	}}, nil
 }
 
+// through is a display of what change has changed.
+func (d Display) through(change func(*client.SolveStatus)) Display {
+	return Display{show: func(ctx context.Context, in chan *client.SolveStatus) []client.VertexWarning {
+		out := make(chan *client.SolveStatus)
+		go func() {
+			defer close(out)
+			for s := range in {
+				change(s)
+				out <- s
+			}
+		}()
+		return d.show(ctx, out)
+	}}
+}
+
 // Watch hands each state of a build to a function of the caller's, who shows it.
 func Watch(see func(*client.SolveStatus)) Display {
 	return Display{show: func(_ context.Context, ch chan *client.SolveStatus) (warnings []client.VertexWarning) {

@@ -21,16 +21,16 @@ func (j *job) addSyntax(_ Host, o Options) error {
 		name, _, _ := strings.Cut(strings.TrimSpace(asked), " ")
 		if covered(name) {
 			delete(j.attrs, "build-arg:BUILDKIT_SYNTAX")
-			j.attrs["cmdline"] = asked
+			j.attrs[cmdlineKey] = asked
 			return nil
 		}
 		j.opt.Frontend = "gateway.v0"
-		j.attrs["source"], j.attrs["cmdline"] = name, asked
+		j.attrs["source"], j.attrs[cmdlineKey] = name, asked
 		return nil
 	}
 	if name, cmdline, ok := syntax(j.file.text); ok && covered(name) {
 		// A frontend that knows how it was called looks for no other.
-		j.attrs["cmdline"] = cmdline
+		j.attrs[cmdlineKey] = cmdline
 	}
 	return nil
 }

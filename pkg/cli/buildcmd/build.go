@@ -160,8 +160,18 @@ func thisHost(env *cli.Env) (build.Host, error) {
 	if err != nil {
 		return build.Host{}, fmt.Errorf("finding the working directory: %w", err)
 	}
+	program, err := os.Executable()
+	if err != nil {
+		return build.Host{}, fmt.Errorf("finding linnet's own program: %w", err)
+	}
+	layout, err := env.Layout()
+	if err != nil {
+		return build.Host{}, err
+	}
 	s := env.Streams()
-	return build.Host{Dir: dir, Home: os.Getenv("HOME"), LookupEnv: os.LookupEnv, Stdin: s.In, Stdout: s.Out}, nil
+	return build.Host{
+		Dir: dir, Home: os.Getenv("HOME"), LookupEnv: os.LookupEnv, Stdin: s.In, Stdout: s.Out, EnvProgram: layout.Env(program),
+	}, nil
 }
 
 // fromGlobal is linnet's own --progress as a build has it.

@@ -1,0 +1,103 @@
+package build
+
+import (
+	"context"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/client/llb/sourceresolver"
+	"github.com/moby/buildkit/frontend/dockerfile/builder"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/solver/pb"
+	"github.com/opencontainers/go-digest"
+	"github.com/tonistiigi/fsutil"
+)
+
+// near is the engine's BuildKit as a frontend sees it that runs in this process.
+type near struct {
+	gateway.Client
+	job    *job
+	status chan<- *client.SolveStatus
+	// opts are the frontend's; nil are the client's own.
+	opts map[string]string
+}
+
+// BuildOpts implements gateway.Client. The options are a copy: frontends change them.
+func (n *near) BuildOpts() gateway.BuildOpts {
+	o := n.Client.BuildOpts()
+	if n.opts != nil {
+		o.Opts = n.opts
+	}
+	o.Opts = maps.Clone(o.Opts)
+	return o
+}
+
+// with is the same with one more option, and without with one less.
+func (n *near) with(key, value string) *near {
+	again := *n
+	again.opts = n.BuildOpts().Opts
+	again.opts[key] = value
+	return &again
+}
+
+func (n *near) without(key string) *near {
+	again := *n
+	again.opts = n.BuildOpts().Opts
+	delete(again.opts, key)
+	return &again
+}
+
+// Solve implements gateway.Client. What can be answered here is not sent: the files of a folder that a
+// frontend reads, and a Dockerfile whose syntax this frontend covers.
+func (n *near) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.Result, error) {
+	if req.Frontend == "gateway.v0" && covered(req.FrontendOpt["source"]) {
+		return builder.Build(ctx, n.with(cmdlineKey, req.FrontendOpt[cmdlineKey]))
+	}
+	folder, err := n.job.folder(req.Definition)
+	if err != nil {
+		return nil, err
+	}
+	if folder == nil {
+		return n.Client.Solve(ctx, req)
+	}
+	n.show(req.Definition)
+	res := gateway.NewResult()
+	res.SetRef(&folderRef{folder})
+	return res, nil
+}
+
+// ResolveImageConfig implements gateway.Client. BuildKit's own client forgets here whether an image of the
+// store counts, and the image's name where there is an error.
+func (n *near) ResolveImageConfig(ctx context.Context, ref string, opt sourceresolver.Opt) (string, digest.Digest, []byte, error) {
+	return sourceresolver.NewImageMetaResolver(n.Client).ResolveImageConfig(ctx, ref, opt)
+}
+
+// show has a step of the frontend's seen, which BuildKit does not know of: what it remarks on a
+// Dockerfile belongs to the step that has read it.
+func (n *near) show(def *pb.Definition) {
+	step := digest.FromBytes(def.Def[0])
+	now := time.Now()
+	n.status <- &client.SolveStatus{Vertexes: []*client.Vertex{{
+		Digest: step, Name: def.Metadata[step.String()].GetDescription()["llb.customname"], Started: &now, Completed: &now,
+	}}}
+}
+
+// folder is a folder of this host that is asked for to read single files of it, as frontends do; nil
+// is anything else. A folder for steps is sent: whoever reads single files wants no differences to what
+// was sent before.
+func (j *job) folder(def *pb.Definition) (fsutil.FS, error) {
+	if len(def.GetDef()) != 2 { // itself, and that it is the result
+		return nil, nil
+	}
+	var op pb.Op
+	if err := op.UnmarshalVT(def.Def[0]); err != nil {
+		return nil, err
+	}
+	name, ok := strings.CutPrefix(op.GetSource().GetIdentifier(), "local://")
+	if !ok || op.GetSource().GetAttrs()[pb.AttrLocalDiffer] != pb.AttrLocalDifferNone {
+		return nil, nil
+	}
+	return j.opt.LocalMounts[name], nil
+}
