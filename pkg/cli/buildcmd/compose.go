@@ -44,7 +44,7 @@ func composeRun(ctx context.Context, env *cli.Env, args []string) error {
 	if err != nil || inv.Help || len(env.Global()) > 0 || globals(inv) || slices.Contains(inv.Strings("file"), "-") {
 		return env.Forward(words)
 	}
-	h, err := thisHost(env)
+	h, err := Host(env)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func composeRun(ctx context.Context, env *cli.Env, args []string) error {
 	if len(plan) == 0 {
 		return env.Forward(words)
 	}
-	ctx, stop := interruptible(ctx)
+	ctx, stop := Interruptible(ctx)
 	defer stop()
 	b, err := newBuilds(env, project, h)
 	if err != nil {
@@ -81,19 +81,19 @@ func composeRun(ctx context.Context, env *cli.Env, args []string) error {
 	b.told = told
 	there, err := b.digests(ctx, plan)
 	if err != nil {
-		return ended(ctx, err)
+		return Ended(ctx, err)
 	}
 	if !inv.Bool("build") {
 		done := func(p compose.Build) bool { return there[p.Image] != "" && !p.Always || inv.Bool("no-build") }
 		plan = compose.Without(plan, done)
 	}
 	if len(plan) > 0 {
-		if err := b.run(ctx, plan, fromGlobal(env.Progress())); err != nil {
+		if err := b.run(ctx, plan, Progress(env)); err != nil {
 			return err
 		}
 		built, err := b.digests(ctx, plan)
 		if err != nil {
-			return ended(ctx, err)
+			return Ended(ctx, err)
 		}
 		maps.Copy(there, built)
 	}
@@ -265,7 +265,7 @@ func composeBuild(cmd *cobra.Command, env *cli.Env, v *composeFlags, services []
 	if g := env.Global(); len(g) > 0 {
 		return cli.Usage(fmt.Errorf("compose build: %s: a build has none of nerdctl's global flags", strings.Join(g, " ")), "leave it out")
 	}
-	h, err := thisHost(env)
+	h, err := Host(env)
 	if err != nil {
 		return err
 	}
@@ -299,9 +299,9 @@ func composeBuild(cmd *cobra.Command, env *cli.Env, v *composeFlags, services []
 	case v.quiet:
 		mode = "quiet"
 	case !cmd.Flags().Changed("progress"):
-		mode = fromGlobal(env.Progress())
+		mode = Progress(env)
 	}
-	ctx, stop := interruptible(cmd.Context())
+	ctx, stop := Interruptible(cmd.Context())
 	defer stop()
 	b, err := newBuilds(env, project, h)
 	if err != nil {

@@ -100,18 +100,18 @@ func (b *builds) run(ctx context.Context, plan []compose.Build, mode string) err
 		return err
 	}
 	if err := b.ready(ctx); err != nil {
-		return ended(ctx, err)
+		return Ended(ctx, err)
 	}
 	of, end := display.Several(ctx)
 	var remarks sync.Mutex
 	var texts []string // of warnings, by the builds' end
 	err = compose.Run(ctx, plan, func(ctx context.Context, p compose.Build) error {
-		session, foreign := b.session, emulation{env: b.env}
+		session, foreign := b.session, NewEmulation(b.env)
 		session.Emulate = func(ctx context.Context, platforms []string) map[string]string {
 			b.one.Lock()
 			defer b.one.Unlock()
 			defer b.env.CloseReport()
-			notes := foreign.enable(ctx, platforms)
+			notes := foreign.Enable(ctx, platforms)
 			for name := range b.told {
 				delete(notes, name)
 			}
@@ -119,7 +119,7 @@ func (b *builds) run(ctx context.Context, plan []compose.Build, mode string) err
 		}
 		result, err := session.Build(ctx, b.identify(p.Options), of(p.Service))
 		if err != nil {
-			return foreign.explain(err)
+			return foreign.Explain(err)
 		}
 		remarks.Lock()
 		defer remarks.Unlock()
@@ -135,7 +135,7 @@ func (b *builds) run(ctx context.Context, plan []compose.Build, mode string) err
 		}
 		fmt.Fprint(b.env.Streams().Err, text)
 	}
-	return ended(ctx, err)
+	return Ended(ctx, err)
 }
 
 // ready waits for the engine once, so that of many builds one says what is waited for.
@@ -171,7 +171,7 @@ func (b *builds) check(ctx context.Context, plan []compose.Build) error {
 	for _, p := range plan {
 		a, err := b.session.Ask(ctx, p.Options, "check")
 		if err != nil {
-			return ended(ctx, fmt.Errorf("service %s: %w", p.Service, err))
+			return Ended(ctx, fmt.Errorf("service %s: %w", p.Service, err))
 		}
 		if a.Found == 0 {
 			continue
