@@ -1,8 +1,8 @@
 // Package buildcmd is the command line of builds: `build` with docker's and nerdctl's flags.
 //
-// It is linked into linnet-build alone, since what it stands on takes long to start. It turns
-// flags into build.Options, and files and exit codes out of what comes back; what a build is
-// stands in package build.
+// It is linked into linnet-build, and into linnet-compose for what the two share, since what it stands
+// on takes long to start. It turns flags into build.Options, and files and exit codes out of what comes
+// back; what a build is stands in package build.
 package buildcmd
 
 import (
@@ -34,7 +34,7 @@ linnet does not understand its command line; 130 after Ctrl-C and 143 after SIGT
 func Commands(env *cli.Env) []*cobra.Command {
 	// What libraries are surprised at is nobody's here: what a user has to know is an error of ours.
 	logrus.SetLevel(logrus.PanicLevel)
-	return []*cobra.Command{newBuild(env), newCache(env), newCompose(env)}
+	return []*cobra.Command{newBuild(env), newCache(env)}
 }
 
 func newBuild(env *cli.Env) *cobra.Command {
