@@ -13,7 +13,7 @@ LINT     := _output/tools/bin/golangci-lint
 
 all: build deps ## the client, the agent and every component
 
-build: ## bin/linnet, bin/linnet-build, bin/linnet-agent and bin/linnet-env
+build: ## bin/linnet and the programs that it becomes or sends
 	@CGO_ENABLED=0 $(BUILD) -o bin/ ./cmd/...
 	@CGO_ENABLED=0 GOOS=linux go build -trimpath -buildvcs=false -ldflags '-s -w -buildid=' -o bin/ ./cmd/linnet-env # steps are cached by its bytes
 
@@ -37,7 +37,7 @@ lint: $(LINT) ## formatting, import rules and everything else that .golangci.yml
 cross: ## the client compiles and vets for every platform it is meant for
 	@for p in darwin/arm64 darwin/amd64 linux/arm64; do \
 		echo "cross $$p" && export CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} && \
-		go build -o /dev/null ./cmd/linnet && go build -o /dev/null ./cmd/linnet-build && go vet ./... || exit 1; done
+		for c in linnet linnet-build linnet-compose; do go build -o /dev/null ./cmd/$$c || exit 1; done && go vet ./... || exit 1; done
 
 test: system build deps lint cross test-unit test-differential test-fuzz test-e2e test-vm-smoke ## everything; what CI runs
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/cli"
 	"github.com/linnet-dev/linnet/pkg/cli/buildcmd"
+	"github.com/linnet-dev/linnet/pkg/cli/composecmd"
 	"github.com/linnet-dev/linnet/pkg/streams"
 )
 
@@ -189,7 +190,7 @@ func help(t *testing.T, words []string) string {
 		return "Usage: linnet nerdctl ARGS..." // hands --help on, too
 	}
 	s, _, out, errs := streams.Test()
-	if code := cli.Main(t.Context(), append(slices.Clone(words), "--help"), s, buildcmd.Commands); code != 0 {
+	if code := cli.Main(t.Context(), append(slices.Clone(words), "--help"), s, buildcmd.Commands, composecmd.Commands); code != 0 {
 		t.Logf("linnet %q --help: exit code %d: %s", words, code, errs)
 	}
 	return out.String()

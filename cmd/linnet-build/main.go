@@ -1,4 +1,4 @@
-// linnet-build is linnet with the commands that hold a BuildKit session. They are a program of
+// linnet-build is linnet with build and cache, which hold a BuildKit session. They are a program of
 // their own because what they link takes longer to start than most commands take to run; linnet
 // becomes it when it is asked for one of them.
 package main

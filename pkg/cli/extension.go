@@ -18,11 +18,12 @@ import (
 	"github.com/linnet-dev/linnet/pkg/streams"
 )
 
-// The client's programs. What the second one links would make the first too slow to start, so
-// the first becomes the second for the commands that need it.
+// The client's programs. What the others link would make the first too slow to start, so it
+// becomes another for the commands that need that.
 const (
-	clientProgram = "linnet"
-	buildProgram  = "linnet-build"
+	clientProgram  = "linnet"
+	buildProgram   = "linnet-build"
+	composeProgram = "linnet-compose"
 )
 
 // Extension makes commands that a program adds to the tree.
@@ -66,25 +67,42 @@ func Usage(err error, hint string) error { return &usageError{err: err, hint: hi
 // Silent ends linnet with a code and no further word.
 func Silent(code int) error { return &silentError{code: code} }
 
-// elsewhere says whether a command line is for the program of builds. It looks at no more than
-// the first words: a line with global flags before them is found by the tree, later.
-func elsewhere(args []string) bool {
+// programOf is the program with a command of linnet's own that linnet itself does not have; empty
+// for one that it has.
+func programOf(word string) string {
+	switch word {
+	case "build", "cache":
+		return buildProgram
+	case "compose":
+		return composeProgram
+	}
+	return ""
+}
+
+// elsewhere is the program that a command line is for when that is not linnet itself. It looks at
+// no more than the first words: a line with global flags before them is found by the tree, later.
+func elsewhere(args []string) (program string) {
 	if len(args) == 0 {
-		return false
+		return ""
 	}
 	if slices.Contains([]string{"help", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd}, args[0]) {
 		args = args[1:]
 		if len(args) > 0 && args[0] == "compose" {
-			return false // about compose the tables know enough
+			return "" // about compose the tables know enough
 		}
 	}
-	_, ok := buildWords(args)
-	return ok || isSystemPrune(args)
+	if isSystemPrune(args) {
+		return buildProgram
+	}
+	if own, ok := ownWords(args); ok {
+		return programOf(own[0])
+	}
+	return ""
 }
 
-// buildWords says whether words are for the program of builds, and what they are there: docker's
-// spellings lead back to ours.
-func buildWords(words []string) (own []string, ok bool) {
+// ownWords says whether words are for another program than linnet itself, and what they are there:
+// docker's spellings lead back to ours.
+func ownWords(words []string) (own []string, ok bool) {
 	if len(words) > 0 && (words[0] == "build" || words[0] == "cache") {
 		return words, true
 	}
@@ -137,13 +155,13 @@ func composeFlag(name string) *nerdctl.Flag {
 	return nil
 }
 
-// become turns this process into the program of builds, with the same command line.
-func become(args []string) error {
+// become turns this process into another of the client's programs, with the same command line.
+func become(name string, args []string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("finding this program: %w", err)
 	}
-	program := beside(self, buildProgram)
+	program := beside(self, name)
 	err = host.Become(program, append([]string{clientProgram}, args...), os.Environ())
 	if errors.Is(err, os.ErrNotExist) {
 		return &host.HintError{Err: fmt.Errorf("finding %s: %w", program, os.ErrNotExist), Fix: "it belongs beside linnet: install linnet anew, or `make build`"}
@@ -159,19 +177,12 @@ func beside(program, name string) string {
 	return filepath.Join(filepath.Dir(program), name)
 }
 
-// extend adds the commands of builds to the tree: the extensions' own, or what becomes them.
+// extend adds the extensions' commands to the tree, and what becomes the program of builds.
 func (a *app) extend(root *cobra.Command) {
-	a.build = func(ctx context.Context, words []string) error {
-		root.SetArgs(words)
-		return root.ExecuteContext(ctx)
-	}
-	if len(a.extensions) == 0 {
-		a.build = func(context.Context, []string) error { return become(a.args) }
-		root.AddCommand(inGroup(groupCommands, a.buildStandIn("Build an image from a Dockerfile", "build")))
-		root.AddCommand(inGroup(groupOwn, a.buildStandIn("list, prune and move the build cache", "cache")))
-	}
+	a.linked = map[string]bool{}
 	for _, ext := range a.extensions {
 		for _, c := range ext(&Env{a}) {
+			a.linked[programOf(c.Name())] = true
 			id := groupCommands
 			if c.Name() == "cache" {
 				id = groupOwn
@@ -179,10 +190,21 @@ func (a *app) extend(root *cobra.Command) {
 			root.AddCommand(inGroup(id, c))
 		}
 	}
+	a.own = func(ctx context.Context, words []string) error {
+		if program := programOf(words[0]); !a.linked[program] {
+			return become(program, a.args)
+		}
+		root.SetArgs(words)
+		return root.ExecuteContext(ctx)
+	}
+	if !a.linked[buildProgram] {
+		root.AddCommand(inGroup(groupCommands, a.standIn("Build an image from a Dockerfile", "build")))
+		root.AddCommand(inGroup(groupOwn, a.standIn("list, prune and move the build cache", "cache")))
+	}
 	buildx := group("buildx", "docker's name for what builds")
 	buildx.Hidden, buildx.GroupID = true, groupManagement
-	buildx.AddCommand(a.buildStandIn("Build an image from a Dockerfile", "build"),
-		a.buildStandIn("Remove build cache", "cache", "prune"), a.buildStandIn("How much space the build cache takes", "cache", "du"))
+	buildx.AddCommand(a.standIn("Build an image from a Dockerfile", "build"),
+		a.standIn("Remove build cache", "cache", "prune"), a.standIn("How much space the build cache takes", "cache", "du"))
 	root.AddCommand(buildx)
 }
 
@@ -191,12 +213,12 @@ func inGroup(id string, c *cobra.Command) *cobra.Command {
 	return c
 }
 
-// buildStandIn is a command of the program of builds where the command itself is elsewhere.
-func (a *app) buildStandIn(short string, words ...string) *cobra.Command {
+// standIn is a command of linnet's own where the command itself is elsewhere.
+func (a *app) standIn(short string, words ...string) *cobra.Command {
 	return &cobra.Command{
 		Use: words[len(words)-1], Short: short, DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.build(cmd.Context(), append(slices.Clone(words), args...))
+			return a.own(cmd.Context(), append(slices.Clone(words), args...))
 		},
 	}
 }

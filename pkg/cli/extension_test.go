@@ -22,14 +22,25 @@ func TestComposeWord(t *testing.T) {
 	}
 }
 
-func TestComposeIsElsewhereOnlyWhereItMayBuild(t *testing.T) {
-	for line, want := range map[string]bool{
-		"compose up": true, "compose -f x build": true, "compose run a": true, "compose create": true,
-		"compose ps": false, "compose down": false, "compose": false, "compose logs build": false,
-		"help compose build": false, "__complete compose build ": false,
+func TestEachWordIsForItsProgram(t *testing.T) {
+	for program, lines := range map[string][]string{
+		buildProgram: {
+			"build .", "cache", "cache ls", "image build .", "builder build .", "builder prune -f", "buildx build .", "buildx prune", "buildx du",
+			"system prune", "system prune -a", "help build", "help cache prune", "__complete build --", "__completeNoDesc cache ", "__complete image build --",
+		},
+		composeProgram: {
+			"compose build", "compose up", "compose create", "compose run a", "compose -f x build", "compose -p ps --profile=a up -d",
+		},
+		"": {
+			"", "run a", "image ls", "builder", "buildx", "buildx ls", "system df", "nerdctl build .", "help", "help run", "__complete", "__complete run --",
+			"compose", "compose ps", "compose down", "compose logs build", "compose -p up ps", "compose --help", "help compose build", "__complete compose build ",
+			"--quiet build .", "--debug-full compose up", // the tree finds those
+		},
 	} {
-		if got := elsewhere(strings.Fields(line)); got != want {
-			t.Errorf("%s: %t", line, got)
+		for _, line := range lines {
+			if got := elsewhere(strings.Fields(line)); got != program {
+				t.Errorf("%q is for %q, want %q", line, got, program)
+			}
 		}
 	}
 }

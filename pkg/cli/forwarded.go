@@ -46,8 +46,8 @@ func (a *app) addNerdctl(root *cobra.Command) {
 
 // forward runs a nerdctl command line in the guest.
 func (a *app) forward(words []string) error {
-	if own, ok := buildWords(words); ok {
-		return a.build(a.ctx, own)
+	if own, ok := ownWords(words); ok {
+		return a.own(a.ctx, own)
 	}
 	return a.forwardAsIs(words)
 }

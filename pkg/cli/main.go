@@ -29,12 +29,12 @@ const (
 )
 
 // Main runs one linnet command line (args without the program's name) and returns the exit
-// code. A program with extensions has their commands too; one without becomes that program when
-// it is asked for them.
+// code. A program with extensions has their commands too; for those of others it becomes the
+// program beside it that has them.
 func Main(ctx context.Context, args []string, s *streams.Streams, extensions ...Extension) int {
 	a := &app{ctx: ctx, streams: s, log: newLog(s.Err), args: args, extensions: extensions}
-	if len(extensions) == 0 && elsewhere(args) {
-		return a.finish(become(args)) // before anything that takes time
+	if program := elsewhere(args); program != "" && len(extensions) == 0 {
+		return a.finish(become(program, args)) // before anything that takes time
 	}
 	err := a.run(args)
 	if a.report != nil {
@@ -52,8 +52,10 @@ type app struct {
 
 	args       []string
 	extensions []Extension
-	// build runs a command line of the program of builds.
-	build func(ctx context.Context, words []string) error
+	// linked are the other programs of which this one has the commands.
+	linked map[string]bool
+	// own runs a command line of one of those programs: here, or by becoming it.
+	own func(ctx context.Context, words []string) error
 
 	// The global flags.
 	debug    bool

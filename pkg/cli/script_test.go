@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
 
 	"github.com/linnet-dev/linnet/deps"
 	"github.com/linnet-dev/linnet/pkg/host"
@@ -22,11 +24,14 @@ import (
 	"github.com/linnet-dev/linnet/pkg/streams"
 )
 
-// The test binary is linnet, and it is the nerdctl that linnet runs: a real process that
-// tells what it was given.
+// The test binary is linnet with the client's other programs beside it, and it is the nerdctl that
+// linnet runs: a real process that tells what it was given.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"linnet":  func() { os.Exit(runLinnet()) },
+		clientProgram:  func() { os.Exit(runLinnet()) },
+		buildProgram:   func() { os.Exit(runLinnet()) },
+		composeProgram: func() { os.Exit(runLinnet()) },
+
 		"nerdctl": func() { os.Exit(fakeNerdctl()) },
 		"limactl": func() { os.Exit(limatest.Main()) },
 		"machine": func() { os.Exit(runMachine()) },
@@ -35,13 +40,40 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// runLinnet is linnet as the user that the script wants.
+// runLinnet is linnet, or what it has become, as the user that the script wants.
 func runLinnet() int {
-	if err := dropRoot(); err != nil {
+	program, err := os.Executable() // all of them are called linnet
+	if err := errors.Join(err, dropRoot()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return exitError
 	}
-	return Main(context.Background(), os.Args[1:], streams.System())
+	var extensions []Extension
+	switch name := filepath.Base(program); name {
+	case buildProgram:
+		extensions = append(extensions, fakeExtension(name, "build", "cache"))
+	case composeProgram:
+		extensions = append(extensions, fakeExtension(name, "compose"))
+	}
+	return Main(context.Background(), os.Args[1:], streams.System(), extensions...)
+}
+
+// fakeExtension has commands that tell which program they are of and what they were given.
+func fakeExtension(program string, names ...string) Extension {
+	return func(env *Env) (all []*cobra.Command) {
+		for _, name := range names {
+			all = append(all, &cobra.Command{
+				Use: name, Short: name + " of " + program, DisableFlagParsing: true,
+				RunE: func(_ *cobra.Command, args []string) error {
+					_, err := fmt.Fprintf(env.Streams().Out, "%s: %s %q, progress %s, global %q\n", program, name, args, env.Progress(), env.Global())
+					return err
+				},
+				ValidArgsFunction: func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+					return []cobra.Completion{"from-" + program}, cobra.ShellCompDirectiveNoFileComp
+				},
+			})
+		}
+		return all
+	}
 }
 
 // fakeNerdctl prints its arguments, its working directory, the variables named in NERDCTL_FAKE_SHOW

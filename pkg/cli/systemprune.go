@@ -18,8 +18,8 @@ func isSystemPrune(words []string) bool {
 // cache, and with it the cache mounts that no clean-up is to take; and it removes steps of builds
 // that are ending, as its `container prune` does.
 func (a *app) systemPrune(inv *nerdctl.Invocation) error {
-	if len(a.extensions) == 0 {
-		return become(a.args) // the last part is the program of builds'
+	if !a.linked[buildProgram] {
+		return become(buildProgram, a.args) // the last part is that program's
 	}
 	all, volumes := inv.Bool("all"), inv.Bool("volumes")
 	if !inv.Bool("force") && !a.agreesToPrune(all, volumes) {
@@ -38,7 +38,7 @@ func (a *app) systemPrune(inv *nerdctl.Invocation) error {
 			return err
 		}
 	}
-	return a.build(a.ctx, cache)
+	return a.own(a.ctx, cache)
 }
 
 // forwardPart runs a nerdctl command line after which something remains to be done: it must not

@@ -1,18 +1,15 @@
 // Package buildcmd is the command line of builds: `build` with docker's and nerdctl's flags.
 //
-// It is linked into linnet-build alone, since what it stands on takes long to start. It turns
-// flags into build.Options, and files and exit codes out of what comes back; what a build is
-// stands in package build.
+// It is linked into linnet-build, and into linnet-compose for what the two share, since what it stands
+// on takes long to start. It turns flags into build.Options, and files and exit codes out of what comes
+// back; what a build is stands in package build.
 package buildcmd
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
@@ -37,7 +34,7 @@ linnet does not understand its command line; 130 after Ctrl-C and 143 after SIGT
 func Commands(env *cli.Env) []*cobra.Command {
 	// What libraries are surprised at is nobody's here: what a user has to know is an error of ours.
 	logrus.SetLevel(logrus.PanicLevel)
-	return []*cobra.Command{newBuild(env), newCache(env), newCompose(env)}
+	return []*cobra.Command{newBuild(env), newCache(env)}
 }
 
 func newBuild(env *cli.Env) *cobra.Command {
@@ -71,7 +68,7 @@ func run(cmd *cobra.Command, env *cli.Env, v *values, context string) error {
 		return cli.Usage(fmt.Errorf("build: %s: a build has none of nerdctl's global flags", strings.Join(g, " ")), "leave it out, or: linnet nerdctl "+strings.Join(g, " ")+" build ...")
 	}
 	s := env.Streams()
-	h, err := thisHost(env)
+	h, err := Host(env)
 	if err != nil {
 		return err
 	}
@@ -94,7 +91,7 @@ func run(cmd *cobra.Command, env *cli.Env, v *values, context string) error {
 	case v.quiet:
 		mode = "quiet"
 	case !cmd.Flags().Changed("progress"):
-		mode = fromGlobal(env.Progress())
+		mode = Progress(env)
 		if own, _ := h.LookupEnv("BUILDKIT_PROGRESS"); own != "" && mode == "auto" {
 			mode = own // as for docker
 		}
@@ -111,7 +108,7 @@ func run(cmd *cobra.Command, env *cli.Env, v *values, context string) error {
 			return cli.Usage(errors.New("--output: an archive is not for a terminal"), "name a file: dest=FILE, or redirect standard output")
 		}
 	}
-	ctx, stop := interruptible(cmd.Context())
+	ctx, stop := Interruptible(cmd.Context())
 	defer stop()
 	engine, err := env.Engine()
 	if err != nil {
@@ -136,15 +133,15 @@ func run(cmd *cobra.Command, env *cli.Env, v *values, context string) error {
 	if question != "" {
 		a, err := session.Ask(ctx, o, question)
 		if err != nil {
-			return ended(ctx, err)
+			return Ended(ctx, err)
 		}
 		return tellAnswer(s, question, a, asJSON, ignore)
 	}
-	foreign := emulation{env: env}
-	session.Emulate = foreign.enable
+	foreign := NewEmulation(env)
+	session.Emulate = foreign.Enable
 	result, err := session.Build(ctx, o, display)
 	if err != nil {
-		return ended(ctx, foreign.explain(err))
+		return Ended(ctx, foreign.Explain(err))
 	}
 	if mode == "auto" || mode == "plain" || mode == "tty" {
 		for _, w := range result.Warnings {
@@ -152,70 +149,4 @@ func run(cmd *cobra.Command, env *cli.Env, v *values, context string) error {
 		}
 	}
 	return v.tell(env, h, result)
-}
-
-// thisHost is this process's surroundings.
-func thisHost(env *cli.Env) (build.Host, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return build.Host{}, fmt.Errorf("finding the working directory: %w", err)
-	}
-	program, err := os.Executable()
-	if err != nil {
-		return build.Host{}, fmt.Errorf("finding linnet's own program: %w", err)
-	}
-	layout, err := env.Layout()
-	if err != nil {
-		return build.Host{}, err
-	}
-	s := env.Streams()
-	return build.Host{
-		Dir: dir, Home: os.Getenv("HOME"), LookupEnv: os.LookupEnv, Stdin: s.In, Stdout: s.Out, EnvProgram: layout.Env(program),
-	}, nil
-}
-
-// fromGlobal is linnet's own --progress as a build has it.
-func fromGlobal(mode string) string {
-	switch mode {
-	case "json":
-		return "rawjson"
-	case "auto", "plain", "quiet":
-		return mode
-	}
-	return "auto"
-}
-
-// interrupted is why a build was called off.
-type interrupted struct{ signal syscall.Signal }
-
-func (i interrupted) Error() string { return "the build was called off" }
-
-// interruptible ends with the first signal; a second one ends the process as it would any.
-func interruptible(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	go func() {
-		select {
-		case got := <-signals:
-			signal.Stop(signals)
-			if s, ok := got.(syscall.Signal); ok {
-				cancel(interrupted{s})
-			}
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() {
-		signal.Stop(signals)
-		cancel(nil)
-	}
-}
-
-// ended is how the process ends after a build that did not.
-func ended(ctx context.Context, err error) error {
-	var i interrupted
-	if ctx.Err() != nil && errors.As(context.Cause(ctx), &i) {
-		return cli.Silent(128 + int(i.signal))
-	}
-	return err
 }

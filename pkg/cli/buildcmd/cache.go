@@ -44,7 +44,7 @@ func newCache(env *cli.Env) *cobra.Command {
 
 // session is where the cache is.
 func session(env *cli.Env) (build.Session, error) {
-	h, err := thisHost(env)
+	h, err := Host(env)
 	if err != nil {
 		return build.Session{}, err
 	}

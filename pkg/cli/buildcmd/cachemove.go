@@ -28,11 +28,11 @@ func newCacheExport(env *cli.Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			mode := fromGlobal(env.Progress())
+			mode := Progress(env)
 			if cmd.Flags().Changed("progress") {
 				mode = progress
 			}
-			ctx, stop := interruptible(cmd.Context())
+			ctx, stop := Interruptible(cmd.Context())
 			defer stop()
 			e, warnings, err := s.ExportCache(ctx, args[0], project, func(context string) (build.Display, error) {
 				if mode != "quiet" && mode != "rawjson" {
@@ -44,7 +44,7 @@ func newCacheExport(env *cli.Env) *cobra.Command {
 				fmt.Fprintln(env.Streams().Err, "warning:", w)
 			}
 			if err != nil {
-				return ended(ctx, err)
+				return Ended(ctx, err)
 			}
 			return show(env, format, e, func(w io.Writer) error { return tellMoved(w, "exported", e) })
 		},
@@ -72,11 +72,11 @@ func newCacheImport(env *cli.Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			ctx, stop := interruptible(cmd.Context())
+			ctx, stop := Interruptible(cmd.Context())
 			defer stop()
 			e, err := s.ImportCache(ctx, args[0], project)
 			if err != nil {
-				return ended(ctx, err)
+				return Ended(ctx, err)
 			}
 			return show(env, format, e, func(w io.Writer) error { return tellMoved(w, "imported", e) })
 		},

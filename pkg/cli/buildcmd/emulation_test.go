@@ -10,18 +10,18 @@ import (
 func TestAStepThatCannotRunSaysWhy(t *testing.T) {
 	foreign := &host.HintError{Err: errors.New("emulating linux/arm64: emulation is disabled"), Fix: "linnet emulation enable"}
 	failed := errors.New("building: Dockerfile:3: process \"/p\" did not complete successfully: exit code: 255")
-	e := emulation{missing: foreign}
-	err := e.explain(failed)
+	e := Emulation{missing: foreign}
+	err := e.Explain(failed)
 	var hint *host.HintError
 	want := failed.Error() + " (emulating linux/arm64: emulation is disabled)"
 	if err.Error() != want || !errors.As(err, &hint) || hint.Fix != "linnet emulation enable" || !errors.Is(err, failed) {
 		t.Errorf("got %v", err)
 	}
 	other := errors.New("building: Dockerfile:3: process \"/p\" did not complete successfully: exit code: 1")
-	if got := e.explain(other); !errors.Is(got, other) || got.Error() != other.Error() {
+	if got := e.Explain(other); !errors.Is(got, other) || got.Error() != other.Error() {
 		t.Errorf("got %v", got)
 	}
-	if got := (&emulation{}).explain(failed); got.Error() != failed.Error() {
+	if got := (&Emulation{}).Explain(failed); got.Error() != failed.Error() {
 		t.Errorf("got %v", got)
 	}
 }

@@ -1,4 +1,4 @@
-package buildcmd
+package composecmd
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/build"
 	"github.com/linnet-dev/linnet/pkg/cli"
+	"github.com/linnet-dev/linnet/pkg/cli/buildcmd"
 	"github.com/linnet-dev/linnet/pkg/compose"
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/host"
@@ -100,18 +101,18 @@ func (b *builds) run(ctx context.Context, plan []compose.Build, mode string) err
 		return err
 	}
 	if err := b.ready(ctx); err != nil {
-		return ended(ctx, err)
+		return buildcmd.Ended(ctx, err)
 	}
 	of, end := display.Several(ctx)
 	var remarks sync.Mutex
 	var texts []string // of warnings, by the builds' end
 	err = compose.Run(ctx, plan, func(ctx context.Context, p compose.Build) error {
-		session, foreign := b.session, emulation{env: b.env}
+		session, foreign := b.session, buildcmd.NewEmulation(b.env)
 		session.Emulate = func(ctx context.Context, platforms []string) map[string]string {
 			b.one.Lock()
 			defer b.one.Unlock()
 			defer b.env.CloseReport()
-			notes := foreign.enable(ctx, platforms)
+			notes := foreign.Enable(ctx, platforms)
 			for name := range b.told {
 				delete(notes, name)
 			}
@@ -119,7 +120,7 @@ func (b *builds) run(ctx context.Context, plan []compose.Build, mode string) err
 		}
 		result, err := session.Build(ctx, b.identify(p.Options), of(p.Service))
 		if err != nil {
-			return foreign.explain(err)
+			return foreign.Explain(err)
 		}
 		remarks.Lock()
 		defer remarks.Unlock()
@@ -135,7 +136,7 @@ func (b *builds) run(ctx context.Context, plan []compose.Build, mode string) err
 		}
 		fmt.Fprint(b.env.Streams().Err, text)
 	}
-	return ended(ctx, err)
+	return buildcmd.Ended(ctx, err)
 }
 
 // ready waits for the engine once, so that of many builds one says what is waited for.
@@ -155,8 +156,11 @@ func (b *builds) ready(ctx context.Context) error {
 // git remote, or of the compose project.
 func (b *builds) identify(o build.Options) build.Options {
 	o.Project = b.name
-	if o.Project == "" && (filepath.IsAbs(o.Context) || strings.HasPrefix(o.Context, ".")) {
-		o.Project = build.Project(at(b.session.Host, o.Context))
+	if dir := o.Context; o.Project == "" && (filepath.IsAbs(dir) || strings.HasPrefix(dir, ".")) {
+		if !filepath.IsAbs(dir) {
+			dir = filepath.Join(b.session.Host.Dir, dir)
+		}
+		o.Project = build.Project(dir)
 	}
 	if o.Project == "" {
 		o.Project = b.project.Name()
@@ -171,7 +175,7 @@ func (b *builds) check(ctx context.Context, plan []compose.Build) error {
 	for _, p := range plan {
 		a, err := b.session.Ask(ctx, p.Options, "check")
 		if err != nil {
-			return ended(ctx, fmt.Errorf("service %s: %w", p.Service, err))
+			return buildcmd.Ended(ctx, fmt.Errorf("service %s: %w", p.Service, err))
 		}
 		if a.Found == 0 {
 			continue

@@ -1,4 +1,10 @@
-package buildcmd
+// Package composecmd is the command line of compose where builds are concerned: `compose build`,
+// and what may build before it runs something.
+//
+// It is linked into linnet-compose alone, since what reads compose files takes long to load. What
+// there is to build stands in package compose, and how one is built in package build; everything
+// else that compose does is nerdctl's, and forwarded.
+package composecmd
 
 import (
 	"context"
@@ -15,36 +21,43 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/build"
 	"github.com/linnet-dev/linnet/pkg/cli"
+	"github.com/linnet-dev/linnet/pkg/cli/buildcmd"
 	"github.com/linnet-dev/linnet/pkg/compose"
 	"github.com/linnet-dev/linnet/pkg/nerdctl"
 )
 
-// newCompose is compose where builds are concerned: `build` itself, and what may build before it
-// runs something. Everything else is nerdctl's.
+// Commands are the commands of compose, for cli.Main.
+func Commands(env *cli.Env) []*cobra.Command {
+	// What libraries are surprised at is nobody's here: what a user has to know is an error of ours.
+	logrus.SetLevel(logrus.PanicLevel)
+	return []*cobra.Command{newCompose(env)}
+}
+
+// newCompose has nerdctl's commands, too: their words are forwarded.
 func newCompose(env *cli.Env) *cobra.Command {
 	return &cobra.Command{
 		Use: "compose", Short: "Compose", DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch cli.ComposeWord(args) {
 			case "build":
-				return composeBuildTree(cmd.Context(), env, args)
+				return buildTree(cmd.Context(), env, args)
 			case "up", "create", "run":
-				return composeRun(cmd.Context(), env, args)
+				return runBuilt(cmd.Context(), env, args)
 			}
 			return env.Forward(append([]string{"compose"}, args...))
 		},
 	}
 }
 
-// composeRun builds the images that are missing, or all with --build, and then lets nerdctl do
+// runBuilt builds the images that are missing, or all with --build, and then lets nerdctl do
 // what it was asked for, but for building.
-func composeRun(ctx context.Context, env *cli.Env, args []string) error {
+func runBuilt(ctx context.Context, env *cli.Env, args []string) error {
 	words := append([]string{"compose"}, args...)
 	inv, err := nerdctl.Parse(words)
 	if err != nil || inv.Help || len(env.Global()) > 0 || globals(inv) || slices.Contains(inv.Strings("file"), "-") {
 		return env.Forward(words)
 	}
-	h, err := thisHost(env)
+	h, err := buildcmd.Host(env)
 	if err != nil {
 		return err
 	}
@@ -72,7 +85,7 @@ func composeRun(ctx context.Context, env *cli.Env, args []string) error {
 	if len(plan) == 0 {
 		return env.Forward(words)
 	}
-	ctx, stop := interruptible(ctx)
+	ctx, stop := buildcmd.Interruptible(ctx)
 	defer stop()
 	b, err := newBuilds(env, project, h)
 	if err != nil {
@@ -81,19 +94,19 @@ func composeRun(ctx context.Context, env *cli.Env, args []string) error {
 	b.told = told
 	there, err := b.digests(ctx, plan)
 	if err != nil {
-		return ended(ctx, err)
+		return buildcmd.Ended(ctx, err)
 	}
 	if !inv.Bool("build") {
 		done := func(p compose.Build) bool { return there[p.Image] != "" && !p.Always || inv.Bool("no-build") }
 		plan = compose.Without(plan, done)
 	}
 	if len(plan) > 0 {
-		if err := b.run(ctx, plan, fromGlobal(env.Progress())); err != nil {
+		if err := b.run(ctx, plan, buildcmd.Progress(env)); err != nil {
 			return err
 		}
 		built, err := b.digests(ctx, plan)
 		if err != nil {
-			return ended(ctx, err)
+			return buildcmd.Ended(ctx, err)
 		}
 		maps.Copy(there, built)
 	}
@@ -155,8 +168,8 @@ func (plainly) Format(e *logrus.Entry) ([]byte, error) {
 	return []byte(e.Level.String() + ": " + strings.TrimSpace(e.Message) + "\n"), nil
 }
 
-// composeFlags are those of `compose build`, and compose's own before it.
-type composeFlags struct {
+// buildFlags are those of `compose build`, and compose's own before it.
+type buildFlags struct {
 	files, profiles, envFiles []string
 	name, dir                 string
 
@@ -167,7 +180,7 @@ type composeFlags struct {
 	withDependencies, printPlan, ignored bool
 }
 
-const composeBuildLong = `build builds the images of a project's services, or of those named, all at once; one that has another
+const buildLong = `build builds the images of a project's services, or of those named, all at once; one that has another
 service's image as a context (service:NAME) waits for it.
 
 Compose files are read on this machine, with its environment. Every key of their build sections counts. Contexts,
@@ -176,16 +189,16 @@ secrets and SSH agents are streamed as the builds ask for them, as for ` + "`lin
 Exit codes: 0 when all were built; 1 when one was not, or when --check has found something; 2 when linnet does not
 understand its command line; 130 after Ctrl-C and 143 after SIGTERM.`
 
-// composeBuildTree reads a command line of `compose build`. It is a tree of its own, since what
+// buildTree reads a command line of `compose build`. It is a tree of its own, since what
 // nerdctl's commands have for flags is not known to cobra.
-func composeBuildTree(ctx context.Context, env *cli.Env, args []string) error {
-	v := &composeFlags{}
+func buildTree(ctx context.Context, env *cli.Env, args []string) error {
+	v := &buildFlags{}
 	root := &cobra.Command{Use: "linnet", SilenceUsage: true, SilenceErrors: true, TraverseChildren: true}
 	comp := &cobra.Command{Use: "compose", Short: "Compose", TraverseChildren: true}
 	b := &cobra.Command{
-		Use: "build [flags] [SERVICE...]", Short: "Build the images of services", Long: composeBuildLong,
+		Use: "build [flags] [SERVICE...]", Short: "Build the images of services", Long: buildLong,
 		RunE: func(cmd *cobra.Command, services []string) error {
-			return composeBuild(cmd, env, v, services)
+			return buildServices(cmd, env, v, services)
 		},
 	}
 	f := comp.PersistentFlags()
@@ -211,7 +224,7 @@ func composeBuildTree(ctx context.Context, env *cli.Env, args []string) error {
 	return root.ExecuteContext(ctx)
 }
 
-func (v *composeFlags) add(c *cobra.Command) {
+func (v *buildFlags) add(c *cobra.Command) {
 	f := c.Flags()
 	f.StringArrayVar(&v.args, "build-arg", nil, "set a build argument of all services: NAME=VALUE, or NAME for the value it has here")
 	f.StringVar(&v.builder, "builder", "", "docker's choice of a builder: there is one, default")
@@ -237,7 +250,7 @@ func (v *composeFlags) add(c *cobra.Command) {
 }
 
 // wanted is what the flags say over the files.
-func (v *composeFlags) wanted(h build.Host, services []string) (w compose.Wanted, err error) {
+func (v *buildFlags) wanted(h build.Host, services []string) (w compose.Wanted, err error) {
 	w = compose.Wanted{
 		Services: services, Dependencies: v.withDependencies, Dir: h.Dir,
 		NoCache: v.noCache, Pull: v.pull, Push: v.push, Provenance: v.provenance, SBOM: v.sbom,
@@ -261,11 +274,11 @@ func (v *composeFlags) wanted(h build.Host, services []string) (w compose.Wanted
 	return w, nil
 }
 
-func composeBuild(cmd *cobra.Command, env *cli.Env, v *composeFlags, services []string) error {
+func buildServices(cmd *cobra.Command, env *cli.Env, v *buildFlags, services []string) error {
 	if g := env.Global(); len(g) > 0 {
 		return cli.Usage(fmt.Errorf("compose build: %s: a build has none of nerdctl's global flags", strings.Join(g, " ")), "leave it out")
 	}
-	h, err := thisHost(env)
+	h, err := buildcmd.Host(env)
 	if err != nil {
 		return err
 	}
@@ -299,9 +312,9 @@ func composeBuild(cmd *cobra.Command, env *cli.Env, v *composeFlags, services []
 	case v.quiet:
 		mode = "quiet"
 	case !cmd.Flags().Changed("progress"):
-		mode = fromGlobal(env.Progress())
+		mode = buildcmd.Progress(env)
 	}
-	ctx, stop := interruptible(cmd.Context())
+	ctx, stop := buildcmd.Interruptible(cmd.Context())
 	defer stop()
 	b, err := newBuilds(env, project, h)
 	if err != nil {

@@ -1,0 +1,83 @@
+package buildcmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/linnet-dev/linnet/pkg/build"
+	"github.com/linnet-dev/linnet/pkg/cli"
+)
+
+// Host is this process's surroundings as a build sees them: working directory, HOME, environment
+// and streams. It fails when there is no working directory.
+func Host(env *cli.Env) (build.Host, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return build.Host{}, fmt.Errorf("finding the working directory: %w", err)
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return build.Host{}, fmt.Errorf("finding linnet's own program: %w", err)
+	}
+	layout, err := env.Layout()
+	if err != nil {
+		return build.Host{}, err
+	}
+	s := env.Streams()
+	return build.Host{
+		Dir: dir, Home: os.Getenv("HOME"), LookupEnv: os.LookupEnv, Stdin: s.In, Stdout: s.Out, EnvProgram: layout.Env(program),
+	}, nil
+}
+
+// Progress is how the global flags want progress to be shown, in the words of build.NewDisplay:
+// auto, plain, rawjson or quiet.
+func Progress(env *cli.Env) string {
+	switch mode := env.Progress(); mode {
+	case "json":
+		return "rawjson"
+	case "plain", "quiet":
+		return mode
+	}
+	return "auto"
+}
+
+// interrupted is why a build was called off.
+type interrupted struct{ signal syscall.Signal }
+
+func (i interrupted) Error() string { return "the build was called off" }
+
+// Interruptible is a context that ends with the first SIGINT or SIGTERM; a second one ends the
+// process as it would any, and so does the first after stop. Ended knows which signal it was.
+func Interruptible(ctx context.Context) (_ context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		select {
+		case got := <-signals:
+			signal.Stop(signals)
+			if s, ok := got.(syscall.Signal); ok {
+				cancel(interrupted{s})
+			}
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		cancel(nil)
+	}
+}
+
+// Ended is how the process ends after a build that did not: with 128 and the signal's number, and no
+// further word, if a signal ended ctx, which is of Interruptible; else with err.
+func Ended(ctx context.Context, err error) error {
+	var i interrupted
+	if ctx.Err() != nil && errors.As(context.Cause(ctx), &i) {
+		return cli.Silent(128 + int(i.signal))
+	}
+	return err
+}
