@@ -17,7 +17,12 @@ import (
 	"sync"
 	"time"
 
+	control "github.com/moby/buildkit/api/services/control"
+	types "github.com/moby/buildkit/api/types"
 	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/solver/pb"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"google.golang.org/grpc"
 
 	"github.com/linnet-dev/linnet/pkg/guest"
 )
@@ -130,12 +135,24 @@ func (s Session) connect(ctx context.Context) (*client.Client, error) {
 		}
 		return s.Guest.Dial(ctx, guest.BuildKit)
 	}
-	c, err := client.New(ctx, "unix:///buildkit", client.WithContextDialer(dial))
+	c, err := client.New(ctx, "unix:///buildkit", client.WithContextDialer(dial), client.WithGRPCDialOption(grpc.WithChainUnaryInterceptor(knownWorkers)))
 	if err != nil {
 		first.Close()
 		return nil, fmt.Errorf("connecting to BuildKit: %w", err)
 	}
 	return c, nil
+}
+
+// knownWorkers answers what BuildKit's client asks first, before each build: which platforms a worker has.
+// A frontend that runs here takes the first of them for the engine's own, which is known; but BuildKit
+// would try to run a program of every architecture for the answer.
+func knownWorkers(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, call grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	workers, ok := reply.(*control.ListWorkersResponse)
+	if !ok {
+		return call(ctx, method, req, reply, cc, opts...)
+	}
+	workers.Record = []*types.WorkerRecord{{Platforms: pb.PlatformsFromSpec([]ocispecs.Platform{linux()})}}
+	return nil
 }
 
 // grace is how long a build that was called off may take to say so. BuildKit ends it by itself
