@@ -27,7 +27,7 @@ const (
 
 func main() {
 	err := run(os.Args[1:])
-	os.Stderr.WriteString("linnet-env: " + err.Error() + "\n")
+	_, _ = os.Stderr.WriteString("linnet-env: " + err.Error() + "\n") // there is nobody else to tell
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
 		os.Exit(notFound)
 	}
@@ -57,5 +57,5 @@ func run(args []string) error {
 	if err != nil && !errors.Is(err, exec.ErrDot) {
 		return err
 	}
-	return &exec.Error{Name: args[1], Err: syscall.Exec(program, args[1:], os.Environ())}
+	return &exec.Error{Name: args[1], Err: syscall.Exec(program, args[1:], os.Environ())} //nolint:forbidigo // to become the program is what this is for
 }

@@ -1,5 +1,12 @@
 package build
 
+import (
+	"fmt"
+	"strings"
+
+	"github.com/moby/buildkit/client/llb"
+)
+
 // Options is one build. The zero value of a field means the builder's own choice.
 type Options struct {
 	// Context is a folder, "-" for standard input, or an address of git or http.
@@ -46,6 +53,18 @@ type Options struct {
 	// Request, when set, asks the frontend for something else than an image: "outline",
 	// "targets", ...
 	Request string
+}
+
+// Remarks are what a user should know of a build before it runs, a line each.
+func (o Options) Remarks() (all []string) {
+	for _, s := range o.Secrets {
+		for _, name := range []string{llb.GitAuthTokenKey, llb.GitAuthHeaderKey} {
+			if s.ID == name || strings.HasPrefix(s.ID, name+".") {
+				all = append(all, fmt.Sprintf("the secret %s: BuildKit hands it to git as an argument, which users of the engine's machine can see while git fetches; --ssh shows nothing", s.ID))
+			}
+		}
+	}
+	return all
 }
 
 // Context is an additional build context.

@@ -177,3 +177,11 @@ func TestAddressesThatAreTheSameProject(t *testing.T) {
 		}
 	}
 }
+
+func TestSecretsThatGitShowsAreNamed(t *testing.T) {
+	o := Options{Secrets: []Secret{{ID: "npm"}, {ID: "GIT_AUTH_TOKEN"}, {ID: "GIT_AUTH_HEADER.example.com"}, {ID: "GIT_AUTH_TOKENS"}}}
+	got := o.Remarks()
+	if len(got) != 2 || !strings.HasPrefix(got[0], "the secret GIT_AUTH_TOKEN: ") || !strings.HasPrefix(got[1], "the secret GIT_AUTH_HEADER.example.com: ") {
+		t.Errorf("%q", got)
+	}
+}

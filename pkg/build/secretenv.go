@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -102,10 +101,11 @@ func (j *job) offerEnv(path string) {
 
 // secretFiles has the steps of a graph take secrets from files, and says whether there was any.
 func secretFiles(def *pb.Definition, program *pb.Definition) (*pb.Definition, bool, error) {
-	source, any := program.Def[0], false
-	g := &pb.Definition{Metadata: map[string]*pb.OpMetadata{}, Source: def.Source}
-	g.Def = append(g.Def, source)
-	maps.Copy(g.Metadata, program.Metadata)
+	source, any := digest.FromBytes(program.Def[0]), false
+	g := &pb.Definition{
+		Def:      [][]byte{program.Def[0]},
+		Metadata: map[string]*pb.OpMetadata{source.String(): program.Metadata[source.String()]},
+	}
 	if def.Source != nil {
 		g.Source = &pb.Source{Infos: def.Source.Infos, Locations: map[string]*pb.Locations{}}
 	}
@@ -123,7 +123,7 @@ func secretFiles(def *pb.Definition, program *pb.Definition) (*pb.Definition, bo
 			}
 		}
 		if step := op.GetExec(); step != nil && len(step.Secretenv) > 0 {
-			if err := secretFile(&op, digest.FromBytes(source)); err != nil {
+			if err := secretFile(&op, source); err != nil {
 				return nil, false, err
 			}
 			dirty, any = true, true

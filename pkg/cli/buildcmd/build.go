@@ -100,7 +100,7 @@ func run(cmd *cobra.Command, env *cli.Env, v *values, context string) error {
 	if err != nil {
 		return err
 	}
-	for _, w := range v.warnings() {
+	for _, w := range append(v.warnings(), o.Remarks()...) {
 		fmt.Fprintln(s.Err, "warning:", w)
 	}
 	for _, out := range o.Outputs {

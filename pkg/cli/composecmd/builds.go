@@ -103,6 +103,11 @@ func (b *builds) run(ctx context.Context, plan []compose.Build, mode string) err
 	if err := b.ready(ctx); err != nil {
 		return buildcmd.Ended(ctx, err)
 	}
+	for _, p := range plan {
+		for _, r := range p.Options.Remarks() {
+			fmt.Fprintf(b.env.Streams().Err, "warning: service %s: %s\n", p.Service, r)
+		}
+	}
 	of, end := display.Several(ctx)
 	var remarks sync.Mutex
 	var texts []string // of warnings, by the builds' end
