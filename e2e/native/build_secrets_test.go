@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -162,6 +163,44 @@ func TestASecretAsAVariableIsNowhere(t *testing.T) {
 	out, err := os.ReadFile(filepath.Join(w.log, itoa(w.number)+".err"))
 	if err != nil || strings.Count(string(out), "CACHED") < 5 {
 		t.Errorf("the second build was not cached: %v\n%s", err, out)
+	}
+	w.check(t, m)
+	w.run(t, "engine", "reset", "--force")
+	w.execs.Drain()
+}
+
+// So it is with a frontend that a Dockerfile names itself, and that the engine runs.
+func TestASecretAsAVariableOfAFetchedFrontend(t *testing.T) {
+	m := scan.NewMarker()
+	w := newWatch(t, m)
+	w.run(t, "ps")
+	reg := pushTarget(t)
+	program := project(t, "FROM scratch\nCOPY frontend /\nENTRYPOINT [\"/frontend\"]\n")
+	build := exec.Command("go", "build", "-o", filepath.Join(program, "frontend"), "github.com/moby/buildkit/frontend/dockerfile/cmd/dockerfile-frontend")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building a frontend: %v\n%s", err, out)
+	}
+	w.run(t, "build", "--output", "type=registry,store=false,name="+reg+"/frontend", program)
+	file := filepath.Join(w.own, "token")
+	if err := os.WriteFile(file, []byte(m), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g := newGate(t)
+	const mount = "--mount=type=secret,id=it,env=TOKEN,required=true "
+	dir := project(t, "# syntax="+reg+"/frontend\nFROM "+w.Busybox(t)+"\nRUN "+mount+"printf %s \"$TOKEN\" | sha256sum >/sum\n"+
+		strings.Replace(g.step(), "RUN ", "RUN "+mount, 1))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		w.run(t, "--debug", "build", "--progress=plain", "--allow", "network.host", "-t", "fetched", "--secret", "id=it,src="+file, dir)
+	}()
+	open := g.reached()
+	t.Run("while it runs", func(t *testing.T) { w.check(t, m, inMemory(t)...) })
+	open()
+	<-ended
+	if got, want := w.run(t, "run", "--rm", "--network=none", "fetched", "cat", "/sum"), fmt.Sprintf("%x  -", sha256.Sum256([]byte(m))); got != want {
+		t.Errorf("the step got %q, want %q", got, want)
 	}
 	w.check(t, m)
 	w.run(t, "engine", "reset", "--force")
