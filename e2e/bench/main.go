@@ -27,12 +27,13 @@ func main() {
 	asJSON := flag.Bool("json", false, "print JSON")
 	inVM := flag.Bool("vm", false, "measure in a virtual machine, as an ordinary user that is made")
 	only := flag.String("only", "", "only these parts, by comma: start, build; in a virtual machine also throughput, boot")
+	smaller := flag.Int("smaller", 8, "what the sizes of builds are divided by in a virtual machine, which may be emulated")
 	starts := flag.Int("starts", 3, "rounds of starting the virtual machine")
 	flag.Parse()
 	if *inVM && os.Geteuid() == 0 {
 		os.Exit(lab.AsUser([]string{"build", "image"}, nil))
 	}
-	b := &bench{rounds: *rounds, starts: *starts}
+	b := &bench{rounds: *rounds, starts: *starts, smaller: max(*smaller, 1)}
 	if *only != "" {
 		b.only = strings.Split(*only, ",")
 	}
@@ -88,6 +89,7 @@ type result struct {
 type bench struct {
 	rounds  int
 	starts  int
+	smaller int // in a virtual machine
 	engine  *lab.Engine
 	results []result
 	peaks   []peak

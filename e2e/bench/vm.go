@@ -80,7 +80,7 @@ func (b *bench) runVM() error {
 	if err := m.settled(); err != nil {
 		return err
 	}
-	x := m.builders(filepath.Join(m.User, "builds"))
+	x := m.builders(filepath.Join(m.User, "builds"), b.smaller)
 	for _, part := range []struct {
 		name string
 		run  func(*machine) error
@@ -136,8 +136,8 @@ func (m *machine) there(argv ...string) command {
 
 // builders build in the machine. nerdctl and buildctl run in there, and read contexts from dir through
 // the mount of the home directory. Through that, an emulated one reads some megabytes a second.
-func (m *machine) builders(dir string) *builders {
-	return &builders{linnet: lab.Linnet(), env: m.env, dir: dir, there: m.there, where: ", in the virtual machine", smaller: 8}
+func (m *machine) builders(dir string, smaller int) *builders {
+	return &builders{linnet: lab.Linnet(), env: m.env, dir: dir, there: m.there, where: ", in the virtual machine", smaller: smaller}
 }
 
 var took = regexp.MustCompile(`TOOK (\d+)\n$`)
