@@ -9,6 +9,7 @@ package build
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,11 +18,7 @@ import (
 	"sync"
 	"time"
 
-	control "github.com/moby/buildkit/api/services/control"
-	types "github.com/moby/buildkit/api/types"
 	"github.com/moby/buildkit/client"
-	"github.com/moby/buildkit/solver/pb"
-	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"google.golang.org/grpc"
 
 	"github.com/linnet-dev/linnet/pkg/guest"
@@ -92,7 +89,7 @@ func (s Session) run(ctx context.Context, job *job, d Display) (Result, error) {
 	if err := s.Guest.Ready(ctx); err != nil {
 		return Result{}, err
 	}
-	c, err := s.connect(ctx)
+	c, err := s.connect(ctx, job.watch)
 	if err != nil {
 		return Result{}, err
 	}
@@ -118,8 +115,8 @@ func (s Session) run(ctx context.Context, job *job, d Display) (Result, error) {
 	return r, s.finish(ctx, job, r)
 }
 
-// connect opens BuildKit; the first connection is made here, so that its error is plain.
-func (s Session) connect(ctx context.Context) (*client.Client, error) {
+// connect opens BuildKit; the first connection is made here, so that its error is plain. Calls go through watch.
+func (s Session) connect(ctx context.Context, watch ...grpc.UnaryClientInterceptor) (*client.Client, error) {
 	first, err := s.Guest.Dial(ctx, guest.BuildKit)
 	if err != nil {
 		return nil, err
@@ -135,24 +132,12 @@ func (s Session) connect(ctx context.Context) (*client.Client, error) {
 		}
 		return s.Guest.Dial(ctx, guest.BuildKit)
 	}
-	c, err := client.New(ctx, "unix:///buildkit", client.WithContextDialer(dial), client.WithGRPCDialOption(grpc.WithChainUnaryInterceptor(knownWorkers)))
+	c, err := client.New(ctx, "unix:///buildkit", client.WithContextDialer(dial), client.WithGRPCDialOption(grpc.WithChainUnaryInterceptor(watch...)))
 	if err != nil {
 		first.Close()
 		return nil, fmt.Errorf("connecting to BuildKit: %w", err)
 	}
 	return c, nil
-}
-
-// knownWorkers answers what BuildKit's client asks first, before each build: which platforms a worker has.
-// A frontend that runs here takes the first of them for the engine's own, which is known; but BuildKit
-// would try to run a program of every architecture for the answer.
-func knownWorkers(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, call grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	workers, ok := reply.(*control.ListWorkersResponse)
-	if !ok {
-		return call(ctx, method, req, reply, cc, opts...)
-	}
-	workers.Record = []*types.WorkerRecord{{Platforms: pb.PlatformsFromSpec([]ocispecs.Platform{linux()})}}
-	return nil
 }
 
 // grace is how long a build that was called off may take to say so. BuildKit ends it by itself
@@ -178,9 +163,13 @@ func solve(ctx context.Context, c *client.Client, j *job, d Display) (*client.So
 	select {
 	case e = <-done:
 	case <-ctx.Done():
+		wait := grace
+		if errors.As(context.Cause(ctx), new(*refused)) {
+			wait = 0 // there is nothing to end
+		}
 		select {
 		case e = <-done:
-		case <-time.After(grace):
+		case <-time.After(wait):
 			return nil, nil, context.Cause(ctx)
 		}
 	}

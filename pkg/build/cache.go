@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/moby/buildkit/client"
+	"google.golang.org/grpc"
 )
 
 // CacheKind is what a part of the cache is.
@@ -76,14 +77,14 @@ func (s Session) Cache(ctx context.Context) ([]CacheRecord, error) {
 }
 
 // open connects to a BuildKit that is ready.
-func (s Session) open(ctx context.Context) (*client.Client, error) {
+func (s Session) open(ctx context.Context, watch ...grpc.UnaryClientInterceptor) (*client.Client, error) {
 	if err := s.Guest.Ready(ctx); err != nil {
 		return nil, err
 	}
 	if s.Ready != nil {
 		s.Ready()
 	}
-	return s.connect(ctx)
+	return s.connect(ctx, watch...)
 }
 
 func list(ctx context.Context, c *client.Client) ([]CacheRecord, error) {

@@ -159,7 +159,7 @@ func (s Session) exportOne(ctx context.Context, dir string, r remembered, d Disp
 		}
 		return nil
 	}
-	c, err := s.open(ctx)
+	c, err := s.open(ctx, j.watch)
 	if err != nil {
 		return nil, err
 	}

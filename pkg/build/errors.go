@@ -34,7 +34,11 @@ func (e *Error) Unwrap() error { return e.Err }
 // explain puts BuildKit's error into one line: the place in the Dockerfile where there is one,
 // what went wrong, and what can be done.
 func (j *job) explain(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	var no *refused
+	switch {
+	case errors.As(context.Cause(ctx), &no):
+		err = no.error
+	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	}
 	if j.failed != nil {

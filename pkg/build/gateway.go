@@ -7,22 +7,47 @@ import (
 	"slices"
 	"strings"
 
+	control "github.com/moby/buildkit/api/services/control"
+	types "github.com/moby/buildkit/api/types"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/frontend/dockerfile/builder"
 	"github.com/moby/buildkit/frontend/dockerui"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/buildkit/util/grpcerrors"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"google.golang.org/grpc"
 )
 
 // send has BuildKit solve a job. What is to be done is made of the Dockerfile first, and then done.
 func (j *job) send(ctx context.Context, c *client.Client, status chan *client.SolveStatus) (*client.SolveResponse, error) {
 	return c.Build(ctx, j.opt, "linnet", func(ctx context.Context, g gateway.Client) (*gateway.Result, error) {
+		j.begun.Store(true)
 		// Build closes the channel only after this has returned.
 		res, err := j.convert(ctx, &near{Client: g, job: j, status: status})
 		j.failed = err
 		return res, err
 	}, status)
 }
+
+// watch sees what a build asks of BuildKit.
+func (j *job) watch(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, call grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	// The client asks first which platforms there are. A frontend that runs here takes the first of them for
+	// the engine's own, which is known; but BuildKit would try to run a program of every architecture.
+	if workers, ok := reply.(*control.ListWorkersResponse); ok {
+		workers.Record = []*types.WorkerRecord{{Platforms: pb.PlatformsFromSpec([]ocispecs.Platform{linux()})}}
+		return nil
+	}
+	err := call(ctx, method, req, reply, cc, opts...)
+	// A build that is refused as a whole would be waited for, by the frontend that runs here, for 3 s more.
+	if _, ok := reply.(*control.SolveResponse); ok && err != nil && !j.begun.Load() {
+		j.lose(&refused{grpcerrors.FromGRPC(err)})
+	}
+	return err
+}
+
+// refused is a build that was ended before its frontend began.
+type refused struct{ error }
 
 // convert makes of the Dockerfile what is to be done, which is done when it returns, and no sooner.
 func (j *job) convert(ctx context.Context, n *near) (*gateway.Result, error) {

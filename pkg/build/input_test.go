@@ -99,6 +99,7 @@ func TestMistakesAreFoundBeforeAnythingIsSent(t *testing.T) {
 		{Options{Context: "a", Platforms: []string{"linux/amd64,linux/x"}}, `--platform "linux/x": there is no such platform | OS/ARCH, such as linux/amd64 or linux/arm64`},
 		{Options{Context: "a", Network: "host"}, `--network "host": steps would share the engine's network | add --allow network.host to let them`},
 		{Options{Context: "a", Network: "mine"}, `--network "mine": there is no such network for builds | one of default, none, host`},
+		{Options{Context: "a", Allow: []string{"network.host", "all"}}, `--allow "all": nothing of that name can be allowed | one of network.host, security.insecure, device`},
 		{Options{Context: "a", Tags: []string{"UPPER"}}, `--tag "UPPER": invalid reference format: repository name (library/UPPER) must be lowercase | NAME or NAME:TAG, in lower case`},
 		{Options{Context: "a", Tags: []string{"a@sha256:" + strings.Repeat("a", 64)}}, `--tag "a@sha256:` + strings.Repeat("a", 64) + `": a digest cannot be given to what is yet to be built | NAME or NAME:TAG, in lower case`},
 		{Options{Context: "a", Outputs: []Output{{Type: "registry"}}}, "pushing the result: it has no name | add --tag REGISTRY/NAME"},

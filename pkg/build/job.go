@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
@@ -18,6 +19,7 @@ import (
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/identity"
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
+	"github.com/moby/buildkit/util/entitlements"
 	"github.com/tonistiigi/fsutil"
 
 	"github.com/linnet-dev/linnet/pkg/host"
@@ -40,6 +42,8 @@ type job struct {
 	answers map[string]string // what the frontend said when it was asked
 	// envMissing says why no step can have a secret as a variable; nil where it can.
 	envMissing error
+	// begun says that the frontend runs.
+	begun atomic.Bool
 	// failed is why nothing could be made of the Dockerfile: what comes back from BuildKit, which is told,
 	// has lost some of its words on the way.
 	failed error
@@ -183,6 +187,11 @@ func knownArch(name string) bool {
 
 // addRunAttrs are what the containers of RUN steps get.
 func (j *job) addRunAttrs(_ Host, o Options) error {
+	for _, e := range o.Allow {
+		if _, _, err := entitlements.Parse(e); err != nil {
+			return flagError("allow", e, errors.New("nothing of that name can be allowed"), "one of network.host, security.insecure, device")
+		}
+	}
 	j.opt.AllowedEntitlements = slices.Clone(o.Allow)
 	switch o.Network {
 	case "", "default":
