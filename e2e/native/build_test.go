@@ -207,6 +207,12 @@ func TestBuildErrors(t *testing.T) {
 			"linnet: building: DIR/Dockerfile:1: resolving localhost:1/some/image:latest: failed to do request: Head \"http://localhost:1/v2/some/image/manifests/latest\": dial tcp 127.0.0.1:1: connect: connection refused\n" +
 				"hint: check the name and the network: it cannot be reached from the engine\n", nil,
 		},
+		"an exporter's mistake": {
+			"FROM scratch\n", "linnet: building: unsupported compression type bogus\n", []string{"--output", "type=image,compression=bogus"},
+		},
+		"nothing to allow": {
+			"FROM scratch\n", "linnet: --allow \"all\": nothing of that name can be allowed\nhint: one of network.host, security.insecure, device\n", []string{"--allow", "all"},
+		},
 		"a frontend that is newer": {
 			"# syntax=localhost:1/docker/dockerfile:1.999\nFROM scratch\n", "hint: up to docker/dockerfile:1.", nil,
 		},
