@@ -2,7 +2,8 @@
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  := -s -w -X github.com/linnet-dev/linnet/pkg/agent.Version=$(VERSION)
-BUILD    := go build -trimpath -ldflags '$(LDFLAGS)'
+# grpcnotrace: without gRPC's debugging pages, whose templates take a fifth of the time that the client needs to start.
+BUILD    := go build -tags grpcnotrace -trimpath -ldflags '$(LDFLAGS)'
 UNIT      = $(shell go list ./... | grep -v /e2e)
 LINT     := _output/tools/bin/golangci-lint
 

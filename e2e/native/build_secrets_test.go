@@ -169,6 +169,81 @@ func TestASecretAsAVariableIsNowhere(t *testing.T) {
 	w.execs.Drain()
 }
 
+// A step with a secret as a variable is cached as any other: also without the secret, and not with
+// --no-cache, which leaves cache mounts as they are. What is attested of an image stands on the same run of it,
+// and its layers are those that it has without the variable.
+func TestAStepWithASecretIsCachedAsAnyOther(t *testing.T) {
+	m := scan.NewMarker()
+	w := newWatch(t, m)
+	w.run(t, "ps")
+	file := filepath.Join(w.own, "token")
+	if err := os.WriteFile(file, []byte(m), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	base, given := "FROM "+w.Busybox(t)+"\n", []string{"--secret", "id=it,src=" + file}
+	dir := project(t, base+"RUN --mount=type=secret,id=it,env=TOKEN,required=true sha256sum </proc/self/environ >/dev/null; date +%N >/one\n"+
+		"RUN --mount=type=cache,target=/d echo x >>/d/log; cp /d/log /log\nRUN date +%N >/two\n")
+	ran := func(args ...string) []string {
+		t.Helper()
+		w.run(t, append(append([]string{"build", "--progress=plain", "-t", "steps"}, args...), dir)...)
+		out, err := os.ReadFile(filepath.Join(w.log, itoa(w.number)+".err"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return notCached(string(out))
+	}
+	for _, c := range []struct {
+		args []string
+		want int
+		log  string
+	}{
+		{given, 3, "x"},
+		{nil, 0, "x"},
+		{append([]string{"--no-cache"}, given...), 3, "x x"},
+		{nil, 0, "x x"},
+	} {
+		if got := ran(c.args...); len(got) != c.want {
+			t.Errorf("with %q these steps ran, not %d: %q", c.args, c.want, got)
+		}
+		if got := strings.Join(strings.Fields(w.run(t, "run", "--rm", "--network=none", "steps", "cat", "/log")), " "); got != c.log {
+			t.Errorf("after %q the cache mount has %q, want %q", c.args, got, c.log)
+		}
+	}
+
+	scanner := project(t, base+"COPY --chmod=755 scan /scan\nCMD [\"/scan\"]\n")
+	script := "#!/bin/sh\necho '{\"_type\":\"https://in-toto.io/Statement/v0.1\",\"predicateType\":\"https://spdx.dev/Document\",\"predicate\":{}}' >$BUILDKIT_SCAN_DESTINATION/sbom.spdx.json\n"
+	if err := os.WriteFile(filepath.Join(scanner, "scan"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.run(t, "build", "-t", "scanner", scanner)
+	for _, provenance := range []string{"false", "mode=max"} {
+		args := append([]string{"--no-cache-filter=none", "--sbom=generator=docker.io/library/scanner", "--provenance=" + provenance, "--build-arg", "BY=" + provenance}, given...)
+		if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(base+"ARG BY\nRUN --mount=type=secret,id=it,env=TOKEN,required=true echo $BY >/by\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := ran(args...); len(got) != 2 { // and the scanner
+			t.Errorf("with provenance %s these ran: %q", provenance, got)
+		}
+	}
+
+	layers := func(step string) string {
+		t.Helper()
+		out := t.TempDir()
+		w.run(t, append([]string{"build", "--output", "type=tar,dest=" + filepath.Join(out, "x.tar"), project(t, base+step)}, given...)...)
+		names, err := exec.Command("tar", "-tf", filepath.Join(out, "x.tar")).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(names)
+	}
+	if with, without := layers("RUN --mount=type=secret,id=it,env=TOKEN touch /made\n"), layers("RUN touch /made\n"); with != without || !strings.Contains(with, "made") {
+		t.Errorf("with a secret the image has\n%s\nwithout\n%s", with, without)
+	}
+	w.check(t, m)
+	w.run(t, "engine", "reset", "--force")
+	w.execs.Drain()
+}
+
 // So it is with a frontend that a Dockerfile names itself, and that the engine runs.
 func TestASecretAsAVariableOfAFetchedFrontend(t *testing.T) {
 	m := scan.NewMarker()

@@ -100,7 +100,7 @@ func (s Session) run(ctx context.Context, job *job, d Display) (Result, error) {
 	}
 	ctx, job.lost = context.WithCancelCause(ctx)
 	defer job.lost(nil)
-	res, warnings, err := solve(ctx, c, job, job.tellEmulated(d, notes).through(unhand))
+	res, warnings, err := solve(ctx, c, job, job.tellEmulated(d, notes))
 	if err != nil {
 		return Result{}, job.explain(ctx, err)
 	}
@@ -148,7 +148,7 @@ const grace = time.Second
 func solve(ctx context.Context, c *client.Client, j *job, d Display) (*client.SolveResponse, []client.VertexWarning, error) {
 	status := make(chan *client.SolveStatus)
 	shown := make(chan []client.VertexWarning, 1)
-	go func() { shown <- d.show(ctx, status) }()
+	go func() { shown <- d.through(unhand).show(ctx, status) }()
 	type ended struct {
 		res *client.SolveResponse
 		err error

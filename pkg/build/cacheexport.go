@@ -13,6 +13,7 @@ import (
 	"time"
 
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/solver/pb"
 
 	"github.com/linnet-dev/linnet/pkg/host"
 )
@@ -146,18 +147,11 @@ func (s Session) exportOne(ctx context.Context, dir string, r remembered, d Disp
 	}
 	defer j.close()
 	j.see = func(ctx context.Context, res *gateway.Result) error {
-		for _, ref := range eachRef(res) {
-			def, err := definition(ctx, ref)
-			if err != nil {
-				return err
-			}
+		return eachDefinition(ctx, res, func(def *pb.Definition) error {
 			found, err := baseImages(def)
-			if err != nil {
-				return err
-			}
 			images = append(images, found...)
-		}
-		return nil
+			return err
+		})
 	}
 	c, err := s.open(ctx, j.watch)
 	if err != nil {

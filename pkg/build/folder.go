@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	confined "github.com/containerd/continuity/fs"
 	// As in BuildKit's own programs: names of files are bytes, which the usual encoding refuses to
 	// send when they are not UTF-8. It also makes less garbage.
 	_ "github.com/moby/buildkit/util/grpcutil/encoding/proto"
@@ -39,6 +40,23 @@ func (f folder) Open(path string) (io.ReadCloser, error) {
 		return nil, err
 	}
 	return sent{file, path, f.lost}, nil
+}
+
+// file is where a regular file of the folder is, as BuildKit would find it in a copy: links lead to what is in
+// the folder.
+func (f folder) file(name string) (string, error) {
+	path, err := confined.RootPath(f.dir, name)
+	if err != nil {
+		return "", err
+	}
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: name, Err: errors.New("not a regular file")}
+	}
+	if err != nil {
+		return "", err
+	}
+	return filepath.Rel(f.dir, path)
 }
 
 func (f folder) isSocket(path string) bool {

@@ -85,7 +85,14 @@ func (h *frontendHost) Warn(context.Context, digest.Digest, string, client.WarnO
 type folderRef struct{ fsutil.FS }
 
 func (r *folderRef) ReadFile(_ context.Context, req client.ReadRequest) ([]byte, error) {
-	f, err := r.Open(req.Filename)
+	name := req.Filename
+	if on, ok := r.FS.(folder); ok {
+		var err error
+		if name, err = on.file(name); err != nil {
+			return nil, err
+		}
+	}
+	f, err := r.Open(name)
 	if err != nil {
 		return nil, err
 	}

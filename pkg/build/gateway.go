@@ -24,7 +24,7 @@ func (j *job) send(ctx context.Context, c *client.Client, status chan *client.So
 	return c.Build(ctx, j.opt, "linnet", func(ctx context.Context, g gateway.Client) (*gateway.Result, error) {
 		j.begun.Store(true)
 		// Build closes the channel only after this has returned.
-		res, err := j.convert(ctx, &near{Client: g, job: j, status: status})
+		res, err := j.convert(ctx, &near{Client: g, job: j, status: status, told: &told{}})
 		j.failed = err
 		return res, err
 	}, status)
@@ -51,7 +51,7 @@ type refused struct{ error }
 
 // convert makes of the Dockerfile what is to be done, which is done when it returns, and no sooner.
 func (j *job) convert(ctx context.Context, n *near) (*gateway.Result, error) {
-	res, err := j.frontend(ctx, n)
+	res, err := j.made(ctx, n)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,16 @@ func (j *job) convert(ctx context.Context, n *near) (*gateway.Result, error) {
 			return nil, err
 		}
 	}
-	return j.handSecrets(ctx, n, res)
+	return res, nil
+}
+
+// made is what a frontend comes to, with the steps changed that want a secret as a variable.
+func (j *job) made(ctx context.Context, n *near) (*gateway.Result, error) {
+	res, err := j.frontend(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	return res, j.handSecrets(ctx, n, res)
 }
 
 // frontend runs BuildKit's frontend: here, where a folder of this host need not be sent for the few
@@ -78,6 +87,7 @@ func (j *job) convert(ctx context.Context, n *near) (*gateway.Result, error) {
 // was asked, which one that runs here cannot.
 func (j *job) frontend(ctx context.Context, n *near) (*gateway.Result, error) {
 	if !j.provenance() && j.opt.Frontend == ownFrontend {
+		defer n.end()
 		return builder.Build(ctx, n)
 	}
 	req := gateway.SolveRequest{Frontend: j.opt.Frontend, FrontendOpt: maps.Clone(n.BuildOpts().Opts)}
@@ -117,13 +127,37 @@ func (j *job) fetched() bool {
 	return j.attrs[localContext] != "" && !own && j.opt.Frontend == ownFrontend
 }
 
-// eachRef are a result's file systems: its own, and one for each platform.
-func eachRef(r *gateway.Result) []gateway.Reference {
-	refs := slices.Collect(maps.Values(r.Refs))
-	if r.Ref != nil {
-		refs = append(refs, r.Ref)
+// eachRef changes a result's file systems, those that are not empty: its own, one for each platform, and
+// what is attested of them.
+func eachRef(r *gateway.Result, change func(gateway.Reference) (gateway.Reference, error)) (err error) {
+	one := func(ref gateway.Reference) gateway.Reference {
+		if ref == nil || err != nil {
+			return ref
+		}
+		ref, err = change(ref)
+		return ref
 	}
-	return slices.DeleteFunc(refs, func(r gateway.Reference) bool { return r == nil }) // those are empty
+	r.Ref = one(r.Ref)
+	for platform := range r.Refs {
+		r.Refs[platform] = one(r.Refs[platform])
+	}
+	for _, all := range r.Attestations {
+		for i := range all {
+			all[i].Ref = one(all[i].Ref)
+		}
+	}
+	return err
+}
+
+// eachDefinition looks at the graphs of a result's file systems.
+func eachDefinition(ctx context.Context, r *gateway.Result, see func(*pb.Definition) error) error {
+	return eachRef(r, func(ref gateway.Reference) (gateway.Reference, error) {
+		def, err := definition(ctx, ref)
+		if err != nil {
+			return nil, err
+		}
+		return ref, see(def)
+	})
 }
 
 // definition is the graph of operations that makes a file system.

@@ -40,8 +40,7 @@ type job struct {
 	options Options
 	pending []*pending        // the results that are files
 	answers map[string]string // what the frontend said when it was asked
-	// envMissing says why no step can have a secret as a variable; nil where it can.
-	envMissing error
+	env     envProgram
 	// begun says that the frontend runs.
 	begun atomic.Bool
 	// failed is why nothing could be made of the Dockerfile: what comes back from BuildKit, which is told,

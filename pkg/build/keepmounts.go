@@ -2,6 +2,7 @@ package build
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -28,32 +29,32 @@ func (j *job) keepMounts(ctx context.Context, n *near, res *gateway.Result) (*ga
 		return res, nil
 	}
 	known := 0
-	for _, ref := range eachRef(res) {
-		def, err := definition(ctx, ref)
-		if err != nil {
-			return nil, err
-		}
+	err := eachDefinition(ctx, res, func(def *pb.Definition) error {
 		first, err := unbuildable(def)
-		if err != nil {
-			return nil, err
-		}
-		if first == nil {
-			continue
+		if err != nil || first == nil {
+			return err
 		}
 		_, err = n.Client.Solve(ctx, gateway.SolveRequest{Definition: first, Evaluate: true})
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
 		if err == nil || !strings.Contains(err.Error(), "no support for <nil>") {
-			return res, nil // another BuildKit: then it is as BuildKit has it
+			return errOtherBuildKit
 		}
 		known++
-	}
-	if known == 0 {
+		return nil
+	})
+	switch {
+	case errors.Is(err, errOtherBuildKit), err == nil && known == 0:
 		return res, nil
+	case err != nil:
+		return nil, err
 	}
-	return j.frontend(ctx, n.without(noCache))
+	return j.made(ctx, n.without(noCache))
 }
+
+// errOtherBuildKit is one that treats an unknown operation in another way: then it is as BuildKit has it.
+var errOtherBuildKit = errors.New("another BuildKit")
 
 // unbuildable puts two operations on top of a graph: a step that is never run and names all cache
 // mounts of steps that are not to be cached, and one of no kind, which stands on both. BuildKit reads

@@ -3,9 +3,12 @@ package build
 import (
 	"context"
 	"maps"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
 	"github.com/moby/buildkit/frontend/dockerfile/builder"
@@ -22,15 +25,31 @@ type near struct {
 	status chan<- *client.SolveStatus
 	// opts are the frontend's; nil are the client's own.
 	opts map[string]string
+	told *told
 }
 
-// BuildOpts implements gateway.Client. The options are a copy: frontends change them.
+// told is what a frontend has done and remarked.
+type told struct {
+	mu       sync.Mutex
+	steps    []*client.Vertex
+	warnings []*client.VertexWarning
+	ended    bool
+}
+
+// BuildOpts implements gateway.Client. The options are a copy: frontends change them. They say which
+// platform is meant: where none is named, a frontend takes that of the system it runs on.
 func (n *near) BuildOpts() gateway.BuildOpts {
 	o := n.Client.BuildOpts()
 	if n.opts != nil {
 		o.Opts = n.opts
 	}
 	o.Opts = maps.Clone(o.Opts)
+	if o.Opts == nil {
+		o.Opts = map[string]string{}
+	}
+	if o.Opts["platform"] == "" {
+		o.Opts["platform"] = platforms.Format(linux())
+	}
 	return o
 }
 
@@ -74,14 +93,51 @@ func (n *near) ResolveImageConfig(ctx context.Context, ref string, opt sourceres
 	return sourceresolver.NewImageMetaResolver(n.Client).ResolveImageConfig(ctx, ref, opt)
 }
 
-// show has a step of the frontend's seen, which BuildKit does not know of: what it remarks on a
-// Dockerfile belongs to the step that has read it.
+// show has a step of the frontend's seen, which BuildKit does not know of.
 func (n *near) show(def *pb.Definition) {
-	step := digest.FromBytes(def.Def[0])
-	now := time.Now()
-	n.status <- &client.SolveStatus{Vertexes: []*client.Vertex{{
-		Digest: step, Name: def.Metadata[step.String()].GetDescription()["llb.customname"], Started: &now, Completed: &now,
-	}}}
+	step, now := digest.FromBytes(def.Def[0]), time.Now()
+	v := &client.Vertex{Digest: step, Name: def.Metadata[step.String()].GetDescription()["llb.customname"], Started: &now}
+	n.told.mu.Lock()
+	defer n.told.mu.Unlock()
+	if n.told.ended || n.told.has(step) {
+		return // the frontend runs once more
+	}
+	begun := *v
+	n.status <- &client.SolveStatus{Vertexes: []*client.Vertex{&begun}}
+	now = time.Now()
+	v.Completed = &now
+	n.told.steps = append(n.told.steps, v)
+}
+
+func (t *told) has(step digest.Digest) bool {
+	return slices.ContainsFunc(t.steps, func(v *client.Vertex) bool { return v.Digest == step })
+}
+
+// Warn implements gateway.Client. A remark on what was read here belongs to the step that has read it.
+func (n *near) Warn(ctx context.Context, step digest.Digest, text string, opts gateway.WarnOpts) error {
+	n.told.mu.Lock()
+	defer n.told.mu.Unlock()
+	switch {
+	case n.told.ended:
+		return nil // the frontend runs once more
+	case !n.told.has(step):
+		return n.Client.Warn(ctx, step, text, opts)
+	}
+	n.told.warnings = append(n.told.warnings, &client.VertexWarning{
+		Vertex: step, Level: opts.Level, Short: []byte(text), Detail: opts.Detail, URL: opts.URL, SourceInfo: opts.SourceInfo, Range: opts.Range,
+	})
+	return nil
+}
+
+// end shows a frontend's steps as done, with its remarks: a display looks for those while a step goes on.
+func (n *near) end() {
+	n.told.mu.Lock()
+	defer n.told.mu.Unlock()
+	if n.told.ended {
+		return
+	}
+	n.told.ended = true
+	n.status <- &client.SolveStatus{Vertexes: n.told.steps, Warnings: n.told.warnings}
 }
 
 // folder is a folder of this host that is asked for to read single files of it, as frontends do; nil

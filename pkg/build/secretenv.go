@@ -22,86 +22,97 @@ import (
 // What a step sees whose secrets come as variables: linnet-env, and files in memory that it takes them
 // from. They lie in /dev, which is made anew for each step and is in no layer.
 const (
-	envName  = "linnet-env" // the file's name, and the folder's among those of the session
+	envName  = "linnet-env" // of the program, and of its folder among those of the session
 	envPath  = "/dev/.linnet-env"
 	envFiles = "/dev/.linnet-secret"
 )
 
 // handSecrets changes the steps that want a secret as a variable. BuildKit makes such a variable part of
 // the step's container, and the engine keeps containers on disk: so the secret is mounted as a file,
-// which is in memory alone, and linnet-env makes a variable of it within the container.
-func (j *job) handSecrets(ctx context.Context, n *near, res *gateway.Result) (*gateway.Result, error) {
-	if len(j.options.Secrets) == 0 {
-		return res, nil // there is none that could lie anywhere
-	}
-	program, err := j.envProgram(ctx, n)
-	if err != nil {
-		return nil, err
-	}
-	changed := func(ref gateway.Reference) (gateway.Reference, error) {
-		if ref == nil {
-			return nil, nil
-		}
+// which is in memory alone, and linnet-env makes a variable of it within the container. It does not matter
+// whether there is such a secret: a step is to be cached as the same in either case.
+func (j *job) handSecrets(ctx context.Context, n *near, res *gateway.Result) error {
+	return eachRef(res, func(ref gateway.Reference) (gateway.Reference, error) {
 		def, err := definition(ctx, ref)
 		if err != nil {
 			return nil, err
 		}
-		def, any, err := secretFiles(def, program)
-		if err != nil || !any {
+		if wants, err := wantsVariables(def); err != nil || !wants {
 			return ref, err
 		}
-		if j.envMissing != nil {
-			return nil, j.envMissing
+		if j.env.err != nil {
+			return nil, j.env.err
+		}
+		program, err := j.env.bring(ctx, n.BuildOpts().SessionID)
+		if err != nil {
+			return nil, err
+		}
+		if def, err = secretFiles(def, program, j.env.file); err != nil {
+			return nil, err
 		}
 		made, err := n.Client.Solve(ctx, gateway.SolveRequest{Definition: def, CacheImports: j.cacheImports()})
 		if err != nil {
 			return nil, err
 		}
 		return made.SingleRef()
-	}
-	if res.Ref, err = changed(res.Ref); err != nil {
-		return nil, err
-	}
-	for platform, ref := range res.Refs {
-		if res.Refs[platform], err = changed(ref); err != nil {
-			return nil, err
-		}
-	}
-	return res, nil
+	})
 }
 
-// envProgram is the graph that brings linnet-env: one file out of a folder of the session's.
-func (j *job) envProgram(ctx context.Context, n *near) (*pb.Definition, error) {
-	def, err := llb.Local(
-		envName, llb.SessionID(n.BuildOpts().SessionID), llb.SharedKeyHint(envName), llb.IncludePatterns([]string{envName}),
-		llb.WithCustomName("[internal] load "+envName),
-	).Marshal(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("writing what is to be built: %w", err)
-	}
-	return def.ToPB(), nil
+// envProgram is linnet-env, as a build has it.
+type envProgram struct {
+	file string // its name in the folder of the session's that is called envName
+	err  error  // why it is not there
+	def  *pb.Definition
 }
 
-// offerEnv has linnet-env ready for a build with secrets. That it is missing is said when a step needs it.
+// offerEnv has linnet-env ready. That it is missing is said when a step needs it.
 func (j *job) offerEnv(path string) {
-	if len(j.options.Secrets) == 0 {
-		return
-	}
 	path, err := filepath.EvalSymlinks(path)
 	if err == nil {
 		err = j.mount(envName, filepath.Dir(path))
 	}
 	if err != nil {
-		j.envMissing = &host.HintError{
+		j.env.err = &host.HintError{
 			Err: fmt.Errorf("a step wants a secret as a variable, which takes %s: %w", envName, reason(err)),
 			Fix: "install linnet again, or mount the secret as a file: --mount=type=secret,id=ID",
 		}
 	}
+	j.env.file = filepath.Base(path)
 }
 
-// secretFiles has the steps of a graph take secrets from files, and says whether there was any.
-func secretFiles(def *pb.Definition, program *pb.Definition) (*pb.Definition, bool, error) {
-	source, any := digest.FromBytes(program.Def[0]), false
+// bring is the graph that brings it: the same for all of a build's steps.
+func (e *envProgram) bring(ctx context.Context, session string) (*pb.Definition, error) {
+	if e.def != nil {
+		return e.def, nil
+	}
+	def, err := llb.Local(
+		envName, llb.SessionID(session), llb.SharedKeyHint(envName), llb.IncludePatterns([]string{e.file}),
+		llb.WithCustomName("[internal] load "+envName),
+	).Marshal(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("writing what is to be built: %w", err)
+	}
+	e.def = def.ToPB()
+	return e.def, nil
+}
+
+// wantsVariables says whether a graph has a step with a secret as a variable.
+func wantsVariables(def *pb.Definition) (bool, error) {
+	for _, text := range def.Def {
+		var op pb.Op
+		if err := op.UnmarshalVT(text); err != nil {
+			return false, fmt.Errorf("reading what is to be built: %w", err)
+		}
+		if len(op.GetExec().GetSecretenv()) > 0 {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// secretFiles has the steps of a graph take secrets from files, through a file of what program brings.
+func secretFiles(def, program *pb.Definition, file string) (*pb.Definition, error) {
+	source := digest.FromBytes(program.Def[0])
 	g := &pb.Definition{
 		Def:      [][]byte{program.Def[0]},
 		Metadata: map[string]*pb.OpMetadata{source.String(): program.Metadata[source.String()]},
@@ -114,7 +125,7 @@ func secretFiles(def *pb.Definition, program *pb.Definition) (*pb.Definition, bo
 		was := digest.FromBytes(text).String()
 		var op pb.Op
 		if err := op.UnmarshalVT(text); err != nil {
-			return nil, false, fmt.Errorf("reading what is to be built: %w", err)
+			return nil, fmt.Errorf("reading what is to be built: %w", err)
 		}
 		dirty := false
 		for _, in := range op.Inputs {
@@ -123,16 +134,16 @@ func secretFiles(def *pb.Definition, program *pb.Definition) (*pb.Definition, bo
 			}
 		}
 		if step := op.GetExec(); step != nil && len(step.Secretenv) > 0 {
-			if err := secretFile(&op, source); err != nil {
-				return nil, false, err
+			if err := secretFile(&op, source, file); err != nil {
+				return nil, err
 			}
-			dirty, any = true, true
+			dirty = true
 		}
 		now := was
 		if dirty {
 			var err error
 			if text, err = (proto.MarshalOptions{Deterministic: true}).Marshal(&op); err != nil {
-				return nil, false, fmt.Errorf("writing what is to be built: %w", err)
+				return nil, fmt.Errorf("writing what is to be built: %w", err)
 			}
 			now = digest.FromBytes(text).String()
 			renamed[was] = now
@@ -145,28 +156,28 @@ func secretFiles(def *pb.Definition, program *pb.Definition) (*pb.Definition, bo
 			g.Source.Locations[now] = l
 		}
 	}
-	return g, any, nil
+	return g, nil
 }
 
 // secretFile changes one step.
-func secretFile(op *pb.Op, program digest.Digest) error {
+func secretFile(op *pb.Op, program digest.Digest, file string) error {
 	step := op.GetExec()
 	op.Inputs = append(op.Inputs, &pb.Input{Digest: program.String()})
 	step.Mounts = append(step.Mounts, &pb.Mount{
-		Input: int64(len(op.Inputs) - 1), Selector: "/" + envName, Dest: envPath, Output: int64(pb.SkipOutput), Readonly: true,
+		Input: int64(len(op.Inputs) - 1), Selector: "/" + file, Dest: envPath, Output: int64(pb.SkipOutput), Readonly: true,
 	})
 	args := []string{envPath}
 	for i, s := range step.Secretenv {
 		if s.ID == "" {
 			return errors.New("a step wants a secret without a name")
 		}
-		file := envFiles + strconv.Itoa(i)
+		secret := envFiles + strconv.Itoa(i)
 		owner, mode := reader(step.Meta.GetUser())
 		step.Mounts = append(step.Mounts, &pb.Mount{
-			Input: int64(pb.Empty), Dest: file, Output: int64(pb.SkipOutput), MountType: pb.MountType_SECRET,
+			Input: int64(pb.Empty), Dest: secret, Output: int64(pb.SkipOutput), MountType: pb.MountType_SECRET,
 			SecretOpt: &pb.SecretOpt{ID: s.ID, Optional: s.Optional, Uid: owner, Mode: mode},
 		})
-		args = append(args, file+"="+s.Name)
+		args = append(args, secret+"="+s.Name)
 	}
 	step.Secretenv = nil
 	step.Meta.Args = append(append(args, "--"), step.Meta.Args...)

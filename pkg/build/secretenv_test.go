@@ -62,9 +62,9 @@ func TestAStepTakesItsSecretsFromFiles(t *testing.T) {
 	s = s.Run(llb.Args([]string{"after"}), llb.WithCustomName("after"), at(3)).Root()
 	def := graph(t, s)
 	brings := program(t)
-	got, changed, err := secretFiles(def, brings)
-	if err != nil || !changed {
-		t.Fatalf("changed: %v, %v", changed, err)
+	got, err := secretFiles(def, brings, "program")
+	if err != nil {
+		t.Fatal(err)
 	}
 	all := ops(t, got)
 	names := func(g *pb.Definition) (names []string) {
@@ -84,7 +84,7 @@ func TestAStepTakesItsSecretsFromFiles(t *testing.T) {
 		t.Errorf("the step is %q with %v, want %q", step.Meta.Args, step.Secretenv, want)
 	}
 	mounts := step.Mounts[len(step.Mounts)-3:]
-	if m := mounts[0]; all[2].Inputs[m.Input].Digest != digest.FromBytes(got.Def[0]).String() || m.Dest != envPath || !m.Readonly {
+	if m := mounts[0]; all[2].Inputs[m.Input].Digest != digest.FromBytes(got.Def[0]).String() || m.Dest != envPath || m.Selector != "/program" || !m.Readonly {
 		t.Errorf("the program is %v", m)
 	}
 	for i, want := range []*pb.SecretOpt{{ID: "one", Uid: 1000, Mode: 0o400}, {ID: "two", Uid: 1000, Mode: 0o400, Optional: true}} {
@@ -98,16 +98,20 @@ func TestAStepTakesItsSecretsFromFiles(t *testing.T) {
 			t.Errorf("the line of %q is %v, want %d", names(got)[i], l, line)
 		}
 	}
-	again, _, err := secretFiles(def, brings)
+	again, err := secretFiles(def, brings, "program")
 	if err != nil || !slices.EqualFunc(again.Def, got.Def, slices.Equal) {
 		t.Errorf("another time it is another: %v", err)
 	}
 }
 
-func TestAGraphWithoutSecretsIsLeftAlone(t *testing.T) {
-	s := llb.Scratch().Run(llb.Args([]string{"x"}), llb.AddSecret("/run/secrets/file", llb.SecretID("file"))).Root()
-	if _, changed, err := secretFiles(graph(t, s), program(t)); err != nil || changed {
-		t.Errorf("changed: %v, %v", changed, err)
+func TestWhichGraphsWantVariables(t *testing.T) {
+	secret := func(o ...llb.SecretOption) *pb.Definition {
+		return graph(t, llb.Scratch().Run(llb.Args([]string{"x"}), llb.AddSecret("/run/secrets/it", append(o, llb.SecretID("it"))...)).Root())
+	}
+	for want, def := range map[bool]*pb.Definition{false: secret(), true: secret(llb.SecretAsEnvName("X"))} {
+		if got, err := wantsVariables(def); err != nil || got != want {
+			t.Errorf("%v, %v, want %v", got, err, want)
+		}
 	}
 }
 
