@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -73,5 +74,17 @@ func TestRegistryHostsAreWrittenAnew(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "a:5000")); !os.IsNotExist(err) {
 		t.Errorf("a registry that is no longer insecure: %v", err)
+	}
+}
+
+// A cache of any size is not measured: BuildKit would keep builds from their cache mounts meanwhile.
+func TestACacheWithoutBoundsIsNotMeasured(t *testing.T) {
+	spec := specs()["plain"]
+	for bytes, want := range map[int64]bool{0: false, 1 << 30: true} {
+		spec.CacheBytes = bytes
+		text, err := render("buildkitd.toml", config.BuildkitdTOML, newFields(spec))
+		if err != nil || strings.Contains(string(text), "maxUsedSpace") != want {
+			t.Errorf("with %d bytes: %v\n%s", bytes, err, text)
+		}
 	}
 }

@@ -47,7 +47,7 @@ func TestEachMistakeIsToldExactly(t *testing.T) {
 		{"engine:\n  logSize: .\n", "2: engine.logSize: \".\" is not a size" + sizes},
 		{"engine:\n  logSize: 99999999TiB\n", "2: engine.logSize: \"99999999TiB\" is larger than any disk"},
 		{"engine:\n  logSize: 1KiB\n", "2: engine.logSize: \"1KiB\" is too small\nhint: use \"64KiB\" at least"},
-		{"build:\n  cacheSize: 1\n", "2: build.cacheSize: \"1B\" is too small\nhint: use \"100MiB\" at least"},
+		{"build:\n  cacheSize: 1\n", "2: build.cacheSize: \"1B\" is too small\nhint: use \"100MiB\" at least, or 0 for any size"},
 		// The virtual machine.
 		{"vm:\n  cpus: 0\n", "2: vm.cpus: 0 is not between 1 and 1024\nhint: try 1"},
 		{"vm:\n  memory: 2\n", "2: vm.memory: \"2B\" is too small\nhint: use \"512MiB\" at least"},

@@ -60,7 +60,7 @@ type Registries struct {
 type Build struct {
 	// Project is the portable name of what is built; empty where it is to be found out.
 	Project Name
-	// CacheSize is the size below which BuildKit's garbage collection keeps its cache.
+	// CacheSize is the size below which BuildKit's garbage collection keeps its cache; 0 is any size.
 	CacheSize Size
 	// CacheAge is how long a part of the cache may go unused before it is collected.
 	CacheAge Duration
@@ -209,7 +209,7 @@ func (s *Settings) fields() []field {
 		{"engine.registries.insecure", &s.Engine.Registries.Insecure, nil},
 		{"engine.hostsDirs", &s.Engine.HostsDirs, nil},
 		{"build.project", &s.Build.Project, nil},
-		{"build.cacheSize", &s.Build.CacheSize, s.Build.CacheSize.atLeast(100 * MiB)},
+		{"build.cacheSize", &s.Build.CacheSize, s.Build.CacheSize.zeroOr(100 * MiB)},
 		{"build.cacheAge", &s.Build.CacheAge, s.Build.CacheAge.atLeast(Duration(time.Hour))},
 		{"build.cacheMounts", &s.Build.CacheMounts, nil},
 		{"build.cacheMountAge", &s.Build.CacheMountAge, nil},

@@ -106,6 +106,16 @@ func (s *Size) atLeast(least Size) func() *fault {
 	}
 }
 
+// zeroOr is atLeast with 0 for any size.
+func (s *Size) zeroOr(least Size) func() *fault {
+	return func() *fault {
+		if *s == 0 || *s >= least {
+			return nil
+		}
+		return &fault{fmt.Sprintf("%q is too small", s), fmt.Sprintf("use %q at least, or 0 for any size", least)}
+	}
+}
+
 func unitSize(name string) (Size, bool) {
 	if name == "" {
 		return 1, true

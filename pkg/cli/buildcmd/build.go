@@ -11,7 +11,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
 	"github.com/linnet-dev/linnet/pkg/build"
@@ -32,8 +31,7 @@ linnet does not understand its command line; 130 after Ctrl-C and 143 after SIGT
 
 // Commands are the commands of builds, for cli.Main.
 func Commands(env *cli.Env) []*cobra.Command {
-	// What libraries are surprised at is nobody's here: what a user has to know is an error of ours.
-	logrus.SetLevel(logrus.PanicLevel)
+	Quiet()
 	return []*cobra.Command{newBuild(env), newCache(env)}
 }
 

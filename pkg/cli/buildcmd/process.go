@@ -4,13 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
 
+	"github.com/sirupsen/logrus"
+
 	"github.com/linnet-dev/linnet/pkg/build"
 	"github.com/linnet-dev/linnet/pkg/cli"
 )
+
+// Quiet silences libraries: what they are surprised at is nobody's here, and what a user has to know is an error
+// of ours. (HTTP/2's server reports, through package log, what is left in a session's stream when it is closed.)
+func Quiet() {
+	logrus.SetLevel(logrus.PanicLevel)
+	log.SetOutput(io.Discard)
+}
 
 // Host is this process's surroundings as a build sees them: working directory, HOME, environment
 // and streams. It fails when there is no working directory.

@@ -28,8 +28,7 @@ import (
 
 // Commands are the commands of compose, for cli.Main.
 func Commands(env *cli.Env) []*cobra.Command {
-	// What libraries are surprised at is nobody's here: what a user has to know is an error of ours.
-	logrus.SetLevel(logrus.PanicLevel)
+	buildcmd.Quiet()
 	return []*cobra.Command{newCompose(env)}
 }
 
