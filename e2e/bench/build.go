@@ -194,7 +194,7 @@ func (x *builders) changed(b *bench) error {
 	}
 	nerdctl, linnet, buildctl := x.byNerdctl("changed-nerdctl", dir), x.byLinnet("changed-linnet", dir), x.byBuildctl("changed-buildctl", dir)
 	nerdctl.before, linnet.before, buildctl.before, linnet.ratio = edit, edit, edit, 0.5
-	return b.few(x.name("one line changed in an image of %d MB", 500/x.smaller), []command{nerdctl, linnet, buildctl})
+	return b.group(x.name("one line changed in an image of %d MB", 500/x.smaller), false, []command{nerdctl, linnet, buildctl})
 }
 
 func (x *builders) platforms(b *bench) error {
