@@ -3,7 +3,6 @@ package build
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -90,7 +89,7 @@ func (j *job) frontend(ctx context.Context, n *near) (*gateway.Result, error) {
 		defer n.end()
 		return builder.Build(ctx, n)
 	}
-	req := gateway.SolveRequest{Frontend: j.opt.Frontend, FrontendOpt: maps.Clone(n.BuildOpts().Opts)}
+	req := gateway.SolveRequest{Frontend: j.opt.Frontend, FrontendOpt: n.options()}
 	if j.fetched() {
 		// Read by the same steps that the frontend then finds done.
 		ui, err := dockerui.NewClient(n.Client)

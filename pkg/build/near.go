@@ -36,18 +36,23 @@ type told struct {
 	ended    bool
 }
 
-// BuildOpts implements gateway.Client. The options are a copy: frontends change them. They say which
-// platform is meant: where none is named, a frontend takes that of the system it runs on.
+// options are a frontend's, as a copy: frontends change them.
+func (n *near) options() map[string]string {
+	opts := n.opts
+	if opts == nil {
+		opts = n.Client.BuildOpts().Opts
+	}
+	if opts == nil {
+		return map[string]string{}
+	}
+	return maps.Clone(opts)
+}
+
+// BuildOpts implements gateway.Client. It says which platform is meant: where none is named, a frontend takes
+// that of the system it runs on.
 func (n *near) BuildOpts() gateway.BuildOpts {
 	o := n.Client.BuildOpts()
-	if n.opts != nil {
-		o.Opts = n.opts
-	}
-	o.Opts = maps.Clone(o.Opts)
-	if o.Opts == nil {
-		o.Opts = map[string]string{}
-	}
-	if o.Opts["platform"] == "" {
+	if o.Opts = n.options(); o.Opts["platform"] == "" {
 		o.Opts["platform"] = platforms.Format(linux())
 	}
 	return o
@@ -56,14 +61,14 @@ func (n *near) BuildOpts() gateway.BuildOpts {
 // with is the same with one more option, and without with one less.
 func (n *near) with(key, value string) *near {
 	again := *n
-	again.opts = n.BuildOpts().Opts
+	again.opts = n.options()
 	again.opts[key] = value
 	return &again
 }
 
 func (n *near) without(key string) *near {
 	again := *n
-	again.opts = n.BuildOpts().Opts
+	again.opts = n.options()
 	delete(again.opts, key)
 	return &again
 }

@@ -10,19 +10,35 @@ import (
 
 // Several shows builds that run at once as one. of makes the display of one build, whose steps
 // are then called by the build's name; end waits until all is shown, and has to be called after
-// the last build.
+// the last build. What a build that was called off still says after that is not shown.
 func (d Display) Several(ctx context.Context) (of func(name string) Display, end func()) {
-	all := make(chan *client.SolveStatus)
-	ended := make(chan struct{})
+	all, shown := make(chan *client.SolveStatus), make(chan *client.SolveStatus)
+	stop, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		d.show(context.WithoutCancel(ctx), all)
+		d.show(context.WithoutCancel(ctx), shown)
+	}()
+	go func() {
+		defer close(shown)
+		for {
+			select {
+			case s := <-all:
+				shown <- s
+			case <-stop:
+				return
+			}
+		}
 	}()
 	of = func(name string) Display {
-		return Watch(func(s *client.SolveStatus) { all <- named(name, s) })
+		return Watch(func(s *client.SolveStatus) {
+			select {
+			case all <- named(name, s):
+			case <-stop:
+			}
+		})
 	}
 	return of, func() {
-		close(all)
+		close(stop)
 		<-ended
 	}
 }

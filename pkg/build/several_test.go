@@ -37,6 +37,10 @@ func TestSeveralBuildsAreShownAsOne(t *testing.T) {
 	}
 	all.Wait()
 	end()
+	late := make(chan *client.SolveStatus, 1)
+	late <- &client.SolveStatus{Vertexes: []*client.Vertex{{Digest: "sha256:c", Name: "late"}}}
+	close(late)
+	of("web").show(t.Context(), late) // a build that was called off: neither waits nor shows
 	slices.Sort(names)
 	if want := []string{"[api 1/2] RUN x", "[api] exporting", "[web 1/2] RUN x", "[web] exporting"}; !slices.Equal(names, want) || len(digests) != 4 {
 		t.Errorf("shown %q of %d steps", names, len(digests))
