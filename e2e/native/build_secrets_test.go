@@ -137,15 +137,7 @@ func TestASecretAsAVariableIsNowhere(t *testing.T) {
 	args := func(outputs ...string) []string {
 		return append(append([]string{"--debug", "build", "--progress=plain", "--allow", "network.host", "-t", "variable", "--secret", "id=it,src=" + file}, outputs...), dir)
 	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		w.run(t, args("--metadata-file", filepath.Join(w.log, "metadata.json"))...)
-	}()
-	open := g.reached()
-	t.Run("while it runs", func(t *testing.T) { w.check(t, m, inMemory(t)...) })
-	open()
-	<-ended
+	w.searchAt(t, g, m, args("--metadata-file", filepath.Join(w.log, "metadata.json"))...)
 	sums := w.run(t, "run", "--rm", "--network=none", "variable", "sh", "-c", "cat /root-sum /sums/number /sums/name /sums/none")
 	sum := fmt.Sprintf("%x  -\n", sha256.Sum256([]byte(value)))
 	if want := sum + sum + sum + "<>"; sums != want {
@@ -265,21 +257,27 @@ func TestASecretAsAVariableOfAFetchedFrontend(t *testing.T) {
 	const mount = "--mount=type=secret,id=it,env=TOKEN,required=true "
 	dir := project(t, "# syntax="+reg+"/frontend\nFROM "+w.Busybox(t)+"\nRUN "+mount+"printf %s \"$TOKEN\" | sha256sum >/sum\n"+
 		strings.Replace(g.step(), "RUN ", "RUN "+mount, 1))
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		w.run(t, "--debug", "build", "--progress=plain", "--allow", "network.host", "-t", "fetched", "--secret", "id=it,src="+file, dir)
-	}()
-	open := g.reached()
-	t.Run("while it runs", func(t *testing.T) { w.check(t, m, inMemory(t)...) })
-	open()
-	<-ended
+	w.searchAt(t, g, m, "--debug", "build", "--progress=plain", "--allow", "network.host", "-t", "fetched", "--secret", "id=it,src="+file, dir)
 	if got, want := w.run(t, "run", "--rm", "--network=none", "fetched", "cat", "/sum"), fmt.Sprintf("%x  -", sha256.Sum256([]byte(m))); got != want {
 		t.Errorf("the step got %q, want %q", got, want)
 	}
 	w.check(t, m)
 	w.run(t, "engine", "reset", "--force")
 	w.execs.Drain()
+}
+
+// searchAt runs a build whose step stops at a gate, and searches while it stands there.
+func (w *watch) searchAt(t *testing.T, g gate, m scan.Marker, build ...string) {
+	t.Helper()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		w.run(t, build...)
+	}()
+	open := g.reached()
+	t.Run("while it runs", func(t *testing.T) { w.check(t, m, inMemory(t)...) })
+	open()
+	<-ended
 }
 
 // inMemory is where BuildKit has the secrets of running steps: file systems of their own, in memory.
