@@ -167,6 +167,7 @@ func TestASecretAsAVariableIsNowhere(t *testing.T) {
 func TestAStepWithASecretIsCachedAsAnyOther(t *testing.T) {
 	m := scan.NewMarker()
 	w := newWatch(t, m)
+	w.Env = unbounded
 	w.run(t, "ps")
 	file := filepath.Join(w.own, "token")
 	if err := os.WriteFile(file, []byte(m), 0o600); err != nil {

@@ -102,7 +102,7 @@ func kindsOf(all []build.CacheRecord) (kinds []build.CacheKind) {
 // A cache mount is its project's: every checkout of it has the same one, whatever its path and
 // by whatever protocol it was cloned, and another project has another; a setting shares it.
 func TestCacheMountsAreTheProjects(t *testing.T) {
-	e := lab.New(t)
+	e := unmeasured(t)
 	shop := checkout(t, counting, "https://example.com/team/shop.git")
 	again := checkout(t, counting, "git@example.com:team/shop.git")
 	desk := checkout(t, counting, "https://example.com/team/desk.git")
@@ -134,7 +134,7 @@ func TestCacheMountsAreTheProjects(t *testing.T) {
 // Whose the cache mounts are is not part of what a step is: a checkout that belongs to nobody
 // has the steps of one that does from the cache.
 func TestCacheMountsOfOthersDoNotMakeStepsRunAgain(t *testing.T) {
-	e := lab.New(t)
+	e := unmeasured(t)
 	for _, dir := range []string{
 		checkout(t, counting, "https://example.com/team/shop.git"),
 		checkout(t, counting, "https://example.com/fork/shop.git"),
@@ -147,7 +147,7 @@ func TestCacheMountsOfOthersDoNotMakeStepsRunAgain(t *testing.T) {
 
 // `system prune` removes all that nerdctl's does, and no cache mount.
 func TestSystemPruneKeepsCacheMounts(t *testing.T) {
-	e := lab.New(t)
+	e := unmeasured(t)
 	image := e.Busybox(t)
 	dir := checkout(t, counting, "https://example.com/team/shop.git")
 	runs(t, e, dir)
@@ -178,7 +178,7 @@ func TestSystemPruneKeepsCacheMounts(t *testing.T) {
 
 // What prunes by routine keeps cache mounts; asked to, prune takes them as well.
 func TestPruneKeepsCacheMountsUntilAsked(t *testing.T) {
-	e := lab.New(t)
+	e := unmeasured(t)
 	dir := checkout(t, counting, "https://example.com/team/shop.git")
 	runs(t, e, dir)
 	if got, want := kindsOf(records(t, e)), []build.CacheKind{build.CacheContext, build.CacheLayer, build.CacheMount}; !slices.Equal(got, want) {
@@ -214,7 +214,7 @@ func TestPruneKeepsCacheMountsUntilAsked(t *testing.T) {
 }
 
 func TestRemovingFromTheCacheByIDAndByMount(t *testing.T) {
-	e := lab.New(t)
+	e := unmeasured(t)
 	dir := checkout(t, counting, "https://example.com/team/shop.git")
 	runs(t, e, dir)
 	if got := e.Must(t, "cache", "rm", "counter"); len(strings.Fields(got)) != 1 || len(mounts(t, e)) != 0 {
@@ -251,9 +251,12 @@ COPY --from=two /others /
 func unmeasured(t *testing.T) *lab.Engine {
 	t.Helper()
 	e := lab.New(t)
-	e.Env = append(e.Env, "LINNET_BUILD_CACHE_SIZE=0")
+	e.Env = unbounded
 	return e
 }
+
+// unbounded are the settings of such an engine.
+var unbounded = []string{"LINNET_BUILD_CACHE_SIZE=0"}
 
 // Steps that run again because of --no-cache have the cache mounts that they had, and their
 // results take the place of the former ones.
