@@ -140,28 +140,29 @@ func TestJSONIsOneObjectPerLine(t *testing.T) {
 // Run with -race: steps, notes, log lines and the drawing clock all at once.
 func TestConcurrentStepsDoNotMixTheirLines(t *testing.T) {
 	for _, f := range []Format{Terminal, Plain, JSON} {
-		var out bytes.Buffer
-		r := New(Options{Err: &out, Format: f})
-		var all sync.WaitGroup
-		for i := range 8 {
-			all.Go(func() {
-				for j := range 20 {
-					s := r.Step(fmt.Sprintf("step %d.%d", i, j))
-					s.Note("note")
-					fmt.Fprintln(r.Writer(), "log")
-					time.Sleep(time.Millisecond)
-					s.Done()
-				}
-			})
-		}
-		time.Sleep(2 * frame)
-		all.Wait()
-		r.Close()
-		if f == Plain {
-			if n := strings.Count(out.String(), "\n"); n != 8*20*4 {
-				t.Errorf("%d lines, want %d", n, 8*20*4)
+		synctest.Test(t, func(t *testing.T) {
+			var out bytes.Buffer
+			r := New(Options{Err: &out, Format: f})
+			var all sync.WaitGroup
+			for i := range 8 {
+				all.Go(func() {
+					for j := range 20 {
+						s := r.Step(fmt.Sprintf("step %d.%d", i, j))
+						s.Note("note")
+						fmt.Fprintln(r.Writer(), "log")
+						time.Sleep(frame / 8) // of the test's own clock: drawings come in between
+						s.Done()
+					}
+				})
 			}
-		}
+			all.Wait()
+			r.Close()
+			if f == Plain {
+				if n := strings.Count(out.String(), "\n"); n != 8*20*4 {
+					t.Errorf("%d lines, want %d", n, 8*20*4)
+				}
+			}
+		})
 	}
 }
 
