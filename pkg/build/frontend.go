@@ -24,7 +24,7 @@ import (
 type frontendHost struct{ job *job }
 
 func (h *frontendHost) BuildOpts() client.BuildOpts {
-	opts := maps.Clone(h.job.attrs)
+	opts := withPlatform(maps.Clone(h.job.attrs))
 	opts[cmdlineKey] = "here" // so that no other frontend is looked for
 	return client.BuildOpts{
 		Opts: opts, SessionID: "here", Product: "linnet",
@@ -33,6 +33,16 @@ func (h *frontendHost) BuildOpts() client.BuildOpts {
 	}
 }
 
+// withPlatform says which platform is meant: where none is named, a frontend takes that of the system it runs
+// on.
+func withPlatform(opts map[string]string) map[string]string {
+	if opts["platform"] == "" {
+		opts["platform"] = platforms.Format(linux())
+	}
+	return opts
+}
+
+// linux is the engine's platform: this machine's architecture.
 func linux() ocispecs.Platform {
 	p := platforms.DefaultSpec()
 	p.OS, p.OSVersion, p.OSFeatures = "linux", "", nil

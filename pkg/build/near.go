@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
 	"github.com/moby/buildkit/frontend/dockerfile/builder"
@@ -48,13 +47,10 @@ func (n *near) options() map[string]string {
 	return maps.Clone(opts)
 }
 
-// BuildOpts implements gateway.Client. It says which platform is meant: where none is named, a frontend takes
-// that of the system it runs on.
+// BuildOpts implements gateway.Client.
 func (n *near) BuildOpts() gateway.BuildOpts {
 	o := n.Client.BuildOpts()
-	if o.Opts = n.options(); o.Opts["platform"] == "" {
-		o.Opts["platform"] = platforms.Format(linux())
-	}
+	o.Opts = withPlatform(n.options())
 	return o
 }
 

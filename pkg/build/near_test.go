@@ -32,6 +32,9 @@ func TestAFrontendIsToldThePlatform(t *testing.T) {
 			t.Errorf("%q becomes %q, want %q", given, got, want)
 		}
 	}
+	if got := (&frontendHost{&job{attrs: map[string]string{}}}).BuildOpts().Opts["platform"]; got != "linux/"+own.Architecture {
+		t.Errorf("a question is about %q", got)
+	}
 	if got := (&near{Client: engineless{}, job: &job{}}).without(noCache).BuildOpts().Opts["platform"]; got != "linux/"+own.Architecture {
 		t.Errorf("a platform is %q", got)
 	}
