@@ -52,10 +52,12 @@ type Need struct {
 	Debian  string `yaml:"debian" json:"debian"`
 }
 
-// Program is one executable of a component.
+// Program is one executable of a component. It is built from a Package below the component's module, or from a Main of ours
+// in the component's own module, below deps/, which links the component as a library.
 type Program struct {
-	Package string   `yaml:"package" json:"package"` // below the component's module
-	To      string   `yaml:"to" json:"to"`           // slash-separated, below the prefix
+	Package string   `yaml:"package" json:"package,omitempty"`
+	Main    string   `yaml:"main" json:"main,omitempty"`
+	To      string   `yaml:"to" json:"to"` // slash-separated, below the prefix
 	Tags    []string `yaml:"tags" json:"tags,omitempty"`
 	OS      string   `yaml:"os" json:"os,omitempty"`
 }
@@ -87,8 +89,13 @@ func Parse(text []byte) ([]Component, error) {
 // For reports whether a host of kind h needs the component.
 func (c Component) For(h Host) bool { return slices.Contains(c.Hosts, h) }
 
-// ImportPath is the import path of p, which is a program of c.
-func (c Component) ImportPath(p Program) string { return path.Join(c.Module, p.Package) }
+// Source is what go build makes p, a program of c, from: an import path, or a directory of the component's own module.
+func (c Component) Source(p Program) string {
+	if p.Main != "" {
+		return p.Main
+	}
+	return path.Join(c.Module, p.Package)
+}
 
 // File is where p goes for an architecture as Go names it (amd64, arm64), below the prefix.
 func (p Program) File(goarch string) string {
@@ -144,8 +151,8 @@ func validate(all []Component) error {
 		for _, p := range c.Programs {
 			inPlace := slices.ContainsFunc(places, func(dir string) bool { return strings.HasPrefix(p.To, dir) })
 			switch {
-			case p.Package == "":
-				bad("programs: package must not be empty")
+			case (p.Package == "") == (p.Main == ""):
+				bad("programs: one of package and main must be given")
 			case !inPlace || path.Clean(p.To) != p.To:
 				bad("programs: to: %q is not a file in one of %s", p.To, strings.Join(places, ", "))
 			case files[p.To]:

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strings"
 )
 
 // State says how what is installed compares with the pin.
@@ -81,10 +82,10 @@ func moduleVersion(info *debug.BuildInfo, module string) string {
 		if d.Path != module {
 			continue
 		}
-		if d.Replace != nil {
-			d = d.Replace
+		if d.Replace != nil && !strings.HasPrefix(d.Replace.Path, mendedPrefix) {
+			d = d.Replace // a mended copy is of the version that it was copied from
 		}
-		if d.Version != "" { // a replacement by a folder has none
+		if d.Version != "" { // a replacement by another directory has none
 			return d.Version
 		}
 	}

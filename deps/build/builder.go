@@ -31,6 +31,9 @@ type builder struct {
 	// module is the one module below modules that everything comes from; empty means that
 	// each component has its own, by its name.
 	module string
+	// mends are those of the components, and without the names of the ones that are left out: tests alone do that.
+	mends   []deps.Mend
+	without []string
 }
 
 // install makes the prefix hold the wanted components. Each one is in the manifest as soon as
@@ -175,11 +178,11 @@ func copyFile(from, to string) error {
 	return errors.Join(err, out.Close())
 }
 
-// compile runs go build for one program. Its temporary files stay below work, which goes away
+// compile runs go build for one program, in dir. Its temporary files stay below work, which goes away
 // with the build even when it is killed.
-func (b *builder) compile(ctx context.Context, j job, c command, work, to string) error {
+func (b *builder) compile(ctx context.Context, j job, c command, dir, work, to string) error {
 	b.say("%s %s: building %s", j.component.Name, j.component.Version, c.File)
-	cmd := b.goCmd(ctx, j.dir, slices.Concat(c.Args, []string{"-o", to, c.From})...)
+	cmd := b.goCmd(ctx, dir, slices.Concat(c.Args, []string{"-o", to, c.From})...)
 	cmd.Env = slices.Concat(cmd.Env, c.Env, []string{"GOTMPDIR=" + work})
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out

@@ -98,8 +98,12 @@ func (b *builder) build(ctx context.Context, j job) (r record, err error) {
 			return record{}, err
 		}
 	}
+	dir, err := b.mend(ctx, j, temp)
+	if err != nil {
+		return record{}, err
+	}
 	for _, c := range j.commands {
-		if err := b.compile(ctx, j, c, work, filepath.Join(made, filepath.FromSlash(c.File))); err != nil {
+		if err := b.compile(ctx, j, c, dir, work, filepath.Join(made, filepath.FromSlash(c.File))); err != nil {
 			return record{}, err
 		}
 	}

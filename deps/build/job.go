@@ -21,6 +21,7 @@ type job struct {
 	component deps.Component
 	dir       string // the Go module to build in
 	commands  []command
+	mends     []mendText
 	key       string
 }
 
@@ -39,6 +40,7 @@ type inputs struct {
 	Commands  []command
 	Folder    map[string]string // path below the module's folder: sha256
 	Toolchain map[string]string // what go env says, and with cgo the libraries
+	Mends     []mendText        `json:",omitempty"`
 }
 
 // key is the hash of the inputs, in hex. encoding/json writes maps in the order of their keys.
@@ -71,7 +73,10 @@ func (b *builder) plan(ctx context.Context, c deps.Component) (job, error) {
 	if err != nil {
 		return job{}, err
 	}
-	j.key = inputs{c, j.commands, folder, toolchain}.key()
+	if j.mends, err = b.mendsOf(c.Name); err != nil {
+		return job{}, err
+	}
+	j.key = inputs{c, j.commands, folder, toolchain, j.mends}.key()
 	return j, nil
 }
 
@@ -87,7 +92,7 @@ func commands(c deps.Component, goos, goarch string) []command {
 			File: p.File(goarch),
 			Args: []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=" + link},
 			Env:  []string{"GOOS=" + goos, "GOARCH=" + goarch, "CGO_ENABLED=0"},
-			From: c.ImportPath(p),
+			From: c.Source(p),
 		}
 		if p.OS != "" {
 			cmd.Env[0] = "GOOS=" + p.OS

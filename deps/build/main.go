@@ -21,6 +21,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
+
+	"github.com/linnet-dev/linnet/deps"
 )
 
 func main() {
@@ -41,6 +43,7 @@ const (
 type options struct {
 	prefix, cache, arch string
 	tools, needs        bool
+	without             string
 	names               []string
 }
 
@@ -52,6 +55,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&o.cache, "cache", "", "keep what was built in `dir` (default $LINNET_DEPS_CACHE, or linnet/deps in the user's cache)")
 	flags.StringVar(&o.arch, "arch", runtime.GOARCH, "build for `arch`, as Go names it; components with cgo cannot be cross-built")
 	flags.BoolVar(&o.tools, "tools", false, "build the developers' tools of deps/tools/go.mod instead of components")
+	flags.StringVar(&o.without, "without", "", "leave out these `mends`, a comma between them: for tests of what they mend")
 	flags.BoolVar(&o.needs, "needs", false, "build nothing: print the Debian packages that are missing, one a line")
 	err := flags.Parse(args)
 	o.names = flags.Args()
@@ -109,6 +113,12 @@ func (o options) do(ctx context.Context, stdout, stderr io.Writer) error {
 			return err
 		}
 		return b.install(ctx, wanted)
+	}
+	if b.mends, err = deps.Mends(); err != nil {
+		return err
+	}
+	if b.without, err = leftOut(b.mends, o.without); err != nil {
+		return err
 	}
 	wanted, err := components(o.names, b.goos)
 	if err != nil {

@@ -24,7 +24,7 @@ import (
 
 // Protocol is the revision of what client and agent say to each other. It changes when one
 // of the other revision would be misunderstood.
-const Protocol = 1
+const Protocol = 2
 
 // protocolHeader is how an agent says its revision before anything else is said to it.
 const protocolHeader = "linnet-protocol"

@@ -162,7 +162,7 @@ func become(name string, args []string) error {
 		return fmt.Errorf("finding this program: %w", err)
 	}
 	program := beside(self, name)
-	err = host.Become(program, append([]string{clientProgram}, args...), os.Environ())
+	err = host.Become(program, append([]string{clientProgram}, args...), os.Environ(), nil)
 	if errors.Is(err, os.ErrNotExist) {
 		return &host.HintError{Err: fmt.Errorf("finding %s: %w", program, os.ErrNotExist), Fix: "it belongs beside linnet: install linnet anew, or `make build`"}
 	}

@@ -91,6 +91,12 @@ func fakeNerdctl() int {
 			fmt.Printf("env %s is not set\n", name)
 		}
 	}
+	if number, err := strconv.Atoi(os.Getenv(host.EnvVariables)); err == nil {
+		variables, _ := io.ReadAll(os.NewFile(uintptr(number), "variables"))
+		for v := range strings.SplitSeq(strings.TrimSuffix(string(variables), "\x00"), "\x00") {
+			fmt.Printf("variable %s\n", strconv.Quote(v))
+		}
+	}
 	if os.Getenv("NERDCTL_FAKE_STDIN") != "" {
 		lines := bufio.NewScanner(os.Stdin)
 		for lines.Scan() {

@@ -127,7 +127,7 @@ func serveGuest(ctx context.Context, o guestOptions, stderr io.Writer) error {
 		return err
 	}
 	log.Info("agent ends for another one")
-	return fmt.Errorf("starting the new agent: %w", host.Become(program, os.Args, os.Environ()))
+	return fmt.Errorf("starting the new agent: %w", host.Become(program, os.Args, os.Environ(), nil))
 }
 
 // makeFolders makes what natively the client has made before it starts an agent.

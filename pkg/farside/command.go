@@ -172,7 +172,7 @@ func (c *command) command() host.Command {
 	s := c.start
 	h := host.Command{
 		Argv: c.server.argv(words(s.GetArgv())), Abandoned: c.server.argv(words(s.GetAbandoned())),
-		Env: c.environ(), Dir: string(s.GetDir()),
+		Env: c.environ(), Variables: words(s.GetVariables()), Dir: string(s.GetDir()),
 		Signals: c.signals, Grace: c.server.o.Grace,
 		Started: c.started,
 	}

@@ -75,6 +75,7 @@ func process(o Options, plan *nerdctl.Plan, path func(name string) string) guest
 	p := guest.Process{
 		Argv:      append([]string{"nerdctl"}, plan.Argv(path)...),
 		Env:       slices.Concat(seldom(o), plan.Unset, plan.Env),
+		Variables: plan.Variables,
 		Dir:       plan.Dir,
 		Abandoned: plan.Abandoned(path),
 
@@ -88,11 +89,10 @@ func process(o Options, plan *nerdctl.Plan, path func(name string) string) guest
 
 // seldom has nerdctl, a Go program that lives for a moment, collect garbage when its heap is five
 // times what is in use, not twice (package runtime, GOGC): a sixth of a short command goes there
-// otherwise. What the user has set stays, and compose files and environment files can see every
-// variable.
+// otherwise. What the user has set stays, and compose files can see every variable.
 func seldom(o Options) []string {
 	inv := o.Invocation
-	if _, set := lookupEnv(o.Environ, "GOGC"); set || inv.IsSet("env-file") || inv.Composes() {
+	if _, set := lookupEnv(o.Environ, "GOGC"); set || inv.Composes() {
 		return nil
 	}
 	return []string{"GOGC=400"}

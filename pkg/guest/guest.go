@@ -58,6 +58,10 @@ type Process struct {
 	// takes that name out of it. Values arrive byte for byte and never show on an argv or
 	// in a log.
 	Env []string
+	// Variables are NAME=value, or a bare NAME, of the container that the process makes. It reads them from the descriptor
+	// that LINNET_VARIABLES_FD names, each with a zero byte behind it: they are in no environment of a process and
+	// on no argv, and byte for byte what they are here.
+	Variables []string
 	// Dir is the working directory, a path over there; empty means the guest's own choice.
 	Dir string
 

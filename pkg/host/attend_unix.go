@@ -23,12 +23,15 @@ var carried = []os.Signal{
 // Attend runs a program on this process's own terminal, passes on the signals that reach us,
 // puts the terminal back to how it was, and ends this process as the program ended: with its
 // exit code, or by its signal. It is for a program that makes the terminal raw and would
-// leave it so when it is killed. It returns only when the program could not be started.
-func Attend(program string, argv, env []string) error {
+// leave it so when it is killed. It returns only when the program could not be started. For variables see EnvVariables.
+func Attend(program string, argv, env, variables []string) error {
 	fd := int(os.Stdin.Fd())
 	before, err := term.GetState(fd)
 	if err != nil {
 		return fmt.Errorf("reading the terminal's state: %w", err)
+	}
+	if env, err = keepVariables(env, variables); err != nil {
+		return err
 	}
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, carried...)
@@ -55,8 +58,14 @@ func Attend(program string, argv, env []string) error {
 	}
 }
 
-// Become replaces this process by a program (execve(2)); it returns only when it could not.
-func Become(program string, argv, env []string) error { return syscall.Exec(program, argv, env) }
+// Become replaces this process by a program (execve(2)); it returns only when it could not. For variables see EnvVariables.
+func Become(program string, argv, env, variables []string) error {
+	env, err := keepVariables(env, variables)
+	if err != nil {
+		return err
+	}
+	return syscall.Exec(program, argv, env)
+}
 
 // exitAs ends this process as another one ended.
 func exitAs(state *os.ProcessState, err error) {

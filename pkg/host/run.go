@@ -35,6 +35,8 @@ type Command struct {
 	Argv []string
 	// Env is the whole environment, a list of NAME=value; nothing of ours is added.
 	Env []string
+	// Variables are those of a container that the process makes: see EnvVariables.
+	Variables []string
 	// Dir is the working directory; empty means ours.
 	Dir string
 
@@ -129,6 +131,9 @@ func Run(ctx context.Context, c Command) (code int, err error) {
 		err = r.openTerminal()
 	} else {
 		err = r.openPipes()
+	}
+	if err == nil && len(c.Variables) > 0 {
+		err = r.openVariables()
 	}
 	if err == nil {
 		err = r.cmd.Start()
@@ -225,6 +230,18 @@ type process struct {
 	stdinErr atomic.Pointer[error]
 	outlets  []*outlet
 	master   *os.File // the terminal's near side, nil without one
+}
+
+// openVariables gives the process a container's variables on descriptor 3, the first that it has beside the standard ones.
+func (r *process) openVariables() error {
+	f, err := variablesFile(r.Variables)
+	if err != nil {
+		return err
+	}
+	r.theirs = append(r.theirs, f)
+	r.cmd.ExtraFiles = []*os.File{f}
+	r.cmd.Env = withVariables(r.cmd.Env, 3)
+	return nil
 }
 
 // supervise passes signals and sizes on until the process has ended, ends it when ctx does,

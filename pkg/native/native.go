@@ -144,7 +144,7 @@ func (n *Native) running(ctx context.Context) (*agent.Client, error) {
 // Run executes p as a child of this process.
 func (n *Native) Run(ctx context.Context, p guest.Process) error {
 	cmd := host.Command{
-		Argv: n.argv(p.Argv), Env: n.env(p.Env), Dir: p.Dir,
+		Argv: n.argv(p.Argv), Env: n.env(p.Env), Variables: p.Variables, Dir: p.Dir,
 		Stdin: p.Stdin, Stdout: p.Stdout, Stderr: p.Stderr,
 		Signals: p.Signals, Abandoned: n.argv(p.Abandoned),
 	}
@@ -178,9 +178,9 @@ func (n *Native) Replace(p guest.Process) error {
 		return err
 	}
 	if p.TTY != nil {
-		err = host.Attend(program, argv, env)
+		err = host.Attend(program, argv, env, p.Variables)
 	} else {
-		err = host.Become(program, argv, env)
+		err = host.Become(program, argv, env, p.Variables)
 	}
 	return &os.PathError{Op: "running", Path: program, Err: err}
 }

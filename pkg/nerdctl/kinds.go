@@ -159,48 +159,26 @@ func (inv *Invocation) definedBy(f *Flag) []string {
 	return inv.Path
 }
 
-// Steering says whether a variable of that name means something to nerdctl itself, to the
-// programs that it starts or to the Go runtime in it. Such a variable of a container cannot
-// travel as nerdctl's own environment, because it would change what nerdctl does; it stays
-// on the command line as NAME=value. The names are those that the pinned nerdctl and the
-// libraries in it look up, and those of the dynamic loader and of the Go runtime.
-//
-// The list is narrow on purpose: what is on it is seen on an argv. Names that are only read
-// by daemons (AWS_SECRET_ACCESS_KEY) or look alike (DOCKER_PASSWORD) are not on it.
-func Steering(name string) bool {
+// Allowed reports whether nerdctl, where it makes or enters a container, gets a variable of that name from the user's
+// environment. It is what nerdctl and what it starts need to run, speak the user's language and reach registries; a
+// variable that was given to a container never comes this way, whatever its name.
+func Allowed(name string) bool {
 	switch name {
-	case "PATH", "HOME", "PWD", "USER", "LOGNAME", "SHELL", "TERM", "TMPDIR", "TEMP", "TMP", "TZ", "TAR", "DEBUG", "container":
-	case "LANG", "LANGUAGE", "ENV", "BASH_ENV", "IFS", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLORTERM":
-	case "CNI_PATH", "NETCONFPATH", "NOTIFY_SOCKET", "SSH_AUTH_SOCK", "SOURCE_DATE_EPOCH", "TTY_DISPLAY_RATE":
-	case "CONTAINER_ID", "CONTAINER_NAMESPACE", "PASSWORD_STORE_DIR", "GNUPGHOME", "COSIGN_EXPERIMENTAL", "COSIGN_REPOSITORY":
-	case "DOCKER_CONFIG", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS", "DOCKER_TLS_VERIFY",
-		"DOCKER_API_VERSION", "DOCKER_AUTH_CONFIG", "DOCKER_BUILDKIT", "DOCKER_CUSTOM_HEADERS", "DOCKER_DEFAULT_PLATFORM":
-	case "GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT", "GORACE", "GOTRACEBACK", "GOROOT", "GOCOVERDIR":
-	case "TRACEPARENT", "TRACESTATE", "JAEGER_TRACE", "LOCALDOMAIN", "RES_OPTIONS", "HOSTALIASES":
+	case "PATH", "HOME", "USER", "LOGNAME", "TERM", "TZ", "LANG", "LANGUAGE", "NO_COLOR", "TMPDIR":
+	case "DOCKER_CONFIG", "DOCKER_AUTH_CONFIG", "SSL_CERT_FILE", "SSL_CERT_DIR", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME":
+	case "GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GODEBUG", "GOTRACEBACK":
+	case "GNUPGHOME", "OCICRYPT_KEYPROVIDER_CONFIG", "COSIGN_EXPERIMENTAL", "COSIGN_REPOSITORY", "IPFS_PATH":
 	default:
-		return steeringProxy(name) || steeringPrefix(name)
+		return strings.HasPrefix(name, "LC_") || strings.HasPrefix(name, "NERDCTL_") || allowedProxy(name)
 	}
 	return true
 }
 
-// steeringProxy says whether Go's HTTP client takes a variable for a proxy; the case does not matter.
-func steeringProxy(name string) bool {
+// allowedProxy reports whether Go's HTTP client takes a variable for a proxy; the case does not matter.
+func allowedProxy(name string) bool {
 	switch strings.ToUpper(name) {
-	case "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY", "REQUEST_METHOD":
+	case "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY":
 		return true
-	}
-	return false
-}
-
-func steeringPrefix(name string) bool {
-	for _, prefix := range [...]string{
-		"CONTAINERD_", "NERDCTL_", "BUILDKIT_", "BUILDCTL_", "EXPERIMENTAL_BUILDKIT_", "COMPOSE_", "CNI_", "ROOTLESSKIT_",
-		"IPFS_", "OCICRYPT_", "SIGSTORE_", "TUF_", "TTRPC_", "GRPC_GO_", "LINNET_", "_LINNET_", "_ROOTLESSKIT_", "_LIBCONTAINER_",
-		"LD_", "DYLD_", "GLIBC_", "MALLOC_", "GCONV_", "LC_", "XDG_", "SSL_CERT_", "LISTEN_", "XTABLES_", "DBUS_",
-	} {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
 	}
 	return false
 }

@@ -19,8 +19,7 @@ type Host struct {
 
 	// The rest may be nil. IsDir says whether a host path is a directory; nil means never.
 	IsDir func(path string) bool
-	// ReadFile reads an environment file, for the bare names in it; nil means that those
-	// are resolved over there.
+	// ReadFile reads an environment file.
 	ReadFile func(path string) ([]byte, error)
 	// Environ lists the user's environment: a compose file is interpolated with it, and a
 	// container that is made must not get to see the rest of it.
@@ -31,8 +30,11 @@ type Host struct {
 type Plan struct {
 	// Invocation is the rewritten command line. Argv renders it, once the stage is there.
 	Invocation *Invocation
-	// Env are NAME=value that must be in nerdctl's own environment over there, each name
-	// once; none of them steers nerdctl. Unset are names that must not be in it.
+	// Variables are those of the container, NAME=value or a bare NAME, in the order in which they count. They reach
+	// nerdctl as data and are in no environment but the container's.
+	Variables []string
+	// Env are NAME=value that must be in nerdctl's own environment in the guest, each name
+	// once: what a compose file is interpolated with. Unset are names that must not be in it.
 	Env, Unset []string
 	// Dir is the working directory over there, empty when the host's is not visible.
 	Dir string
@@ -116,7 +118,7 @@ func Localize(inv *Invocation, h Host) (*Plan, error) {
 	if err := l.positionals(commandKey(inv.Path)); err != nil {
 		return nil, err
 	}
-	if key := commandKey(inv.Path); key == "run" || key == "create" {
+	if slices.Contains(containerCommands, commandKey(inv.Path)) {
 		l.hideEnv()
 	}
 	l.finishEnv()
@@ -165,14 +167,17 @@ func (l *localizer) value(k kind, v FlagValue) (value string, keep bool, err err
 	value, keep = v.Value, true
 	switch k {
 	case plain:
-	case envVar, buildArg:
-		value, keep = l.variable(v.Value, k == envVar)
+	case envVar:
+		return "", false, l.variable(v.Value)
+	case buildArg:
+		value, keep = l.buildArg(v.Value)
 	case fileIn:
 		value = l.readable(v.Value)
 	case filesIn:
 		value, err = eachItem(v, func(item string) (string, error) { return l.readable(item), nil })
 	case envFiles:
-		value, err = eachItem(v, func(item string) (string, error) { return l.envFile(item), nil })
+		_, err = eachItem(v, func(item string) (string, error) { return item, l.envFile(item) })
+		return "", false, err
 	case fileOut:
 		value = l.writable(v.Value, v.Name() == "cidfile")
 	case dirIn, composeFile:

@@ -80,10 +80,10 @@ func (l *localizer) secret(value string) string {
 	return strings.Join(fields, ",")
 }
 
-// carry takes a variable along that is only read by name; one that steers nerdctl is left
-// to be what it is over there.
+// carry takes a variable along that is only read by name; one that nerdctl itself goes by is left to be what it is in
+// the guest.
 func (l *localizer) carry(name string) {
-	if name == "" || Steering(name) {
+	if name == "" || Allowed(name) {
 		return
 	}
 	if value, set := l.host.LookupEnv(name); set {

@@ -3,37 +3,64 @@ package nerdctl
 import (
 	"bytes"
 	"encoding/csv"
+	"errors"
+	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
-// variable localizes NAME=value or NAME. nerdctl resolves a bare name from its own
-// environment, byte for byte, so every value travels there and none on the argv; but for
-// names that steer nerdctl. hide says that a value which was typed has to travel too.
-func (l *localizer) variable(typed string, hide bool) (value string, keep bool) {
-	name, val, valued := strings.Cut(typed, "=")
-	switch {
-	case name == "":
-		return typed, true
-	case valued && (!hide || Steering(name)):
-		return typed, true
-	case valued:
-		l.setEnv(name, &val)
-		return name, true
+// containerCommands start a container's processes. Their nerdctl gets nothing of the user's environment but what Allowed
+// names: it writes its own into the hooks of a container, and so into containerd's database on disk.
+var containerCommands = []string{"run", "create", "exec", "start", "restart"}
+
+// variable takes NAME=value, or NAME with the value that it has on this host. One that is not set here stays a bare name:
+// it takes the image's variable of that name away.
+func (l *localizer) variable(typed string) error {
+	name, _, valued := strings.Cut(typed, "=")
+	if name == "" || strings.ContainsRune(typed, 0) {
+		return &VariableError{Typed: typed}
 	}
-	hostVal, set := l.host.LookupEnv(name)
-	switch {
-	case !Steering(name) && set:
-		l.setEnv(name, &hostVal)
-	case !Steering(name):
-		l.setEnv(name, nil)
-	case set:
-		return name + "=" + hostVal, true
-	default:
-		// A bare name would be resolved to what the far side's own variable says.
-		return "", false
+	if value, set := l.host.LookupEnv(name); !valued && set {
+		typed = name + "=" + value
 	}
-	return name, true
+	l.plan.Variables = append(l.plan.Variables, typed)
+	return nil
+}
+
+// VariableError is a variable that is neither NAME=value nor NAME. File and Line say where it stands, when it was not typed.
+type VariableError struct {
+	Typed, File string
+	Line        int
+}
+
+func (e *VariableError) Error() string {
+	if e.File != "" {
+		return fmt.Sprintf("--env-file %s: line %d: %q is not NAME=value", e.File, e.Line, e.Typed)
+	}
+	return fmt.Sprintf("--env %q is not NAME=value", e.Typed)
+}
+
+// Hint says what would be right.
+func (e *VariableError) Hint() string {
+	return "NAME=value sets a variable, and NAME alone takes over this host's"
+}
+
+// buildArg carries the value of a bare name, which is the user's own, in nerdctl's environment, and off the command line. One
+// that nerdctl itself goes by in the guest stands there instead; one that is not set here is left out, as docker does.
+func (l *localizer) buildArg(typed string) (value string, keep bool) {
+	if strings.Contains(typed, "=") || typed == "" {
+		return typed, true
+	}
+	own, set := l.host.LookupEnv(typed)
+	if set && Allowed(typed) {
+		return typed + "=" + own, true
+	}
+	if set {
+		l.setEnv(typed, &own)
+	}
+	return typed, set
 }
 
 func (l *localizer) setEnv(name string, value *string) {
@@ -43,16 +70,13 @@ func (l *localizer) setEnv(name string, value *string) {
 	l.env[name] = value
 }
 
-// hideEnv keeps the rest of the user's environment from nerdctl where nerdctl makes a
-// container: it copies all of its own into the hooks of the container, and so into
-// containerd's database on disk, where it stays. What steers nerdctl, it has to have.
+// hideEnv keeps all of the user's environment from nerdctl that it does not need.
 func (l *localizer) hideEnv() {
 	if l.host.Environ == nil {
 		return
 	}
 	for _, entry := range l.host.Environ() {
-		name, _, _ := strings.Cut(entry, "=")
-		if _, known := l.env[name]; !known && name != "" && !Steering(name) {
+		if name, _, _ := strings.Cut(entry, "="); name != "" && !Allowed(name) {
 			l.setEnv(name, nil)
 		}
 	}
@@ -68,35 +92,65 @@ func (l *localizer) finishEnv() {
 	}
 }
 
-// composeEnv carries the environment that a compose file is interpolated with, but for what
-// steers nerdctl; what steers compose is meant for it.
+// composeEnv carries the environment that a compose file is interpolated with, but for what nerdctl itself goes by in the
+// guest; what steers compose is meant for it.
 func (l *localizer) composeEnv() {
 	if l.host.Environ == nil {
 		return
 	}
 	for _, entry := range l.host.Environ() {
 		name, value, ok := strings.Cut(entry, "=")
-		if ok && name != "" && (!Steering(name) || strings.HasPrefix(name, "COMPOSE_")) {
+		if ok && name != "" && (!Allowed(name) || strings.HasPrefix(name, "COMPOSE_")) {
 			l.setEnv(name, &value)
 		}
 	}
 }
 
-// envFile makes an environment file readable, and carries the values of the bare names in
-// it. nerdctl reads it line by line, trims lines and skips those that begin with "#".
-func (l *localizer) envFile(typed string) string {
-	if l.host.ReadFile != nil && typed != "" {
-		// What cannot be read is nerdctl's to complain about.
-		b, _ := l.host.ReadFile(l.absolute(typed, true))
-		for line := range bytes.Lines(b) {
-			name := strings.TrimSpace(string(line))
-			if name == "" || strings.HasPrefix(name, "#") || strings.Contains(name, "=") || Steering(name) {
-				continue
-			}
-			l.variable(name, true)
+// envFile reads an environment file here, by docker's rules (docker/cli, pkg/kvfile): a line is NAME=value or NAME; white
+// space before it is dropped and all else is the value; an empty line, and one that begins with "#", is nothing.
+func (l *localizer) envFile(typed string) error {
+	text, err := l.host.ReadFile(l.absolute(typed, true))
+	if err != nil {
+		return &EnvFileError{File: typed, Err: err}
+	}
+	number := 0
+	for line := range bytes.Lines(bytes.TrimPrefix(text, []byte("\uFEFF"))) {
+		number++
+		entry := strings.TrimLeft(strings.TrimSuffix(strings.TrimSuffix(string(line), "\n"), "\r"), " \t\v\f")
+		if entry == "" || strings.HasPrefix(entry, "#") {
+			continue
+		}
+		name, _, valued := strings.Cut(entry, "=")
+		if strings.ContainsAny(name, " \t") || !utf8.ValidString(entry) {
+			return &VariableError{Typed: name, File: typed, Line: number}
+		}
+		if _, set := l.host.LookupEnv(name); !valued && !set {
+			continue // unlike one that is typed, as docker does
+		}
+		if err := l.variable(entry); err != nil {
+			return &VariableError{Typed: name, File: typed, Line: number}
 		}
 	}
-	return l.readable(typed)
+	return nil
+}
+
+// EnvFileError is an environment file that cannot be read.
+type EnvFileError struct {
+	File string
+	Err  error
+}
+
+func (e *EnvFileError) Error() string {
+	return fmt.Sprintf("reading --env-file %s: %v", e.File, cause(e.Err))
+}
+func (e *EnvFileError) Unwrap() error { return e.Err }
+
+// cause drops the system call and the path from a file's error: both stand in the sentence already.
+func cause(err error) error {
+	if path := new(fs.PathError); errors.As(err, &path) {
+		return path.Err
+	}
+	return err
 }
 
 // eachItem localizes the items of a flag that takes a comma-separated list, or the one

@@ -21,6 +21,9 @@ func here() nerdctl.Host {
 	return h
 }
 
+// fromFile is what there's environment files come to.
+var fromFile = []string{"TOKEN=s3cret\n #x ", "A= #B ", "PATH=/host/bin", "LAST==\\\""}[:4:4]
+
 // there is a host in front of a virtual machine: the home directory is visible, /shared is
 // somewhere else over there, /fixed is read-only, and nothing else is visible.
 func there() nerdctl.Host {
@@ -44,8 +47,10 @@ func there() nerdctl.Host {
 			}
 			return "", false, errHidden
 		},
-		IsDir:    func(path string) bool { return strings.HasSuffix(path, "dir") },
-		ReadFile: func(path string) ([]byte, error) { return []byte("# TOKEN2\nTOKEN\nA=B\nPATH\n"), nil },
+		IsDir: func(path string) bool { return strings.HasSuffix(path, "dir") },
+		ReadFile: func(path string) ([]byte, error) {
+			return []byte("# TOKEN2\nTOKEN\r\n\n  A= #B \nPATH\nNONE\nLAST==\\\""), nil
+		},
 	}
 }
 
@@ -76,24 +81,22 @@ func TestLocalize(t *testing.T) {
 		want plan   // but for Invocation; Dir is always the host's
 	}{
 		{line: "ps"},
-		{"run -e TOKEN a", "run --env=TOKEN a", plan{Env: []string{"TOKEN=s3cret\n #x "}}},
-		{"run -e EMPTY a", "run --env=EMPTY a", plan{Env: []string{"EMPTY="}}},
-		{"run -e UNSET a", "run --env=UNSET a", plan{Unset: []string{"UNSET"}}},
-		{"run -e A=B=C a", "run --env=A a", plan{Env: []string{"A=B=C"}}},
-		{"run -e A= a", "run --env=A a", plan{Env: []string{"A="}}},
-		{"run -e A=1 -e B=2 -e A=3 a", "run --env=A --env=B --env=A a", plan{Env: []string{"A=3", "B=2"}}},
-		{"run -e UNSET=1 -e UNSET a", "run --env=UNSET --env=UNSET a", plan{Unset: []string{"UNSET"}}},
-		{"run -e UNSET -e UNSET=1 a", "run --env=UNSET --env=UNSET a", plan{Env: []string{"UNSET=1"}}},
-		{"run -e PATH a", "run --env=PATH=/host/bin a", plan{}},
-		{"run -e PATH=/x a", "run --env=PATH=/x a", plan{}},
-		{"run -e http_proxy a", "run --env=http_proxy=http://proxy a", plan{}},
-		{"run -e NERDCTL_TOML a", "run a", plan{}},
-		{"run -e =x a", "run --env==x a", plan{}},
-		{"create -e A=B a", "create --env=A a", plan{Env: []string{"A=B"}}},
-		{"container run -e A=B a", "container run --env=A a", plan{Env: []string{"A=B"}}},
-		{"exec -e A=B c sh", "exec --env=A c sh", plan{Env: []string{"A=B"}}},
-		{"compose run -e A=B s", "compose run --env=A s", plan{Env: []string{"A=B"}}},
-		{"compose exec -e A=B s sh", "compose exec --env=A s sh", plan{Env: []string{"A=B"}}},
+		{"run -e TOKEN a", "run a", plan{Variables: []string{"TOKEN=s3cret\n #x "}}},
+		{"run -e EMPTY a", "run a", plan{Variables: []string{"EMPTY="}}},
+		{"run -e UNSET a", "run a", plan{Variables: []string{"UNSET"}}},
+		{"run -e A=B=C a", "run a", plan{Variables: []string{"A=B=C"}}},
+		{"run -e A= a", "run a", plan{Variables: []string{"A="}}},
+		{"run -e A=1 -e B=2 -e A=3 a", "run a", plan{Variables: []string{"A=1", "B=2", "A=3"}}},
+		{"run -e UNSET=1 -e UNSET a", "run a", plan{Variables: []string{"UNSET=1", "UNSET"}}},
+		{"run -e PATH a", "run a", plan{Variables: []string{"PATH=/host/bin"}}},
+		{"run -e PATH=/x -e LD_PRELOAD=/y a", "run a", plan{Variables: []string{"PATH=/x", "LD_PRELOAD=/y"}}},
+		{"run -e http_proxy a", "run a", plan{Variables: []string{"http_proxy=http://proxy"}}},
+		{"run -e NERDCTL_TOML a", "run a", plan{Variables: []string{"NERDCTL_TOML"}}},
+		{"create -e A=B a", "create a", plan{Variables: []string{"A=B"}}},
+		{"container run -e A=B a", "container run a", plan{Variables: []string{"A=B"}}},
+		{"exec -e A=B c sh", "exec c sh", plan{Variables: []string{"A=B"}}},
+		{"compose run -e A=B s", "compose run s", plan{Variables: []string{"A=B"}}},
+		{"compose exec -e A=B s sh", "compose exec s sh", plan{Variables: []string{"A=B"}}},
 		{"run a -e A=B", "run a -e A=B", plan{}},
 
 		{"run -v ./src:/src a", "run --volume=./src:/src a", plan{}},
@@ -107,12 +110,10 @@ func TestLocalize(t *testing.T) {
 		{"run --mount src=data,dst=/y a", "run --mount=src=data,dst=/y a", plan{}},
 		{"run --mount type=tmpfs,dst=/tmp a", "run --mount=type=tmpfs,dst=/tmp a", plan{}},
 
-		{"run --env-file .env a", "run --env-file=.env a", plan{Env: []string{"TOKEN=s3cret\n #x "}}},
-		{"run --env-file /etc/env a", "run --env-file=/stage/in0-env a", plan{
-			Env: []string{"TOKEN=s3cret\n #x "}, Stage: []nerdctl.StagedFile{{Name: "in0-env", Host: "/etc/env"}},
-		}},
-		{"run --env-file .env -e TOKEN=mine a", "run --env-file=.env --env=TOKEN a", plan{Env: []string{"TOKEN=mine"}}},
-		{"run -e TOKEN=mine --env-file .env a", "run --env=TOKEN --env-file=.env a", plan{Env: []string{"TOKEN=mine"}}},
+		{"run --env-file .env a", "run a", plan{Variables: fromFile}},
+		{"run --env-file /etc/env a", "run a", plan{Variables: fromFile}},
+		{"run --env-file .env -e TOKEN=mine a", "run a", plan{Variables: append(fromFile, "TOKEN=mine")}},
+		{"run -e TOKEN=mine --env-file .env a", "run a", plan{Variables: append(fromFile, "TOKEN=mine")}},
 		{"run --label-file a,/etc/l b", "run --label-file=a,/stage/in0-l b", plan{Stage: []nerdctl.StagedFile{{Name: "in0-l", Host: "/etc/l"}}}},
 		{"run --label-file ~/l a", "run --label-file=/home/me/l a", plan{}},
 		{"run --cidfile /tmp/cid --pidfile pid a", "run --cidfile=/stage/out0-cid --pidfile=pid a", plan{
@@ -207,7 +208,7 @@ func sameWords(a, b string) bool {
 // values of variables leave the command line, and nothing has to be done around the command.
 func TestLocalizeChangesNothingNatively(t *testing.T) {
 	for _, line := range []string{
-		"run -v ./x:/x -v /y:/y --env-file e --cidfile c --mount type=bind,src=x,dst=/x -e TOKEN a sh -c x",
+		"run -v ./x:/x -v /y:/y --cidfile c --mount type=bind,src=x,dst=/x a sh -c x",
 		"cp x/. c:/y", "cp c:/y x/", "load -i x", "save -o x a", "build -f D --secret id=a,src=b --ssh default=k -o o c", "import x",
 		"compose -f x --project-directory y up -d", "build --build-context a=b --cache-to type=local,dest=x .",
 		"image encrypt --recipient jwe:k --gpg-homedir g a b", "-n ns --hosts-dir x,y pull a",
@@ -255,8 +256,8 @@ func TestLocalizeRefuses(t *testing.T) {
 func TestLocalizeFromAnInvisibleDirectory(t *testing.T) {
 	h := there()
 	h.Dir = "/tmp"
-	p, err := localize(t, h, strings.Fields("run --env-file x -v /home/me:/h a")...)
-	if err != nil || p.Dir != "" || argvOf(p) != "run --env-file=/stage/in0-x --volume=/home/me:/h a" {
+	p, err := localize(t, h, strings.Fields("run --label-file x -v /home/me:/h a")...)
+	if err != nil || p.Dir != "" || argvOf(p) != "run --label-file=/stage/in0-x --volume=/home/me:/h a" {
 		t.Errorf("%v, %+v", err, p)
 	}
 	if _, err := localize(t, h, "compose", "up"); !errors.Is(err, errHidden) {
@@ -300,8 +301,8 @@ func TestNoTypedValueIsOnTheArgv(t *testing.T) {
 		if words := fmt.Sprint(p.Argv(nil)); strings.Contains(words, "canary") {
 			t.Errorf("%q leaves %q", argv, words)
 		}
-		if !slices.Equal(p.Env, []string{"T=" + canary}) {
-			t.Errorf("%q carries %q", argv, p.Env)
+		if !slices.Equal(p.Variables, []string{"T=" + canary}) || len(p.Env) > 0 {
+			t.Errorf("%q carries %q and %q", argv, p.Variables, p.Env)
 		}
 	}
 }
@@ -313,9 +314,11 @@ func TestOnlyWhatIsNeededReachesNerdctlThatMakesAContainer(t *testing.T) {
 	h.Environ = func() []string { return []string{"SECRET=x", "GIVEN=y", "PATH=/bin", "HTTP_PROXY=p"} }
 	h.LookupEnv = func(name string) (string, bool) { return "y", name == "GIVEN" }
 	for line, want := range map[string][]string{
-		"run -e GIVEN image":    {"SECRET"},
-		"create -e GIVEN image": {"SECRET"},
+		"run -e GIVEN image":    {"SECRET", "GIVEN"},
+		"create -e GIVEN image": {"SECRET", "GIVEN"},
 		"container run image":   {"SECRET", "GIVEN"},
+		"exec c sh":             {"SECRET", "GIVEN"},
+		"start c":               {"SECRET", "GIVEN"},
 		"pull image":            nil, // a credential helper may need all of it
 	} {
 		inv, err := nerdctl.Parse(strings.Fields(line))

@@ -263,7 +263,7 @@ func FuzzLocalize(f *testing.F) {
 		}
 		p, err := nerdctl.Localize(inv, h)
 		if err != nil {
-			if native && !strings.Contains(err.Error(), "cannot be mounted") {
+			if native && !strings.Contains(err.Error(), "cannot be mounted") && !strings.Contains(err.Error(), "is not NAME=value") {
 				t.Errorf("%q is refused where everything is visible: %v", line, err)
 			}
 			return
@@ -272,7 +272,7 @@ func FuzzLocalize(f *testing.F) {
 			t.Errorf("%q is not direct where everything is visible: %+v", line, p)
 		}
 		for _, v := range p.Invocation.Flags {
-			if name, _, valued := strings.Cut(v.Value, "="); v.Name() == "env" && valued && name != "" && !nerdctl.Steering(name) {
+			if v.Name() == "env" && p.Invocation.Path[0] != "image" {
 				t.Errorf("%q leaves %q", line, v.Value)
 			}
 		}

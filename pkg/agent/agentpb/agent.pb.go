@@ -750,7 +750,10 @@ type Start struct {
 	NoStdout bool `protobuf:"varint,10,opt,name=no_stdout,json=noStdout,proto3" json:"no_stdout,omitempty"`
 	NoStderr bool `protobuf:"varint,11,opt,name=no_stderr,json=noStderr,proto3" json:"no_stderr,omitempty"`
 	// Both outputs are one pipe, so that their order is kept.
-	Merged        bool `protobuf:"varint,12,opt,name=merged,proto3" json:"merged,omitempty"`
+	Merged bool `protobuf:"varint,12,opt,name=merged,proto3" json:"merged,omitempty"`
+	// Variables of the container that the command makes, NAME=value or a bare NAME: it reads them from
+	// the descriptor that LINNET_VARIABLES_FD names.
+	Variables     [][]byte `protobuf:"bytes,13,rep,name=variables,proto3" json:"variables,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -867,6 +870,13 @@ func (x *Start) GetMerged() bool {
 		return x.Merged
 	}
 	return false
+}
+
+func (x *Start) GetVariables() [][]byte {
+	if x != nil {
+		return x.Variables
+	}
+	return nil
 }
 
 type Terminal struct {
@@ -2226,7 +2236,7 @@ const file_pkg_agent_agentpb_agent_proto_rawDesc = "" +
 	"\x06signal\x18\x04 \x01(\tH\x00R\x06signal\x12@\n" +
 	"\vcredentials\x18\x05 \x01(\v2\x1c.linnet.agent.v1.CredentialsH\x00R\vcredentials\x121\n" +
 	"\x06closed\x18\x06 \x01(\x0e2\x17.linnet.agent.v1.OutputH\x00R\x06closedB\x06\n" +
-	"\x04what\"\xd0\x02\n" +
+	"\x04what\"\xee\x02\n" +
 	"\x05Start\x12\x12\n" +
 	"\x04argv\x18\x01 \x03(\fR\x04argv\x12\x10\n" +
 	"\x03env\x18\x02 \x03(\fR\x03env\x12\x10\n" +
@@ -2240,7 +2250,8 @@ const file_pkg_agent_agentpb_agent_proto_rawDesc = "" +
 	"\tno_stdout\x18\n" +
 	" \x01(\bR\bnoStdout\x12\x1b\n" +
 	"\tno_stderr\x18\v \x01(\bR\bnoStderr\x12\x16\n" +
-	"\x06merged\x18\f \x01(\bR\x06merged\"O\n" +
+	"\x06merged\x18\f \x01(\bR\x06merged\x12\x1c\n" +
+	"\tvariables\x18\r \x03(\fR\tvariables\"O\n" +
 	"\bTerminal\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\tR\x04term\x12/\n" +
 	"\x04size\x18\x02 \x01(\v2\x1b.linnet.agent.v1.WindowSizeR\x04size\"4\n" +

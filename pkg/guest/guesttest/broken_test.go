@@ -110,6 +110,15 @@ var faults = []fault{
 			p.Env[i], _, _ = strings.Cut(e, "\n")
 		}
 	})},
+	{"variables cut at newlines", []string{"Variables"}, change(func(p *guest.Process) {
+		p.Variables = slices.Clone(p.Variables)
+		for i, v := range p.Variables {
+			p.Variables[i], _, _ = strings.Cut(v, "\n")
+		}
+	})},
+	{"variables in the environment", []string{"Variables"}, change(func(p *guest.Process) {
+		p.Env = slices.Concat(p.Env, p.Variables)
+	})},
 	{"arguments joined", []string{"Argv"}, change(func(p *guest.Process) {
 		p.Argv = []string{"/bin/sh", "-c", "exec " + strings.Join(quoted(p.Argv), " ")}
 	})},

@@ -41,8 +41,7 @@ func attachedRun(name string) []string {
 	return []string{"nerdctl", "run", "--rm", "--network", "none", "--log-driver", "none", "--name", name}
 }
 
-// inContainer makes p a container's only process. Values cross as environment of nerdctl,
-// which resolves bare names: they are on no argv.
+// inContainer makes p a container's only process. What p has in its environment crosses as the container's variables.
 func (s *suite) inContainer(t *testing.T, p guest.Process) guest.Process {
 	t.Helper()
 	name := s.name(t)
@@ -54,10 +53,7 @@ func (s *suite) inContainer(t *testing.T, p guest.Process) guest.Process {
 	if p.TTY != nil {
 		argv = append(argv, "-t")
 	}
-	for _, e := range p.Env {
-		name, _, _ := strings.Cut(e, "=")
-		argv = append(argv, "-e", name)
-	}
+	p.Variables, p.Env = p.Env, nil
 	p.Argv = slices.Concat(argv, []string{s.Image}, p.Argv)
 	return p
 }
@@ -215,8 +211,9 @@ func containerNoSuchCommand(t *testing.T, s *suite) {
 func containerExec(t *testing.T, s *suite) {
 	name := s.detached(t, "trap 'exit 0' TERM; sleep 600 & wait", "--network", "none")
 	p := guest.Process{
-		Argv: []string{"nerdctl", "exec", "-i", "-e", "GT_VALUE", name, "/bin/sh", "-c", `head -c 1048576; printf %s "$GT_VALUE" >&2; exit 127`},
-		Env:  []string{"GT_VALUE=two\nlines # "},
+		Argv: []string{"nerdctl", "exec", "-i", name, "/bin/sh", "-c", `head -c 1048576; printf %s "$GT_VALUE" >&2; exit 127`},
+
+		Variables: []string{"GT_VALUE=two\nlines # "},
 	}
 	data := string(noise()[:1<<20])
 	p.Stdin = unended(t, data)

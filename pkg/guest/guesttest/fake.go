@@ -103,7 +103,7 @@ func (f *Fake) Run(ctx context.Context, p guest.Process) error {
 	}
 	env := append([]string{"HOME=" + f.home, "PATH=" + path}, f.Env...)
 	c := host.Command{
-		Argv: p.Argv, Env: append(env, p.Env...), Dir: p.Dir,
+		Argv: p.Argv, Env: append(env, p.Env...), Variables: p.Variables, Dir: p.Dir,
 		Stdin: p.Stdin, Stdout: p.Stdout, Stderr: p.Stderr,
 		Signals: p.Signals, Grace: f.Grace, Abandoned: p.Abandoned,
 	}

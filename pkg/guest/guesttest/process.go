@@ -20,6 +20,7 @@ var processCases = []testCase{
 	{"Environment", environment},
 	{"EnvironmentNames", environmentNames},
 	{"EnvironmentIsAdded", environmentIsAdded},
+	{"Variables", variables},
 	{"WorkingDirectory", workingDirectory},
 	{"NoSuchDirectory", noSuchDirectory},
 }
@@ -122,6 +123,26 @@ func environment(t *testing.T, s *suite) {
 		if got[i] != want[n] {
 			t.Errorf("%s: %d bytes arrived for %d:\n got %.200q\nwant %.200q", n, len(got[i]), len(want[n]), got[i], want[n])
 		}
+	}
+}
+
+// variables reads a container's variables as the program does that makes one.
+func variables(t *testing.T, s *suite) {
+	p := s.sh(`eval "exec cat <&$LINNET_VARIABLES_FD"`)
+	p.Variables = []string{"GT_BARE", "GT_LONG=" + strings.Repeat("x", 300<<10), "PATH=/none", "-----BEGIN KEY-----=a\nb\n"}
+	for i, text := range hostileTexts {
+		p.Variables = append(p.Variables, fmt.Sprintf("GT_%d=%s", i, text))
+	}
+	code, out, stderr := s.run(t, p)
+	if want := strings.Join(p.Variables, "\x00") + "\x00"; code != 0 || out != want {
+		t.Errorf("exit code %d, %d bytes for %d, different at %d, stderr %q", code, len(out), len(want), diff(out, want), stderr)
+	}
+	p = guest.Process{Argv: []string{"env"}, Variables: []string{"GT_VARIABLE=1", "LD_PRELOAD=/none"}}
+	if code, out, stderr := s.run(t, p); code != 0 || strings.Contains(out, "GT_VARIABLE") || strings.Contains(out, "/none") {
+		t.Errorf("exit code %d, and the environment has them: %q, stderr %q", code, out, stderr)
+	}
+	if out := s.output(t, `echo "${LINNET_VARIABLES_FD-none}"`); out != "none\n" {
+		t.Errorf("without variables there is a descriptor: %q", out)
 	}
 }
 

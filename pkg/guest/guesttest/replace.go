@@ -25,8 +25,8 @@ const notReplaced = 99
 // order is the part of a guest.Process that Replace looks at, in a form that crosses into
 // another process byte for byte.
 type order struct {
-	Argv, Env []string
-	Dir       string
+	Argv, Env, Variables []string
+	Dir                  string
 }
 
 // ReplaceMain makes ReplaceSuite possible: a package with a guest.Replacer calls it first
@@ -62,7 +62,7 @@ func replace(file string, newGuest func() (guest.Guest, error)) error {
 	if !ok {
 		return errors.New("the guest is no Replacer")
 	}
-	return r.Replace(guest.Process{Argv: o.Argv, Env: o.Env, Dir: o.Dir})
+	return r.Replace(guest.Process{Argv: o.Argv, Env: o.Env, Variables: o.Variables, Dir: o.Dir})
 }
 
 // replaced is what became of a process.
@@ -75,7 +75,7 @@ type replaced struct {
 func startReplaced(t *testing.T, p guest.Process) replaced {
 	t.Helper()
 	var data bytes.Buffer
-	if err := gob.NewEncoder(&data).Encode(order{Argv: p.Argv, Env: p.Env, Dir: p.Dir}); err != nil {
+	if err := gob.NewEncoder(&data).Encode(order{Argv: p.Argv, Env: p.Env, Variables: p.Variables, Dir: p.Dir}); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "process")
@@ -118,6 +118,14 @@ func ReplaceSuite(t *testing.T, shell ...string) {
 		r := startReplaced(t, s.sh(`printf '%s\0' "$@"`, want...))
 		if got := strings.Split(r.stdout, "\x00"); !slices.Equal(got[:len(got)-1], want) {
 			t.Errorf("arguments %q, want %q; stderr %q", got, want, r.stderr)
+		}
+	})
+	t.Run("Variables", func(t *testing.T) {
+		p := s.sh(`eval "exec cat <&$LINNET_VARIABLES_FD"`)
+		p.Variables = []string{"GT_LONG=" + strings.Repeat("x", 300<<10), "GT_ODD=two\nlines # \xff ", "GT_BARE"}
+		r := startReplaced(t, p)
+		if want := strings.Join(p.Variables, "\x00") + "\x00"; r.code != 0 || r.stdout != want {
+			t.Errorf("exit code %d, %d bytes for %d, stderr %q", r.code, len(r.stdout), len(want), r.stderr)
 		}
 	})
 	t.Run("Environment", func(t *testing.T) {
