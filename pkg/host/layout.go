@@ -98,7 +98,7 @@ func (l Layout) Compose() string { return filepath.Join(l.Home, "compose") }
 
 // ForgetBuilds removes what clients remember of builds: it is of no use without the engine's data.
 func ForgetBuilds(l Layout) error {
-	return errors.Join(os.RemoveAll(l.BuildTokens()), os.RemoveAll(l.Compose()))
+	return errors.Join(RemoveTree(l.BuildTokens()), RemoveTree(l.Compose()))
 }
 
 // Engine is the folder of the native engine. "native" is the instance's name: every path
