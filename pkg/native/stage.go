@@ -75,4 +75,4 @@ func (s *stage) Get(_ context.Context, name string) (io.ReadCloser, error) {
 	return f, nil
 }
 
-func (s *stage) Close() error { return os.RemoveAll(s.dir) }
+func (s *stage) Close() error { return host.RemoveTree(s.dir) }
