@@ -79,7 +79,7 @@ func Dial(ctx context.Context, socket string) (*Client, error) {
 // Socket dials a unix socket; ErrNotRunning when nobody listens there.
 func Socket(path string) Dialer {
 	return func(ctx context.Context) (net.Conn, error) {
-		conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
+		conn, err := host.DialUnix(ctx, path)
 		// A file in the place of the socket, or of one of its folders, is nobody who listens;
 		// the start says what is wrong there.
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOTDIR) {
@@ -92,6 +92,9 @@ func Socket(path string) Dialer {
 			}
 		}
 		if err != nil {
+			if distrust := (*host.DistrustError)(nil); errors.As(err, &distrust) {
+				return nil, host.Distrusted("connecting to the agent", err, "see who made it: the engine's sockets are root's or yours")
+			}
 			return nil, fmt.Errorf("connecting to the agent: %w", err)
 		}
 		return conn, nil

@@ -8,7 +8,6 @@ package agent
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/linnet-dev/linnet/pkg/host"
@@ -60,7 +59,7 @@ func (s Spec) Write() error {
 // ReadSpec reads a specification.
 func ReadSpec(path string) (Spec, error) {
 	var s Spec
-	text, err := os.ReadFile(path)
+	text, err := host.ReadOwn(path)
 	if err != nil {
 		return s, fmt.Errorf("reading the engine's specification: %w", err)
 	}

@@ -101,7 +101,7 @@ func importOne(ctx context.Context, from, to string, b ExportedBuild) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(fresh) }() // moved by then, or in vain
+	defer func() { _ = host.RemoveTree(fresh) }() // moved by then, or in vain
 	store, err := local.NewStore(from)
 	if err != nil {
 		return err
@@ -128,7 +128,7 @@ func importOne(ctx context.Context, from, to string, b ExportedBuild) error {
 	if err := host.WriteFile(filepath.Join(fresh, importedFile), text, 0o600); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(filepath.Join(to, b.Tag)); err != nil {
+	if err := host.RemoveTree(filepath.Join(to, b.Tag)); err != nil {
 		return err
 	}
 	return os.Rename(fresh, filepath.Join(to, b.Tag))
@@ -190,10 +190,7 @@ func (c ImportedCache) record() CacheRecord {
 }
 
 func (s Session) removeImported(tag string) error {
-	if err := os.RemoveAll(filepath.Join(s.state("imported"), tag)); err != nil {
-		return fmt.Errorf("removing imported cache: %w", err)
-	}
-	return nil
+	return host.RemoveTree(filepath.Join(s.state("imported"), tag))
 }
 
 // addImported has a build look into imported cache of its project. Cache whose project is not known

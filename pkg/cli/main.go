@@ -78,7 +78,7 @@ func newLog(w io.Writer) *logrus.Logger {
 	return log
 }
 
-// Layout resolves where everything is.
+// Layout resolves where everything is, and sees that nobody else can change it.
 func (a *app) Layout() (host.Layout, error) {
 	if a.layout != nil {
 		return *a.layout, nil
@@ -88,6 +88,9 @@ func (a *app) Layout() (host.Layout, error) {
 		return host.Layout{}, fmt.Errorf("finding this program: %w", err)
 	}
 	l, err := host.NewLayout(os.LookupEnv, program)
+	if err == nil {
+		err = l.CheckOwners(program)
+	}
 	if err != nil {
 		return l, err
 	}

@@ -197,7 +197,7 @@ func (a *app) newRelay() *cobra.Command {
 				return err
 			}
 			for _, dir := range []string{l.VMRun(), filepath.Dir(l.VMLog("relay"))} {
-				if err := os.MkdirAll(dir, 0o700); err != nil {
+				if err := host.MakeDir(dir); err != nil {
 					return err
 				}
 			}

@@ -37,7 +37,12 @@ func clean(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldL
 			errs = append(errs, endProcess(pid, 10*time.Second))
 		}
 	}
-	errs = append(errs, endLeftovers(ctx, l, env), dropVolatile(l))
+	errs = append(errs, endLeftovers(ctx, l, env))
+	// What is still mounted is a user's: nothing is removed then, not even what is beside it.
+	if err := checkMounts(l, "removing what the engine keeps", l.Volatile(), l.Engine(), l.BuildTokens(), l.Compose()); err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	errs = append(errs, dropVolatile(l))
 	for _, name := range (networks{layout: l, log: log}).interfaces() {
 		errs = append(errs, removeInterface(name))
 	}
@@ -46,34 +51,12 @@ func clean(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldL
 	} else {
 		errs = append(errs, left.remove(ctx, env))
 	}
-	// What is still mounted may be somebody's data: nothing is removed through a mount.
-	if err := nothingMounted(l); err != nil {
-		return errors.Join(append(errs, err)...)
-	}
-	for _, dir := range []string{l.Volatile(), l.Engine()} {
-		if err := os.RemoveAll(dir); err != nil {
-			errs = append(errs, fmt.Errorf("removing %s: %w", dir, err))
-		}
-	}
+	errs = append(errs, host.RemoveTree(l.Engine()), host.ForgetBuilds(l))
 	removeCgroups(l)
 	_ = os.Remove(filepath.Dir(l.Volatile())) // another home may have a folder there
 	// The home itself goes only when nothing of the user's is in it.
 	_ = os.Remove(l.Home)
 	return errors.Join(errs...)
-}
-
-// nothingMounted makes sure that nothing is mounted below what is going to be removed.
-func nothingMounted(l host.Layout) error {
-	text, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return fmt.Errorf("listing mounts: %w", err)
-	}
-	for _, dir := range []string{l.Volatile(), l.Engine()} {
-		if points := mountsBelow(string(text), dir); len(points) > 0 {
-			return fmt.Errorf("removing %s: %s is mounted there: unmount it first", dir, points[0])
-		}
-	}
-	return nil
 }
 
 // bundles lists the folders of the containers that have a task: .../<namespace>/<id>.

@@ -54,6 +54,9 @@ func New(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldLog
 			return nil, fmt.Errorf("making the engine's folders: %w", err)
 		}
 	}
+	if err := l.CheckDirs(); err != nil {
+		return nil, err
+	}
 	if err := writeConfig(spec); err != nil {
 		return nil, err
 	}

@@ -15,15 +15,8 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/linnet-dev/linnet/pkg/host"
 )
-
-// mounted are the folders below which the daemons and shims mount things.
-func mounted(l host.Layout) []string {
-	return []string{l.Volatile(), l.ContainerdRoot(), l.BuildkitRoot(), l.NerdctlRoot()}
-}
 
 // endLeftovers ends what containerd could not: containers that still run, as runc does it,
 // hooks and so networks and published ports included; shims that outlived their containers;
@@ -49,12 +42,7 @@ func endLeftovers(ctx context.Context, l host.Layout, env []string) error {
 			errs = append(errs, err)
 		}
 	}
-	for _, root := range mounted(l) {
-		if err := unmountBelow(root); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, unmountOwn(l))...)
 }
 
 // standIn leaves a dead socket at path, if nothing is there: nerdctl's hooks look whether
@@ -126,38 +114,6 @@ func helpers(l host.Layout) []int {
 	return pids
 }
 
-// unmountBelow lazily unmounts every mount point below a folder, deepest first.
-func unmountBelow(dir string) error {
-	text, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return fmt.Errorf("listing mounts: %w", err)
-	}
-	points := mountsBelow(string(text), dir)
-	var errs []error
-	for i := len(points) - 1; i >= 0; i-- {
-		if err := unix.Unmount(points[i], unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) {
-			errs = append(errs, fmt.Errorf("unmounting %s: %w", points[i], err))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// mountsBelow picks the mount points below dir out of a mountinfo (proc(5)), in its order.
-func mountsBelow(mountinfo, dir string) []string {
-	octal := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
-	var points []string
-	for line := range strings.Lines(mountinfo) {
-		fields := strings.Fields(line)
-		if len(fields) < 5 {
-			continue
-		}
-		if point := octal.Replace(fields[4]); strings.HasPrefix(point, dir+"/") {
-			points = append(points, point)
-		}
-	}
-	return points
-}
-
 // sweepStages removes the staged folders of clients that are gone: each is named
 // <pid>-<start time of the process>-<number>.
 func sweepStages(dir string) error {
@@ -172,7 +128,7 @@ func sweepStages(dir string) error {
 		if host.StageOwnerAlive(e.Name()) {
 			continue
 		}
-		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+		if err := host.RemoveTree(filepath.Join(dir, e.Name())); err != nil {
 			return err
 		}
 	}

@@ -62,7 +62,7 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case "serve":
 		return serveMain(ctx, *spec, stderr)
 	case "clean":
-		return cleanMain(ctx, *spec, stderr)
+		return cleanMain(ctx, *spec, stdout)
 	}
 	fmt.Fprintln(stderr, usage)
 	return 2
@@ -100,13 +100,14 @@ func keepDescriptorsBack() error {
 	return nil
 }
 
-func cleanMain(ctx context.Context, specFile string, stderr io.Writer) int {
+// cleanMain says on stdout what went wrong, for the client to tell: stderr has the warnings.
+func cleanMain(ctx context.Context, specFile string, stdout io.Writer) int {
 	spec, err := agent.ReadSpec(specFile)
 	if err == nil {
 		err = clean(ctx, spec, daemonEnv(os.Environ(), spec.Layout), newLogger("warn"))
 	}
 	if err != nil {
-		fmt.Fprintln(stderr, "linnet-agent:", err)
+		fmt.Fprint(stdout, withHint(err))
 		return 1
 	}
 	return 0

@@ -76,8 +76,9 @@ func TestMainRefusesWhatItDoesNotKnow(t *testing.T) {
 	if code := Main(t.Context(), []string{"version"}, &out, &errs); code != 0 || out.String() != agent.Version+"\n" {
 		t.Errorf("version: exit code %d, %q", code, &out)
 	}
-	if code := Main(t.Context(), []string{"clean", "--spec", "/nonexistent"}, &out, &errs); code != 1 ||
-		errs.String() != "linnet-agent: reading the engine's specification: open /nonexistent: no such file or directory\n" {
-		t.Errorf("no specification: exit code %d, %q", code, &errs)
+	out.Reset()
+	if code := Main(t.Context(), []string{"clean", "--spec", "/nonexistent"}, &out, &errs); code != 1 || errs.Len() != 0 ||
+		out.String() != "reading the engine's specification: open /nonexistent: no such file or directory" {
+		t.Errorf("no specification: exit code %d, %q, %q", code, &out, &errs)
 	}
 }

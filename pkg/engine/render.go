@@ -124,7 +124,7 @@ func writeConfig(s agent.Spec) error {
 // without checking it.
 func writeRegistryHosts(s agent.Spec) error {
 	dir := s.Layout.RegistryHosts()
-	if err := os.RemoveAll(dir); err != nil {
+	if err := host.RemoveTree(dir); err != nil {
 		return fmt.Errorf("clearing the registry hosts: %w", err)
 	}
 	for _, registry := range s.InsecureRegistries {

@@ -12,6 +12,9 @@ import (
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
+// volatileSource is what the memory file system of ensureVolatile is called in a list of mounts.
+const volatileSource = "linnet"
+
 // ensureVolatile makes the engine's folder in memory. Where /run is a disk (there are such
 // machines), it gets a memory file system of its own: runtime bundles and staged files hold
 // what must not be on a disk.
@@ -23,7 +26,7 @@ func ensureVolatile(l host.Layout) error {
 	if inMemory(dir) {
 		return nil
 	}
-	if err := unix.Mount("linnet", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0711"); err != nil {
+	if err := unix.Mount(volatileSource, dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0711"); err != nil {
 		return fmt.Errorf("mounting a memory file system on %s: %w", dir, err)
 	}
 	return nil
@@ -36,15 +39,12 @@ func inMemory(dir string) bool {
 
 // dropVolatile takes the folder away with all that is in it.
 func dropVolatile(l host.Layout) error {
-	if err := unmountBelow(l.Volatile()); err != nil {
+	dir := l.Volatile()
+	if err := errors.Join(unmountOwn(l), checkMounts(l, "removing "+dir, dir)); err != nil {
 		return err
 	}
-	// EINVAL: it is no mount point; /run was memory already.
-	if err := unix.Unmount(l.Volatile(), unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("unmounting %s: %w", l.Volatile(), err)
+	if err := unmount(dir); err != nil {
+		return err
 	}
-	if err := os.RemoveAll(l.Volatile()); err != nil {
-		return fmt.Errorf("removing %s: %w", l.Volatile(), err)
-	}
-	return nil
+	return host.RemoveTree(dir)
 }

@@ -37,7 +37,7 @@ func (s *Server) clearStages() error {
 		return fmt.Errorf("clearing staged files: %w", err)
 	}
 	for _, e := range entries {
-		if err := os.RemoveAll(filepath.Join(s.o.Stages, e.Name())); err != nil {
+		if err := host.RemoveTree(filepath.Join(s.o.Stages, e.Name())); err != nil {
 			return fmt.Errorf("clearing staged files: %w", err)
 		}
 	}
@@ -88,7 +88,7 @@ func (s *Server) sweep(st *stage) error {
 		return nil
 	}
 	delete(s.stages, st.id)
-	if err := os.RemoveAll(st.dir); err != nil {
+	if err := host.RemoveTree(st.dir); err != nil {
 		s.o.Log.WithError(err).Warn("removing staged files")
 		return fmt.Errorf("removing staged files: %w", err)
 	}

@@ -20,8 +20,11 @@ func Inherited(environ []string) []string {
 	return kept
 }
 
-// Listens says whether somebody accepts connections on a unix socket.
+// Listens reports whether somebody accepts connections on a unix socket that DialUnix would connect to.
 func Listens(socket string) bool {
+	if checkSocket(socket) != nil {
+		return false
+	}
 	c, err := net.DialTimeout("unix", socket, time.Second) //nolint:noctx // a local socket answers or refuses at once
 	if err != nil {
 		return false

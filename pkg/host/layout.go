@@ -26,7 +26,8 @@ const (
 // Layout names every file and folder that linnet creates or reads. docs/files.md explains
 // the same list to people; a test holds the two together.
 type Layout struct {
-	// Home is LINNET_HOME, absolute: everything persistent is under it.
+	// Home is LINNET_HOME by its real path, absolute and without symbolic links: everything persistent
+	// is under it.
 	Home string
 	// Libexec holds the pinned components: bin/ and cni/.
 	Libexec string
@@ -37,8 +38,9 @@ type Layout struct {
 const maxSocketPath = 103
 
 // NewLayout resolves the layout from the environment (lookup, as os.LookupEnv), the user's
-// home directory and the path of the running program. It touches nothing on disk but to
-// resolve the program's own path.
+// home directory and the path of the running program. Links on the way to Home are followed here, once
+// and for all: a home that is not there yet is where they lead. It is an error when somebody else than
+// root and this user could change what is on the way. Nothing on disk is changed.
 func NewLayout(lookup func(string) (string, bool), program string) (Layout, error) {
 	var l Layout
 	home, ok := lookup(EnvHome)
@@ -53,6 +55,11 @@ func NewLayout(lookup func(string) (string, bool), program string) (Layout, erro
 	if err != nil {
 		return l, fmt.Errorf("resolving %s: %w", EnvHome, err)
 	}
+	named := home
+	if home, err = own().way(named); err != nil {
+		return l, Distrusted("using "+EnvHome+" "+named, err,
+			"only root and you may own it and all above it, and write there (chown, chmod go-w); or set LINNET_HOME to another directory")
+	}
 	l.Home = home
 	if longest := len(l.Socket("containerd")) + len(".ttrpc"); longest > maxSocketPath {
 		most := maxSocketPath - (longest - len(home))
@@ -62,8 +69,8 @@ func NewLayout(lookup func(string) (string, bool), program string) (Layout, erro
 		}
 	}
 	if libexec, ok := lookup(EnvLibexec); ok && libexec != "" {
-		l.Libexec = libexec
-		return l, nil
+		l.Libexec, err = filepath.Abs(libexec)
+		return l, err
 	}
 	if target, err := filepath.EvalSymlinks(program); err == nil {
 		program = target
@@ -77,6 +84,18 @@ func NewLayout(lookup func(string) (string, bool), program string) (Layout, erro
 func (l Layout) ID() string {
 	sum := sha256.Sum256([]byte(l.Home))
 	return hex.EncodeToString(sum[:4])
+}
+
+// dirs are the directories that linnet makes or has made, but for those that its daemons see to.
+func (l Layout) dirs() []string {
+	return []string{
+		l.Engine(), l.Run(), filepath.Dir(l.Spec()), filepath.Dir(l.Log("agent")), l.RegistryHosts(),
+		l.ContainerdRoot(), l.BuildkitRoot(), l.NerdctlRoot(), filepath.Dir(l.NetConf()), l.NetConf(), l.Leases(),
+		l.BuildTokens(), l.RecentBuilds(), l.ImportedCache(), l.Compose(),
+		l.LimaHome(), filepath.Dir(l.LimaKey()), l.LimaInstance(), filepath.Dir(l.LimaDisk()), l.LimaDisk(),
+		filepath.Dir(l.VM()), l.VM(), l.VMRun(), filepath.Dir(l.VMLog("relay")),
+		filepath.Dir(l.Volatile()), l.Volatile(), l.ContainerdState(), l.ShimSockets(), l.Stages(), l.Commands(),
+	}
 }
 
 // Settings is the user's own file. linnet reads it and never writes it.
@@ -98,7 +117,7 @@ func (l Layout) Compose() string { return filepath.Join(l.Home, "compose") }
 
 // ForgetBuilds removes what clients remember of builds: it is of no use without the engine's data.
 func ForgetBuilds(l Layout) error {
-	return errors.Join(os.RemoveAll(l.BuildTokens()), os.RemoveAll(l.Compose()))
+	return errors.Join(RemoveTree(l.BuildTokens()), RemoveTree(l.Compose()))
 }
 
 // Engine is the folder of the native engine. "native" is the instance's name: every path

@@ -167,6 +167,10 @@ func end(ctx context.Context, signal syscall.Signal, pids ...int) error {
 // remove removes the machine, and by what its sshd was known.
 func (m *Machine) remove(ctx context.Context) error {
 	l := m.o.Layout
+	// limactl removes what is mounted in there, too.
+	if err := host.CheckUnmounted("removing the virtual machine", l.LimaInstance()); err != nil {
+		return err
+	}
 	m.forget() // limactl ends whatever has the number
 	err := m.effect(ctx, func() bool { return !exists(l.LimaInstance()) }, "delete", "-f", host.Instance)
 	if err != nil {
@@ -184,16 +188,19 @@ func (m *Machine) removeTorn(ctx context.Context) error {
 	if err := end(ctx, syscall.SIGKILL, m.pids()...); err != nil {
 		return err
 	}
-	return errors.Join(os.RemoveAll(l.LimaInstance()), gone(os.Remove(l.HostKey())))
+	return errors.Join(host.RemoveTree(l.LimaInstance()), gone(os.Remove(l.HostKey())))
 }
 
 func (m *Machine) deleteDisk(ctx context.Context) error {
 	folder := m.o.Layout.LimaDisk()
+	if err := host.CheckUnmounted("removing the data disk", folder); err != nil {
+		return err
+	}
 	_, err := m.limactl(ctx, "disk", "delete", "-f", host.Instance)
 	if ctx.Err() != nil || !exists(folder) {
 		return err
 	}
-	return os.RemoveAll(folder) // one that limactl cannot read
+	return host.RemoveTree(folder) // one that limactl cannot read
 }
 
 func (m *Machine) removeTornDisk() error {
@@ -201,7 +208,7 @@ func (m *Machine) removeTornDisk() error {
 	if exists(filepath.Join(folder, "datadisk")) {
 		return fmt.Errorf("there is a disk in %s", folder)
 	}
-	return os.RemoveAll(folder)
+	return host.RemoveTree(folder)
 }
 
 // removeFiles removes the folders around the machine: ours, and Lima's when nothing is in it
@@ -218,9 +225,9 @@ func (m *Machine) removeFiles() error {
 		ours = ours && strings.HasPrefix(entry.Name(), "_")
 	}
 	if ours {
-		err = os.RemoveAll(l.LimaHome())
+		err = host.RemoveTree(l.LimaHome())
 	}
-	err = errors.Join(err, os.RemoveAll(l.VM()))
+	err = errors.Join(err, host.RemoveTree(l.VM()))
 	_ = os.Remove(filepath.Dir(l.VM())) // unless there is another
 	return err
 }

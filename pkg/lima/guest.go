@@ -208,7 +208,7 @@ func (g *Guest) startRelay(ctx context.Context) error {
 
 func (g *Guest) launchRelay() (ended <-chan error, err error) {
 	l := g.layout
-	if err := os.MkdirAll(filepath.Dir(l.VMLog("relay")), 0o700); err != nil {
+	if err := host.MakeDir(filepath.Dir(l.VMLog("relay"))); err != nil {
 		return nil, fmt.Errorf("starting the relay: %w", err)
 	}
 	started, err := host.Daemon{

@@ -136,6 +136,10 @@ func (g *Guest) Logs() []guest.Log {
 
 // Reset removes the machine and its data disk.
 func (g *Guest) Reset(ctx context.Context) error {
+	l := g.layout
+	if err := host.CheckUnmounted("removing what the engine keeps", l.BuildTokens(), l.Compose()); err != nil {
+		return err
+	}
 	return errors.Join(g.Remove(ctx, true), host.ForgetBuilds(g.layout))
 }
 
@@ -144,12 +148,16 @@ func (g *Guest) Initialise(ctx context.Context) error { return g.machine.Ensure(
 
 // Remove stops and removes the machine; with data, its data disk too.
 func (g *Guest) Remove(ctx context.Context, data bool) error {
-	if _, err := g.Stop(ctx, 0); err != nil && ctx.Err() != nil {
+	goal, dirs := vm.Removed, []string{g.layout.LimaInstance()}
+	if data {
+		goal, dirs = vm.RemovedWithData, []string{g.layout.LimaHome(), g.layout.VM()}
+	}
+	// Before anything is done: each step looks again at what it removes.
+	if err := host.CheckUnmounted("removing the virtual machine", dirs...); err != nil {
 		return err
 	}
-	goal := vm.Removed
-	if data {
-		goal = vm.RemovedWithData
+	if _, err := g.Stop(ctx, 0); err != nil && ctx.Err() != nil {
+		return err
 	}
 	return g.machine.Ensure(ctx, goal)
 }

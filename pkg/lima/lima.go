@@ -66,7 +66,7 @@ func (m *Machine) Lock(ctx context.Context) (release func(), err error) {
 	defer tellWaiting(m.o.Report, "waiting for another command that changes the virtual machine")()
 	for {
 		for _, dir := range []string{l.VMRun(), filepath.Dir(l.VMLog("relay"))} {
-			if err := os.MkdirAll(dir, 0o700); err != nil {
+			if err := host.MakeDir(dir); err != nil {
 				return nil, homeError(l.Home, err)
 			}
 		}
@@ -85,6 +85,9 @@ func (m *Machine) Lock(ctx context.Context) (release func(), err error) {
 
 // homeError says what is wrong with LINNET_HOME and what to do.
 func homeError(home string, err error) error {
+	if told := (*host.HintError)(nil); errors.As(err, &told) {
+		return err
+	}
 	hint := "set LINNET_HOME to a folder that you can write to"
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		hint = "free some space there, or set LINNET_HOME to a folder on another disk"

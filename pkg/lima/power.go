@@ -6,10 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/linnet-dev/linnet/pkg/host"
 )
 
 // pressing is how often the power button is pressed: a guest that is still booting does not
@@ -60,8 +61,7 @@ func (m *Machine) pressUntil(ctx context.Context, off func() bool) error {
 
 // press presses the power button once, through QEMU's own socket (QEMU Machine Protocol).
 func (m *Machine) press(ctx context.Context) error {
-	var dialer net.Dialer
-	c, err := dialer.DialContext(ctx, "unix", filepath.Join(m.o.Layout.LimaInstance(), "qmp.sock"))
+	c, err := host.DialUnix(ctx, filepath.Join(m.o.Layout.LimaInstance(), "qmp.sock"))
 	if err != nil {
 		var errno syscall.Errno
 		if errors.As(err, &errno) {

@@ -1,10 +1,14 @@
 package native
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/linnet-dev/linnet/pkg/agent"
@@ -106,6 +110,9 @@ func (n *Native) Logs() []guest.Log {
 // Reset stops the engine and removes what it keeps. The settings file stays.
 func (n *Native) Reset(ctx context.Context) error {
 	l := n.o.Layout
+	if err := errors.Join(l.CheckPrograms(n.o.Program), checkUsersMounts(l)); err != nil {
+		return err
+	}
 	lock, err := n.lockStopped(ctx)
 	if err != nil {
 		return err
@@ -121,17 +128,15 @@ func (n *Native) Reset(ctx context.Context) error {
 	if err := n.unregister(); err != nil {
 		return err
 	}
-	if err := host.ForgetBuilds(l); err != nil {
-		return homeError(l.Home, err)
-	}
 	step := n.o.Report.Step("removing the engine's data")
+	var said bytes.Buffer
 	code, err := host.Run(ctx, host.Command{
 		Argv:   []string{l.Agent(n.o.Program), "clean", "--spec", l.Spec()},
 		Env:    host.Inherited(n.o.Environ),
-		Stdout: os.Stderr, Stderr: os.Stderr,
+		Stdout: &said, Stderr: os.Stderr,
 	})
 	if err == nil && code != 0 {
-		err = errors.New("removing the engine's data: see above")
+		err = cleanAnswer(said.String(), code)
 	}
 	if err != nil {
 		step.Fail(err)
@@ -139,6 +144,35 @@ func (n *Native) Reset(ctx context.Context) error {
 	}
 	step.Done()
 	return nil
+}
+
+// cleanAnswer is the error that the agent gave for a removal that failed.
+func cleanAnswer(said string, code int) error {
+	message, hint, _ := strings.Cut(said, "\nhint: ")
+	if message == "" {
+		return fmt.Errorf("removing the engine's data: the agent ended with code %d", code)
+	}
+	if hint == "" {
+		return errors.New(message)
+	}
+	return &host.HintError{Err: errors.New(message), Fix: hint}
+}
+
+// checkUsersMounts fails when a user has mounted something where the engine's data are removed, as far
+// as that can be told without the agent, which knows what the engine itself mounts in the three
+// directories left out. Nothing is written or stopped then.
+func checkUsersMounts(l host.Layout) error {
+	const doing = "removing what the engine keeps"
+	mounts, err := host.Mounts()
+	if err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	mounts = host.MountsAt(mounts, l.Engine(), l.BuildTokens(), l.Compose())
+	return host.MountsError(doing, slices.DeleteFunc(mounts, func(m host.Mount) bool {
+		return slices.ContainsFunc([]string{l.ContainerdRoot(), l.BuildkitRoot(), l.NerdctlRoot()}, func(dir string) bool {
+			return strings.HasPrefix(m.Point, dir+"/")
+		})
+	}))
 }
 
 // lockStopped stops the engine and takes the lock without which none is started.

@@ -111,6 +111,9 @@ func (n *Native) Connect(ctx context.Context) (*agent.Client, error) {
 	if problems := missing(observe(l, n.o.Program)); len(problems) > 0 {
 		return nil, problems
 	}
+	if err := l.CheckPrograms(n.o.Program); err != nil {
+		return nil, err
+	}
 	lock, err := n.lockStart(ctx)
 	if err != nil {
 		return nil, err
@@ -206,8 +209,7 @@ func (n *Native) Dial(ctx context.Context, s guest.Service) (net.Conn, error) {
 	if err := n.ready(ctx, name); err != nil {
 		return nil, err
 	}
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", n.o.Layout.Socket(name))
+	conn, err := host.DialUnix(ctx, n.o.Layout.Socket(name))
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", s, err)
 	}

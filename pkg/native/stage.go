@@ -20,7 +20,7 @@ type stage struct{ dir string }
 // Stage makes a private directory in memory.
 func (n *Native) Stage(context.Context) (guest.Stage, error) {
 	parent := n.o.Layout.Stages()
-	if err := os.MkdirAll(parent, 0o700); err != nil {
+	if err := host.MakeDir(parent); err != nil {
 		return nil, fmt.Errorf("staging files: %w", err)
 	}
 	dir, err := os.MkdirTemp(parent, host.StagePrefix())
@@ -75,4 +75,4 @@ func (s *stage) Get(_ context.Context, name string) (io.ReadCloser, error) {
 	return f, nil
 }
 
-func (s *stage) Close() error { return os.RemoveAll(s.dir) }
+func (s *stage) Close() error { return host.RemoveTree(s.dir) }

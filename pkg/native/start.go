@@ -18,7 +18,7 @@ import (
 func (n *Native) makeRun() error {
 	l := n.o.Layout
 	for _, dir := range []string{l.Run(), filepath.Dir(l.Spec()), filepath.Dir(l.Log("agent"))} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+		if err := host.MakeDir(dir); err != nil {
 			return homeError(l.Home, err)
 		}
 	}
@@ -45,6 +45,9 @@ func (n *Native) lockStart(ctx context.Context) (*os.File, error) {
 
 // homeError says what is wrong with LINNET_HOME and what to do.
 func homeError(home string, err error) error {
+	if told := (*host.HintError)(nil); errors.As(err, &told) {
+		return err
+	}
 	hint := "set LINNET_HOME to a folder that you can write to"
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		hint = "free some space there, or set LINNET_HOME to a folder on another disk"

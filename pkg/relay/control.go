@@ -89,7 +89,7 @@ func Stop(ctx context.Context, socket string) error {
 
 // ask connects and says a word. The connection ends with ctx.
 func ask(ctx context.Context, socket, word string) (net.Conn, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
+	conn, err := host.DialUnix(ctx, socket)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, ErrNotRunning
 	}

@@ -76,7 +76,7 @@ func (b *builds) override(digests map[string]string) (path string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(layout.Compose(), 0o700); err != nil {
+	if err := host.MakeDir(layout.Compose()); err != nil {
 		return "", fmt.Errorf("making a folder for compose files: %w", err)
 	}
 	sum := sha256.Sum256([]byte(b.project.Name() + "\x00" + strings.Join(b.project.Files(), "\x00")))
