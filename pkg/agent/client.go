@@ -20,6 +20,7 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
 	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/report"
 )
 
 // Protocol is the revision of what client and agent say to each other. It changes when one
@@ -40,7 +41,7 @@ const (
 	ConnectionWindow = 16 << 20
 	// BufferSize is how much is read and written at once on a connection.
 	BufferSize = 128 << 10
-	// MessageMax is the largest message: a command with all its arguments and variables.
+	// MessageMax is the largest message to an agent: a command with all its arguments and variables.
 	MessageMax = 16 << 20
 )
 
@@ -120,7 +121,7 @@ func Connect(ctx context.Context, dial Dialer) (*Client, error) {
 		}),
 		grpc.WithInitialWindowSize(StreamWindow), grpc.WithInitialConnWindowSize(ConnectionWindow),
 		grpc.WithReadBufferSize(BufferSize), grpc.WithWriteBufferSize(BufferSize),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MessageMax)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(ReplyMax)), grpc.WithMaxHeaderListSize(HeaderMax),
 		grpc.WithDisableRetry(), grpc.WithDisableServiceConfig(),
 		// A machine that boots lets its clients wait; how long they do is theirs to say.
 		// An agent that is replaced is soon back.
@@ -188,12 +189,17 @@ func (c *Client) Close() error {
 // Info asks for versions, process ids and states.
 func (c *Client) Info(ctx context.Context) (*agentpb.InfoReply, error) {
 	reply, err := c.engine.Info(ctx, &agentpb.InfoRequest{})
-	return reply, c.failure(err)
+	if err != nil {
+		return nil, c.failure(err)
+	}
+	return tidy(reply)
 }
 
 // Ready waits until the named daemons of the engine answer, or all of them when none is
 // named, and passes on what it waits for. ErrProtocol when the agent is not of this client's revision.
 func (c *Client) Ready(ctx context.Context, tell func(*agentpb.Event), daemons ...string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	stream, err := c.engine.Ready(ctx, &agentpb.ReadyRequest{Daemons: daemons})
 	if err != nil {
 		return c.failure(err)
@@ -210,6 +216,8 @@ func (c *Client) Ready(ctx context.Context, tell func(*agentpb.Event), daemons .
 
 // Stop stops the engine and the agent.
 func (c *Client) Stop(ctx context.Context, req *agentpb.StopRequest, tell func(*agentpb.Event)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	stream, err := c.engine.Stop(ctx, req)
 	if err != nil {
 		return c.failure(err)
@@ -218,7 +226,7 @@ func (c *Client) Stop(ctx context.Context, req *agentpb.StopRequest, tell func(*
 }
 
 func (c *Client) events(stream grpc.ServerStreamingClient[agentpb.Event], tell func(*agentpb.Event)) error {
-	for {
+	for range eventsMax {
 		event, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -226,8 +234,10 @@ func (c *Client) events(stream grpc.ServerStreamingClient[agentpb.Event], tell f
 		if err != nil {
 			return c.failure(err)
 		}
+		event.Text = report.Clean(cutText(event.GetText(), eventMax))
 		tell(event)
 	}
+	return breach("tells of more than %d events", eventsMax)
 }
 
 // failure is what the caller is told of a failed call: why there was no connection, when

@@ -20,6 +20,6 @@ func (c *Client) Credentials(ctx context.Context, token, registry string) (guest
 	case NotFound:
 		return guest.Credentials{}, nil
 	default:
-		return guest.Credentials{}, &farError{text: got.GetError()}
+		return guest.Credentials{}, &farError{text: said(got.GetError())}
 	}
 }

@@ -63,12 +63,12 @@ func ask(conn net.Conn, service string) error {
 			return err
 		}
 		if len(line) == dialLine {
-			return errors.New("the agent's answer is no line")
+			return breach("answers with more than a line of %d bytes", dialLine)
 		}
 	}
 	answer := strings.TrimSuffix(string(line), "\n")
 	if text, ok := strings.CutPrefix(answer, DialError); ok {
-		return errors.New(text)
+		return errors.New(said(text))
 	}
 	if answer != DialOK {
 		return fmt.Errorf("the agent answers %q", answer)

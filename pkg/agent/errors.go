@@ -21,11 +21,12 @@ func ToStatus(err error) error {
 	if errors.Is(err, ErrStopping) {
 		return status.Error(codes.Unavailable, ErrStopping.Error())
 	}
-	text := err.Error()
+	text := cutText(err.Error(), textMax)
 	var hint *host.HintError
 	if errors.As(err, &hint) {
-		text += hintMark + hint.Fix
+		text += hintMark + cutText(hint.Fix, textMax)
 	}
+	text = strings.ToValidUTF8(text, "\ufffd") // which a message has to be
 	return status.Error(codes.Internal, text)
 }
 
@@ -39,11 +40,14 @@ func FromStatus(err error) error {
 	if s.Code() == codes.Unavailable {
 		return ErrStopping
 	}
+	if s.Code() == codes.ResourceExhausted && strings.HasPrefix(s.Message(), tooLarge) {
+		return breach("sends a message of more than %d KiB", ReplyMax>>10)
+	}
 	text, hint, _ := cutLast(s.Message(), hintMark)
 	if hint != "" {
-		return &host.HintError{Err: errors.New(text), Fix: hint}
+		return &host.HintError{Err: errors.New(said(text)), Fix: said(hint)}
 	}
-	return errors.New(text)
+	return errors.New(said(text))
 }
 
 // cutLast is strings.Cut at the last separator.

@@ -92,6 +92,9 @@ type run struct {
 	granted  chan struct{} // says that grants has changed
 	stdinErr atomic.Pointer[error]
 
+	// questions are the requests for credentials that wait; nil until there was one.
+	questions chan *agentpb.CredentialsRequest
+
 	heard   atomic.Bool // the agent has said something
 	started bool        // the agent has said that the process runs
 }
@@ -226,11 +229,14 @@ func (r *run) follow(ctx, streamCtx context.Context) error {
 		r.heard.Store(true)
 		switch what := reply.GetWhat().(type) {
 		case *agentpb.RunReply_Started:
-			r.started = true
-			if r.Stdin != nil {
+			if r.Stdin != nil && !r.started {
 				go r.feed(streamCtx)
 			}
+			r.started = true
 		case *agentpb.RunReply_Grant:
+			if what.Grant < 0 || what.Grant > grantMax {
+				return breach("takes %d bytes of input at once", what.Grant)
+			}
 			r.grants.Add(what.Grant)
 			select {
 			case r.granted <- struct{}{}:
@@ -241,7 +247,9 @@ func (r *run) follow(ctx, streamCtx context.Context) error {
 		case *agentpb.RunReply_Stderr:
 			r.stderr.take(ctx, what.Stderr)
 		case *agentpb.RunReply_Credentials:
-			go r.answer(streamCtx, what.Credentials)
+			if err := r.ask(streamCtx, what.Credentials); err != nil {
+				return err
+			}
 		case *agentpb.RunReply_Exit:
 			r.stdout.finish(ctx)
 			r.stderr.finish(ctx)
@@ -250,17 +258,41 @@ func (r *run) follow(ctx, streamCtx context.Context) error {
 	}
 }
 
+// ask has a request for credentials answered, one at a time and in their order.
+func (r *run) ask(ctx context.Context, q *agentpb.CredentialsRequest) error {
+	if r.Credentials == nil {
+		return breach("asks for the credentials of %s, and this command was given none", said(fmt.Sprintf("%.100q", q.GetRegistry())))
+	}
+	if r.questions == nil {
+		r.questions = make(chan *agentpb.CredentialsRequest, questionsMax)
+		go func() {
+			for {
+				select {
+				case q := <-r.questions:
+					r.answer(ctx, q)
+				case <-ctx.Done():
+					return
+				}
+			}
+		}()
+	}
+	select {
+	case r.questions <- q:
+		return nil
+	default:
+		return breach("asks for the credentials of more than %d registries at once", questionsMax)
+	}
+}
+
 // answer answers a request for credentials.
 func (r *run) answer(ctx context.Context, q *agentpb.CredentialsRequest) {
 	a := &agentpb.Credentials{Id: q.GetId(), Error: NotFound}
-	if r.Credentials != nil {
-		got, err := r.Credentials(ctx, q.GetRegistry())
-		switch {
-		case err != nil:
-			a.Error = strings.ToValidUTF8(err.Error(), "\uFFFD")
-		case got != guest.Credentials{}:
-			a.Error, a.Username, a.Secret = "", got.Username, got.Secret
-		}
+	got, err := r.Credentials(ctx, q.GetRegistry())
+	switch {
+	case err != nil:
+		a.Error = strings.ToValidUTF8(err.Error(), "\uFFFD")
+	case got != guest.Credentials{}:
+		a.Error, a.Username, a.Secret = "", got.Username, got.Secret
 	}
 	r.send(&agentpb.RunRequest{What: &agentpb.RunRequest_Credentials{Credentials: a}})
 }
@@ -291,7 +323,9 @@ func (r *run) result(ctx context.Context, exit *agentpb.Exit) error {
 	case reason == agentpb.Exit_REASON_CANCELLED && ctx.Err() != nil:
 		return ctx.Err()
 	case exit.GetError() != "":
-		return &farError{exit.GetError(), reason}
+		return &farError{said(exit.GetError()), reason}
+	case exit.GetCode() < -1 || exit.GetCode() > 255:
+		return breach("says that the command ended with %d", exit.GetCode())
 	}
 	errs := []error{r.stdout.failure(), r.stderr.failure()}
 	if err := r.stdinErr.Load(); err != nil {

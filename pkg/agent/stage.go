@@ -34,6 +34,10 @@ func (c *Client) Stage(ctx context.Context) (guest.Stage, error) {
 		drop()
 		return nil, fmt.Errorf("staging files: %w", c.failure(err))
 	}
+	if err := checkStage(made); err != nil {
+		drop()
+		return nil, fmt.Errorf("staging files: %w", err)
+	}
 	s := &stage{client: c, id: made.GetStage(), dir: made.GetDir(), stream: stream, drop: drop}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -110,6 +114,7 @@ type fetched struct {
 	stream agentpb.Stages_GetClient
 	cancel context.CancelFunc
 	rest   []byte
+	taken  int // bytes, in all
 }
 
 func (f *fetched) Read(p []byte) (int, error) {
@@ -122,6 +127,9 @@ func (f *fetched) Read(p []byte) (int, error) {
 			return 0, f.stage.failure(err)
 		}
 		f.rest = m.GetData()
+		if f.taken += len(f.rest); f.taken > fetchMax {
+			return 0, breach("sends a staged file of more than %d MiB", fetchMax>>20)
+		}
 	}
 	n := copy(p, f.rest)
 	f.rest = f.rest[n:]

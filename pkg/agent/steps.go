@@ -15,6 +15,9 @@ type Steps struct {
 func (s *Steps) Tell(e *agentpb.Event) {
 	switch e.GetKind() {
 	case agentpb.Event_KIND_STEP:
+		if s.step != nil {
+			s.step.Done() // an agent has one at a time
+		}
 		s.step = s.Report.Step(e.GetText())
 	case agentpb.Event_KIND_NOTE:
 		if s.step != nil {

@@ -48,6 +48,11 @@ type Session struct {
 	// Credentials answers for a registry; empty Credentials without an error mean that there
 	// are none. Nil is the same for every registry.
 	Credentials func(ctx context.Context, registry string) (guest.Credentials, error)
+	// Named, when set, is told of registries as a build names them: in its options, then in what the
+	// frontend makes of the Dockerfile. BuildKit asks for their credentials after that, not before.
+	// Unnamed, when set, is told that a frontend runs at the engine, whose images are not seen here.
+	Named   func(registries ...string)
+	Unnamed func()
 	// TokenDir keeps the seed from which keys for registry tokens are derived, so that an
 	// engine can use a token again without seeing a password. Empty means docker's own folder.
 	TokenDir string

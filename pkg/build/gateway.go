@@ -89,6 +89,7 @@ func (j *job) frontend(ctx context.Context, n *near) (*gateway.Result, error) {
 		defer n.end()
 		return builder.Build(ctx, n)
 	}
+	j.nameUnseen()
 	req := gateway.SolveRequest{Frontend: j.opt.Frontend, FrontendOpt: n.options()}
 	if j.fetched() {
 		// Read by the same steps that the frontend then finds done.
@@ -176,7 +177,7 @@ const imageScheme = "docker-image://"
 
 // baseImages are the images that a graph begins with, as NAME:TAG@DIGEST.
 func baseImages(def *pb.Definition) (images []string, err error) {
-	for _, text := range def.Def {
+	for _, text := range def.GetDef() {
 		var op pb.Op
 		if err := op.UnmarshalVT(text); err != nil {
 			return nil, fmt.Errorf("reading what is to be built: %w", err)

@@ -46,6 +46,9 @@ type job struct {
 	// failed is why nothing could be made of the Dockerfile: what comes back from BuildKit, which is told,
 	// has lost some of its words on the way.
 	failed error
+	// named and unnamed are the session's, or nil.
+	named   func(registries ...string)
+	unnamed func()
 	// see, when set, is shown what is to be built before it is.
 	see func(context.Context, *gateway.Result) error
 }
@@ -76,7 +79,7 @@ func (j *job) lose(err error) {
 // prepare turns options into what BuildKit is sent. Everything that the user can have got wrong
 // on this side is found here.
 func (s Session) prepare(ctx context.Context, o Options) (*job, error) {
-	j := &job{attrs: map[string]string{}, options: o}
+	j := &job{attrs: map[string]string{}, options: o, named: s.Named, unnamed: s.Unnamed}
 	j.opt = client.SolveOpt{
 		Frontend: ownFrontend, FrontendAttrs: j.attrs, LocalMounts: map[string]fsutil.FS{}, Ref: identity.NewID(),
 		// BuildKit keeps no record of it: nobody here reads one, and writing it takes a third of what a build of
@@ -99,6 +102,7 @@ func (s Session) prepare(ctx context.Context, o Options) (*job, error) {
 	}
 	s.addImported(j, o)
 	j.offerEnv(s.Host.EnvProgram)
+	j.nameOptions()
 	return j, s.attach(j, o)
 }
 

@@ -72,6 +72,9 @@ func (n *near) without(key string) *near {
 // Solve implements gateway.Client. What can be answered here is not sent: the files of a folder that a
 // frontend reads, and a Dockerfile whose syntax this frontend covers.
 func (n *near) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.Result, error) {
+	if err := n.job.nameSources(req.Definition); err != nil {
+		return nil, err
+	}
 	if req.Frontend == "gateway.v0" && covered(req.FrontendOpt["source"]) {
 		return builder.Build(ctx, n.with(cmdlineKey, req.FrontendOpt[cmdlineKey]))
 	}
@@ -80,6 +83,10 @@ func (n *near) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.Re
 		return nil, err
 	}
 	if folder == nil {
+		if req.Frontend != "" {
+			n.job.nameImages(req.FrontendOpt["source"])
+			n.job.nameUnseen()
+		}
 		return n.Client.Solve(ctx, req)
 	}
 	n.show(req.Definition)
@@ -91,6 +98,7 @@ func (n *near) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.Re
 // ResolveImageConfig implements gateway.Client. BuildKit's own client forgets here whether an image of the
 // store counts, and the image's name where there is an error.
 func (n *near) ResolveImageConfig(ctx context.Context, ref string, opt sourceresolver.Opt) (string, digest.Digest, []byte, error) {
+	n.job.nameImages(ref)
 	return sourceresolver.NewImageMetaResolver(n.Client).ResolveImageConfig(ctx, ref, opt)
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/nerdctl"
+	"github.com/linnet-dev/linnet/pkg/report"
 )
 
 func (a *app) newCompletion(root *cobra.Command) *cobra.Command {
@@ -90,12 +91,12 @@ func (a *app) names(argv []string) []cobra.Completion {
 		return nil
 	}
 	var out bytes.Buffer
-	if err := g.Run(ctx, guest.Process{Argv: append([]string{"nerdctl"}, argv...), Stdout: &out}); err != nil {
+	if err := g.Run(ctx, guest.Process{Argv: append([]string{"nerdctl"}, argv...), Stdout: guest.Limit(&out, guest.CaptureMax)}); err != nil {
 		return nil
 	}
 	var names []cobra.Completion
 	for line := range strings.Lines(out.String()) {
-		if name := strings.TrimSuffix(strings.TrimSpace(line), ":<none>"); name != "" && name != "<none>" {
+		if name := strings.TrimSuffix(strings.TrimSpace(line), ":<none>"); name != "" && name != "<none>" && report.CleanLine(name) == name {
 			names = append(names, name)
 		}
 	}

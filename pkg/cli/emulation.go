@@ -89,7 +89,7 @@ func (a *app) emulationStatus(ctx context.Context) (emulationStatus, error) {
 func askMachine(ctx context.Context, g guest.Guest, try ...emulate.Architecture) (emulate.Facts, error) {
 	q := emulate.Question{Try: try, Folders: []string{"/var/lib/linnet", "/var/tmp"}}
 	return emulate.Ask(ctx, q, func(ctx context.Context, argv []string, stdout io.Writer) error {
-		return g.Run(ctx, guest.Process{Argv: argv, Stdout: stdout})
+		return g.Run(ctx, guest.Process{Argv: argv, Stdout: guest.Limit(stdout, guest.CaptureMax)})
 	})
 }
 

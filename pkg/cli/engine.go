@@ -195,12 +195,33 @@ func printStatus(w io.Writer, s guest.Status, terminal bool) error {
 	if err := t.Print(w); err != nil {
 		return err
 	}
+	if err := printPorts(w, s.Ports, terminal); err != nil {
+		return err
+	}
 	for _, d := range s.Daemons {
 		if d.State != "running" && d.LastError != "" {
-			fmt.Fprintf(w, "\n%s has ended: %s; linnet engine logs %s says more\n", d.Name, d.LastError, d.Name)
+			fmt.Fprintf(w, "\n%s has ended: %s; linnet engine logs %s says more\n", d.Name, report.CleanLine(d.LastError), d.Name)
 		}
 	}
 	return nil
+}
+
+// printPorts lists what containers have published, if anything.
+func printPorts(w io.Writer, ports []guest.Port, terminal bool) error {
+	if len(ports) == 0 {
+		return nil
+	}
+	fmt.Fprintln(w)
+	t := report.NewTable(terminal, "PORT", "TO", "CONTAINER", "STATE")
+	for _, p := range ports {
+		state := "open"
+		if p.Error != "" {
+			state = p.Error
+		}
+		container, _, _ := strings.Cut(p.Owner, "/")
+		t.Row(p.Host+"/"+p.Protocol, p.Target, fmt.Sprintf("%.12s", container), state)
+	}
+	return t.Print(w)
 }
 
 // bytesText is a size in binary units with one decimal.
@@ -236,7 +257,7 @@ channel into it and its published ports), limactl, hostagent and serial (its con
 			if len(args) > 0 && logs[0].Far && !e.Running(cmd.Context()) {
 				return &host.HintError{Err: fmt.Errorf("engine logs: the log of %s is in the virtual machine, which does not run", args[0]), Fix: "linnet vm start"}
 			}
-			return showLogs(cmd.Context(), e, a.streams.Out, logs, tail, follow)
+			return showLogs(cmd.Context(), e, a.streams.Out, a.streams.OutTerminal(), logs, tail, follow)
 		},
 	}
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on showing what is added")

@@ -14,6 +14,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/nerdctl"
+	"github.com/linnet-dev/linnet/pkg/registry"
 	"github.com/linnet-dev/linnet/pkg/settings"
 	"github.com/linnet-dev/linnet/pkg/streams"
 )
@@ -57,6 +58,17 @@ func (e *Env) Global() []string { return e.app.global }
 
 // Forward runs a nerdctl command line in the guest as it is, also one that is for an extension.
 func (e *Env) Forward(words []string) error { return e.app.forwardAsIs(words) }
+
+// ForwardNaming is Forward for a line whose files name these registries, and no other.
+func (e *Env) ForwardNaming(words, registries []string) error {
+	return e.app.forwardNaming(words, registries)
+}
+
+// Grant answers for the registries that it is told of.
+func (e *Env) Grant() *registry.Grant { return e.app.newGrant() }
+
+// TellRefused says which credentials the engine was not given, if it has asked for such.
+func (e *Env) TellRefused(g *registry.Grant) { e.app.tellRefused(g) }
 
 // CloseReport takes linnet's live line away before something else is shown.
 func (e *Env) CloseReport() { e.app.closeReport() }
@@ -110,7 +122,7 @@ func ownWords(words []string) (own []string, ok bool) {
 		return nil, false
 	}
 	if words[0] == "compose" {
-		return words, slices.Contains([]string{"build", "up", "create", "run"}, ComposeWord(words[1:]))
+		return words, slices.Contains([]string{"build", "up", "create", "run", "pull", "push"}, ComposeWord(words[1:]))
 	}
 	switch strings.Join(words[:2], " ") {
 	case "image build", "builder build", "buildx build":

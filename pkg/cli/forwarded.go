@@ -52,7 +52,11 @@ func (a *app) forward(words []string) error {
 	return a.forwardAsIs(words)
 }
 
-func (a *app) forwardAsIs(words []string) error {
+func (a *app) forwardAsIs(words []string) error { return a.forwardNaming(words, nil) }
+
+// forwardNaming is forwardAsIs for a line whose files name these registries; nil where nobody has
+// looked.
+func (a *app) forwardNaming(words, registries []string) error {
 	inv, err := nerdctl.Parse(append(append([]string(nil), a.global...), words...))
 	if err != nil {
 		return &forwardError{err: err, words: words}
@@ -76,10 +80,12 @@ func (a *app) forwardAsIs(words []string) error {
 	if err != nil {
 		return fmt.Errorf("finding the working directory: %w", err)
 	}
+	grant := a.grantFor(inv, registries)
+	defer a.tellRefused(grant)
 	return forward.Run(a.ctx, forward.Options{
 		Guest: g, Invocation: inv, Streams: a.streams,
 		Environ: os.Environ(), Dir: dir, Home: os.Getenv("HOME"), Done: a.closeReport,
-		Credentials: registry.Open(os.Environ()).Credentials,
+		Credentials: credentials(grant),
 	})
 }
 
@@ -135,9 +141,13 @@ changes nothing: no path, no environment variable, no flag. The exit code is ner
 				return err
 			}
 			a.closeReport()
+			var grant *registry.Grant
+			if inv, err := nerdctl.Parse(args); err == nil { // else nerdctl refuses it, too
+				grant = a.grantFor(inv, nil)
+			}
+			defer a.tellRefused(grant)
 			return forward.Process(a.ctx, g, a.streams, guest.Process{
-				Argv:        append([]string{"nerdctl"}, args...),
-				Credentials: registry.Open(os.Environ()).Credentials,
+				Argv: append([]string{"nerdctl"}, args...), Credentials: credentials(grant),
 			})
 		},
 	}

@@ -9,16 +9,28 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"regexp"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/linnet-dev/linnet/pkg/guest"
+	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/report"
+)
+
+const (
+	// logMost is how much of a log's end is shown, in bytes, tailMost how much is searched for a number
+	// of lines: how large a log or a console is, a guest chooses.
+	logMost  = 32 << 20
+	tailMost = 4 << 20
+	// lineMost is the longest line that is held until its end comes, in bytes.
+	lineMost = 64 << 10
 )
 
 // showLogs prints logs, each line behind its log's name when there are several, and follows
 // them until ctx ends or the user interrupts. Those in a guest that does not run are left out.
-func showLogs(ctx context.Context, e engine, w io.Writer, logs []guest.Log, tail int, follow bool) error {
+func showLogs(ctx context.Context, e engine, w io.Writer, terminal bool, logs []guest.Log, tail int, follow bool) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
 	defer stop()
 	out := &lockedWriter{w: w}
@@ -30,7 +42,7 @@ func showLogs(ctx context.Context, e engine, w io.Writer, logs []guest.Log, tail
 		if len(logs) > 1 {
 			prefix = l.Name + " | "
 		}
-		lines := &lineWriter{w: out, prefix: prefix}
+		lines := &lineWriter{w: out, prefix: prefix, terminal: terminal}
 		if !l.Far {
 			near = append(near, &logReader{log: l, out: lines})
 		} else if e.Running(ctx) {
@@ -53,7 +65,7 @@ func farLog(ctx context.Context, e engine, path string, w *lineWriter, tail int,
 		argv = append(argv, "-F")
 	}
 	var stderr bytes.Buffer
-	err := e.Run(ctx, guest.Process{Argv: append(argv, path), Stdout: w, Stderr: &stderr})
+	err := e.Run(ctx, guest.Process{Argv: append(argv, path), Stdout: w, Stderr: guest.Limit(&stderr, lineMost)})
 	if _, failed := guest.ExitCode(err); failed && stderr.Len() > 0 {
 		return fmt.Errorf("reading the log: %s", bytes.TrimSpace(stderr.Bytes()))
 	}
@@ -97,14 +109,29 @@ type logReader struct {
 }
 
 func (r *logReader) first(tail int) error {
-	text, err := os.ReadFile(r.log.Path)
+	most := int64(logMost)
+	if tail >= 0 {
+		most = tailMost
+	}
+	info, err := os.Stat(r.log.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("reading the log: %w", err)
 	}
-	r.offset = int64(len(text))
+	r.offset = max(info.Size()-most, 0)
+	if tail < 0 {
+		if r.offset > 0 {
+			fmt.Fprintf(r.out, "[the last %d MiB of %s]\n", most>>20, r.log.Path)
+		}
+		return r.next()
+	}
+	text, err := host.ReadTail(r.log.Path, most)
+	if err != nil {
+		return fmt.Errorf("reading the log: %w", err)
+	}
+	r.offset += int64(len(text))
 	_, err = r.out.Write(lastLines(text, tail))
 	return err
 }
@@ -121,29 +148,36 @@ func (r *logReader) next() error {
 	if info, err := f.Stat(); err == nil && info.Size() < r.offset {
 		r.offset = 0 // rotated
 	}
-	text, err := io.ReadAll(io.NewSectionReader(f, r.offset, 1<<30))
+	n, err := io.Copy(r.out, io.NewSectionReader(f, r.offset, logMost))
+	r.offset += n
 	if err != nil {
 		return fmt.Errorf("reading the log: %w", err)
 	}
-	r.offset += int64(len(text))
-	_, err = r.out.Write(text)
-	return err
+	return nil
 }
 
 // lineWriter writes whole lines, each behind a prefix.
 type lineWriter struct {
 	w      io.Writer
 	prefix string
-	rest   []byte // the beginning of a line whose end is not there yet
+	// terminal says that w is one: colors are taken out, and what else would steer it is shown.
+	terminal bool
+	rest     []byte // the beginning of a line whose end is not there yet
 }
+
+// colors are the sequences of ECMA-48 that choose one, which consoles are full of.
+var colors = regexp.MustCompile(`\x1b\[[0-9;]*m`)
 
 func (l *lineWriter) Write(p []byte) (int, error) {
 	text := append(l.rest, p...)
 	for {
 		line, after, ok := bytes.Cut(text, []byte("\n"))
-		if !ok {
+		if !ok && len(text) <= lineMost {
 			l.rest = append([]byte(nil), text...)
 			return len(p), nil
+		}
+		if l.terminal {
+			line = []byte(report.Clean(string(colors.ReplaceAll(bytes.TrimSuffix(line, []byte("\r")), nil))))
 		}
 		if _, err := fmt.Fprintf(l.w, "%s%s\n", l.prefix, line); err != nil {
 			return 0, err

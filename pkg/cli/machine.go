@@ -8,6 +8,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/agent"
 	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/lima"
+	"github.com/linnet-dev/linnet/pkg/relay"
 	"github.com/linnet-dev/linnet/pkg/settings"
 )
 
@@ -19,6 +20,7 @@ func (a *app) machine(l host.Layout, s *settings.Settings, program string) *lima
 			CPUs: int(s.VM.CPUs), Memory: int64(s.VM.Memory), Disk: int64(s.VM.Disk), Mounts: s.VM.Mounts,
 			MountType: s.VM.MountType.String(), Accelerator: s.VM.Accelerator.String(), Rosetta: s.VM.Rosetta.String(),
 		},
+		Ports:  relay.PortRules{Max: int(s.VM.Ports.Max), Lowest: uint16(s.VM.Ports.Lowest), Widest: s.VM.Ports.Address.Addr}, //nolint:gosec // checked
 		Warn:   func(text string) { fmt.Fprintln(a.Report().Writer(), "warning:", text) },
 		Engine: func() ([]byte, error) { return json.Marshal(guestSpec(s)) },
 	}, program)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 
@@ -189,7 +190,8 @@ name there, who may use sudo, and in the current folder if the machine shares it
 // newRelay is the host's process that lives as long as the virtual machine; whoever starts
 // the machine starts it, and learns on descriptor 3 whether it listens.
 func (a *app) newRelay() *cobra.Command {
-	return &cobra.Command{
+	var rules relay.PortRules
+	c := &cobra.Command{
 		Use: "relay", Hidden: true, Args: noArgs, Short: "hold the channel into the virtual machine",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := a.Layout()
@@ -219,6 +221,7 @@ func (a *app) newRelay() *cobra.Command {
 				Alive:   func() bool { return lima.Processes(l).Any() },
 				Up:      relay.ConsoleSays(lima.UpMark, lima.Consoles(l)...),
 				Ciphers: ciphers(l),
+				Ports:   rules,
 				Log:     log,
 			})
 			if err != nil {
@@ -227,6 +230,10 @@ func (a *app) newRelay() *cobra.Command {
 			return r.Run(cmd.Context())
 		},
 	}
+	c.Flags().IntVar(&rules.Max, "ports-max", 0, "how many ports may be published")
+	c.Flags().Uint16Var(&rules.Lowest, "ports-lowest", 0, "the lowest of them")
+	c.Flags().TextVar(&rules.Widest, "ports-address", netip.Addr{}, "their widest address")
+	return c
 }
 
 // ciphers are the relay's: an emulated processor encrypts faster without its instructions

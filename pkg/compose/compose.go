@@ -101,6 +101,15 @@ func (p *Project) image(s types.ServiceConfig) string {
 	return p.model.Name + "-" + s.Name
 }
 
+// Images are the names of all services' images, of each profile.
+func (p *Project) Images() (all []string) {
+	for _, s := range p.model.AllServices() {
+		all = append(all, p.image(s))
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
 // service finds a service, also one that no active profile has: naming it is choosing it.
 func (p *Project) service(name string) (types.ServiceConfig, error) {
 	all := p.model.AllServices()

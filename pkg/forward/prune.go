@@ -53,7 +53,7 @@ func within(ctx context.Context, o Options, inv *nerdctl.Invocation, out io.Writ
 	}
 	o.Invocation = inv
 	p := process(o, plan, nil)
-	p.Stdin, p.Stdout, p.Stderr = strings.NewReader(""), out, o.Streams.Err
+	p.Stdin, p.Stdout, p.Stderr = strings.NewReader(""), guest.Limit(out, guest.CaptureMax), o.Streams.Err
 	return o.Guest.Run(ctx, p)
 }
 

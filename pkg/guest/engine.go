@@ -40,6 +40,9 @@ type Status struct {
 	UptimeSeconds int64      `json:"uptimeSeconds"`
 	// Network is the default network.
 	Network Network `json:"network"`
+	// Ports are what containers have published on this host, as the host has opened them; a native
+	// engine has the kernel do that, and lists none.
+	Ports []Port `json:"ports,omitempty"`
 	// Disk is in bytes, by kind: images, buildCache, volumes, total, free.
 	Disk map[string]int64 `json:"diskBytes"`
 }
@@ -60,6 +63,18 @@ type Daemon struct {
 type Network struct {
 	Bridge string `json:"bridge,omitempty"`
 	Subnet string `json:"subnet,omitempty"`
+}
+
+// Port is a published port.
+type Port struct {
+	// Owner is the container and its network, Protocol "tcp", "udp" or "sctp".
+	Owner    string `json:"owner"`
+	Protocol string `json:"protocol"`
+	// Host is where it listens on this host, Target where connections go: ip:port.
+	Host   string `json:"host"`
+	Target string `json:"target"`
+	// Error is why it is not open; empty when it is.
+	Error string `json:"error,omitempty"`
 }
 
 // Log is a log file.

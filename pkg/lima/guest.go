@@ -212,7 +212,7 @@ func (g *Guest) launchRelay() (ended <-chan error, err error) {
 		return nil, fmt.Errorf("starting the relay: %w", err)
 	}
 	started, err := host.Daemon{
-		Argv: []string{g.program, "vm", "relay"}, Dir: "/", Log: l.VMLog("relay"),
+		Argv: append([]string{g.program, "vm", "relay"}, g.machine.o.Ports.Words()...), Dir: "/", Log: l.VMLog("relay"),
 		Env: append(host.Inherited(g.environ), host.EnvHome+"="+l.Home, host.EnvLibexec+"="+l.Libexec),
 	}.Start()
 	if err != nil {

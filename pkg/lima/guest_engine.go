@@ -83,8 +83,12 @@ func (g *Guest) Status(ctx context.Context) (guest.Status, error) {
 		return s, nil
 	}
 	s.State = "starting"
-	if !g.Running(ctx) {
-		return s, nil
+	channel, err := g.relayStatus(ctx)
+	if err != nil || !channel.Connected {
+		return s, nil //nolint:nilerr // no relay answers yet
+	}
+	for _, p := range channel.Ports {
+		s.Ports = append(s.Ports, guest.Port(p))
 	}
 	c, err := g.connect(ctx)
 	if err != nil {

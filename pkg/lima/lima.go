@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/relay"
 	"github.com/linnet-dev/linnet/pkg/report"
 	"github.com/linnet-dev/linnet/pkg/vm"
 )
@@ -27,6 +28,8 @@ type Options struct {
 	Facts   Facts
 	Wanted  Wanted
 	Report  *report.Reporter
+	// Ports are what the machine may have listen on this host.
+	Ports relay.PortRules
 	// Warn tells the user something that goes on all the same; nil tells nothing.
 	Warn func(text string)
 	// Engine returns what the engine is started with, as JSON; nil means that none is.

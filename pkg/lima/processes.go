@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/report"
 	"github.com/linnet-dev/linnet/pkg/vm"
 )
 
@@ -112,18 +113,22 @@ func Consoles(l host.Layout) []string {
 	return []string{filepath.Join(l.LimaInstance(), "serial.log"), filepath.Join(l.LimaInstance(), "serialv.log")}
 }
 
+// consoleMost is how much of a console is read, in bytes; the set-up of a guest writes near its
+// beginning.
+const consoleMost = 256 << 10
+
 // consoleFailure is why the guest of this start could not be set up, empty when it could or is
 // still at it.
 func consoleFailure(l host.Layout) string {
 	why := ""
 	for _, path := range Consoles(l) {
-		text, _ := os.ReadFile(path) // one of them, at least, is not there
+		text, _ := host.ReadHead(path, consoleMost) // one of them, at least, is not there
 		if bytes.Contains(text, []byte(UpMark)) {
 			return ""
 		}
 		for line := range bytes.Lines(text) {
 			if _, said, found := bytes.Cut(line, []byte(earlyMark)); found && why == "" && bytes.HasSuffix(line, []byte("\n")) {
-				why = strings.TrimSpace(string(said))
+				why = report.CleanLine(string(said))
 			}
 		}
 	}

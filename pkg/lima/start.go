@@ -158,17 +158,20 @@ func (m *Machine) hostAgentLog() string {
 	return filepath.Join(m.o.Layout.LimaInstance(), "ha.stderr.log")
 }
 
+// logMost is how much of the end of a log is read, in bytes: what a guest does is told there, too.
+const logMost = 1 << 20
+
 // startFailure is why a start has failed: of what the host agent, QEMU and limactl say, what is
 // nearest to the cause.
 func (m *Machine) startFailure() error {
 	own := m.o.Layout.VMLog("limactl-start")
 	for _, path := range []string{m.hostAgentLog(), own} {
-		text, _ := os.ReadFile(path) // none: it has said nothing
+		text, _ := host.ReadTail(path, logMost) // none: it has said nothing
 		if why := serious(string(text)); why != "" {
 			return m.told(&failure{command: "limactl start", reason: why}, path)
 		}
 	}
-	text, _ := os.ReadFile(own)
+	text, _ := host.ReadTail(own, logMost)
 	return m.told(&failure{command: "limactl start", reason: reason(string(text))}, own)
 }
 

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"os"
 	"sync"
+
+	"github.com/linnet-dev/linnet/pkg/host"
 )
 
-// consoleMost is how much of a console is looked at.
+// consoleMost is how much of a console is read, in bytes, from its beginning: how long it is, is the
+// guest's to say.
 const consoleMost = 256 << 10
 
 // ConsoleSays returns a function for Options.Up: whether a word stands in one of the files
@@ -34,10 +37,11 @@ func (c *consoles) say() (any bool) {
 			c.sizes[i], c.said[i] = 0, false
 			continue
 		}
-		if info.Size() != c.sizes[i] {
-			text, _ := os.ReadFile(file) // gone again: then it says nothing
+		// What is read does not change once there is more than that.
+		if size := min(info.Size(), consoleMost); size != c.sizes[i] {
+			text, _ := host.ReadHead(file, consoleMost) // gone again: then it says nothing
 			c.sizes[i] = int64(len(text))
-			c.said[i] = bytes.Contains(text[:min(len(text), consoleMost)], c.word)
+			c.said[i] = bytes.Contains(text, c.word)
 		}
 		any = any || c.said[i]
 	}

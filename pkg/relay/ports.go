@@ -29,8 +29,9 @@ const retryInterval = 3 * time.Second
 // ports holds the host's listeners of published ports. They stay while the guest is not
 // reached: what connects waits.
 type ports struct {
-	log  logrus.FieldLogger
-	take func(context.Context) (*stream, error)
+	log   logrus.FieldLogger
+	take  func(context.Context) (*stream, error)
+	rules PortRules
 
 	// What may be open at once, through all ports: sshd ends the whole connection, commands and
 	// all, of a client that opens ten thousand streams (CHANNELS_MAX_CHANNELS in OpenSSH's
@@ -63,11 +64,12 @@ type door struct {
 	close  func() // nil while it is not open
 	err    error  // why it is not
 	note   string // why it will not be
+	barred bool   // the rules forbid it, as err says
 }
 
-func newPorts(log logrus.FieldLogger, take func(context.Context) (*stream, error)) *ports {
+func newPorts(log logrus.FieldLogger, rules PortRules, take func(context.Context) (*stream, error)) *ports {
 	return &ports{
-		log: log, take: take, owners: map[string]*claim{},
+		log: log, take: take, rules: rules.orDefaults(), owners: map[string]*claim{},
 		connections: make(room, mostConnections), flows: make(room, mostFlows),
 	}
 }
@@ -163,7 +165,8 @@ func (p *ports) attendOnce(ctx context.Context) error {
 			}
 			cancel()
 			return nil, net.ErrClosed
-		}))
+		}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(attendMessageMax)), grpc.WithMaxHeaderListSize(agent.HeaderMax))
 	if err != nil {
 		return err
 	}
@@ -200,7 +203,7 @@ func (p *ports) follow(ctx context.Context, told agentpb.Ports_AttendClient) err
 	retry := time.NewTicker(retryInterval)
 	defer retry.Stop()
 	caughtUp := false
-	var before []*agentpb.AttendReply
+	var before backlog
 	for {
 		select {
 		case err := <-failed:
@@ -213,19 +216,21 @@ func (p *ports) follow(ctx context.Context, told agentpb.Ports_AttendClient) err
 			switch {
 			case m.GetCaughtUp():
 				caughtUp = true
-				p.keepOnly(before)
-				for _, m := range before {
+				p.keepOnly(before.messages)
+				for _, m := range before.messages {
 					if err := p.answer(ctx, told, m); err != nil {
 						return err
 					}
 				}
-				before = nil
+				before = backlog{}
 			case caughtUp:
 				if err := p.answer(ctx, told, m); err != nil {
 					return err
 				}
 			default:
-				before = append(before, m)
+				if err := before.add(m); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -238,7 +243,7 @@ func (p *ports) answer(ctx context.Context, told agentpb.Ports_AttendClient, m *
 	}
 	answer := &agentpb.AttendRequest{Id: m.GetId()}
 	if err := p.open(ctx, m.GetOwner(), m.GetOpen()); err != nil {
-		answer.Error = err.Error()
+		answer.Error = fmt.Sprintf("%.4000s", err)
 	}
 	return told.Send(answer)
 }
@@ -284,15 +289,26 @@ func (p *ports) shut(owner string, d *door) {
 // open makes ports the whole of what owner publishes. Those that can be opened are, and the
 // error tells of the others.
 func (p *ports) open(ctx context.Context, owner string, wanted []*agentpb.Port) error {
+	if len(owner) > ownerMax {
+		return errOwner
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var old []*door
 	if c, ok := p.owners[owner]; ok {
 		old = c.doors
 	}
+	var errs []error
+	if left := p.left(owner); len(wanted) > left {
+		wanted, errs = wanted[:left], append(errs, p.rules.tooMany())
+		p.log.WithError(errs[0]).WithField("owner", owner).Warn("publishing ports")
+	}
 	next := &claim{}
 	for _, w := range wanted {
-		d := newDoor(w)
+		d := p.newDoor(w)
+		if d.barred {
+			p.log.WithField("owner", owner).WithError(d.err).Warn("publishing a port")
+		}
 		for i, o := range old {
 			if o != nil && o.place == d.place && o.target == d.target {
 				d, old[i] = o, nil
@@ -306,9 +322,11 @@ func (p *ports) open(ctx context.Context, owner string, wanted []*agentpb.Port) 
 		}
 	}
 	p.owners[owner] = next
-	var errs []error
+	if len(next.doors) == 0 {
+		delete(p.owners, owner)
+	}
 	for _, d := range next.doors {
-		if d.close == nil && d.note == "" {
+		if d.close == nil && d.note == "" && !d.barred {
 			p.openDoor(ctx, owner, d)
 		}
 		errs = append(errs, d.err)
@@ -322,19 +340,28 @@ func (p *ports) retry(ctx context.Context) {
 	defer p.mu.Unlock()
 	for owner, c := range p.owners {
 		for _, d := range c.doors {
-			if d.err != nil {
+			if d.err != nil && !d.barred {
 				p.openDoor(ctx, owner, d)
 			}
 		}
 	}
 }
 
-func newDoor(w *agentpb.Port) *door {
-	d := &door{place: place{protocol: w.GetProtocol(), ip: w.GetHostIp(), port: uint16(w.GetHostPort())}} //nolint:gosec // a port
-	d.target = net.JoinHostPort(w.GetTargetIp(), strconv.Itoa(int(w.GetTargetPort())))
-	if d.ip == "" {
-		d.ip = "0.0.0.0"
+// left is how many ports an owner may publish.
+func (p *ports) left(owner string) int {
+	n := p.rules.Max
+	for other, c := range p.owners {
+		if other != owner {
+			n -= len(c.doors)
+		}
 	}
+	return n
+}
+
+func (p *ports) newDoor(w *agentpb.Port) *door {
+	d := &door{}
+	d.place, d.target, d.err = p.rules.place(w)
+	d.barred = d.err != nil
 	return d
 }
 
@@ -343,7 +370,7 @@ func (p *ports) openDoor(ctx context.Context, owner string, d *door) {
 	known := d.err
 	d.err = nil
 	family := "4"
-	if ip := net.ParseIP(d.ip); ip != nil && ip.To4() == nil {
+	if strings.Contains(d.ip, ":") {
 		family = "6"
 	}
 	var err error

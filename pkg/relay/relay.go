@@ -67,6 +67,8 @@ type Options struct {
 	Keepalive, Patience time.Duration
 	// Poll is how often Alive is asked, by default 1 s.
 	Poll time.Duration
+	// Ports are what the guest may have listen on this host.
+	Ports PortRules
 }
 
 // Relay is one; New makes it, Run is its life.
@@ -104,7 +106,7 @@ func New(o Options) (*Relay, error) {
 		o.Ciphers = CiphersHardware
 	}
 	r := &Relay{o: o, started: time.Now(), since: time.Now(), handout: make(chan *stream), retrying: make(chan struct{}, 1)}
-	r.ports = newPorts(o.Log, r.take)
+	r.ports = newPorts(o.Log, o.Ports, r.take)
 	return r, nil
 }
 

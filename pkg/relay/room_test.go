@@ -16,7 +16,7 @@ func silentPorts(t *testing.T, take func(context.Context) (*stream, error)) *por
 	t.Helper()
 	log := logrus.New()
 	log.SetOutput(t.Output())
-	return newPorts(log, take)
+	return newPorts(log, PortRules{}, take)
 }
 
 // sshd would end everything if there were ever more streams: a connection too many is reset.

@@ -86,6 +86,15 @@ type VM struct {
 	Accelerator Accelerator
 	// Rosetta says whether Apple's translator runs amd64 programs.
 	Rosetta Switch
+	// Ports are what containers may publish on the host.
+	Ports Ports
+}
+
+// Ports bounds what the containers of a virtual machine may publish on the host.
+type Ports struct {
+	// Max is how many ports they may publish, Lowest the lowest of them, and Address the widest address.
+	Max, Lowest Count
+	Address     Address
 }
 
 // Log says what is told about linnet's own work.
@@ -141,6 +150,7 @@ func Defaults(f Facts) *Settings {
 		VM: VM{
 			CPUs: f.share(), Memory: f.half(), Disk: 100 * GiB, Mounts: Mounts{},
 			MountType: MountAuto, Accelerator: AcceleratorAuto, Rosetta: SwitchAuto,
+			Ports: Ports{Max: 1000, Lowest: 1024, Address: anyAddress},
 		},
 		Log: Log{Level: LevelInfo},
 	}
@@ -220,6 +230,9 @@ func (s *Settings) fields() []field {
 		{"vm.mountType", &s.VM.MountType, nil},
 		{"vm.accelerator", &s.VM.Accelerator, nil},
 		{"vm.rosetta", &s.VM.Rosetta, nil},
+		{"vm.ports.max", &s.VM.Ports.Max, s.VM.Ports.Max.between(1, 10_000)},
+		{"vm.ports.lowest", &s.VM.Ports.Lowest, s.VM.Ports.Lowest.between(1, 65535)},
+		{"vm.ports.address", &s.VM.Ports.Address, nil},
 		{"log.level", &s.Log.Level, nil},
 	}
 }

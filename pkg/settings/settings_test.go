@@ -194,6 +194,9 @@ vm.mounts = /data,~:ro (~/linnet.yaml:12)
 vm.mountType = auto (default)
 vm.accelerator = tcg (environment LINNET_VM_ACCELERATOR)
 vm.rosetta = off (~/linnet.yaml:13)
+vm.ports.max = 1000 (default)
+vm.ports.lowest = 1024 (default)
+vm.ports.address = 0.0.0.0 (default)
 log.level = debug (flag --debug)
 `
 	if got.String() != want {

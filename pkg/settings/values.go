@@ -156,6 +156,25 @@ func (s *Subnet) set(text string) *fault {
 	return nil
 }
 
+// Address is an IP address of the host.
+type Address struct{ netip.Addr }
+
+var anyAddress = Address{netip.IPv4Unspecified()}
+
+func (a *Address) kind() string { return "text" }
+func (a *Address) set(text string) *fault {
+	addr, err := netip.ParseAddr(text)
+	if err != nil || addr.Zone() != "" || addr.IsMulticast() {
+		f := &fault{text: fmt.Sprintf("%q is not an IP address", text), hint: `write it like "0.0.0.0" or "127.0.0.1"`}
+		if strings.EqualFold(text, "localhost") {
+			f.hint = `try "127.0.0.1"`
+		}
+		return f
+	}
+	*a = Address{addr.Unmap()}
+	return nil
+}
+
 // Hosts is a list of registries, each a host or host:port.
 type Hosts []string
 

@@ -8,14 +8,12 @@ package buildcmd
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/linnet-dev/linnet/pkg/build"
 	"github.com/linnet-dev/linnet/pkg/cli"
-	"github.com/linnet-dev/linnet/pkg/registry"
 )
 
 const long = `build builds an image from a Dockerfile and a context: a folder, an address of git or http,
@@ -123,10 +121,12 @@ func run(cmd *cobra.Command, env *cli.Env, v *values, context string) error {
 	if err != nil {
 		return err
 	}
+	grant := env.Grant()
+	defer env.TellRefused(grant)
 	session := build.Session{
 		Guest: engine, Host: h, TokenDir: layout.BuildTokens(),
-		Credentials: registry.Open(os.Environ()).Credentials,
-		Ready:       env.CloseReport, Snapshotter: string(settings.Engine.Snapshotter),
+		Credentials: grant.Credentials, Named: grant.Allow, Unnamed: grant.AllowOthers,
+		Ready: env.CloseReport, Snapshotter: string(settings.Engine.Snapshotter),
 	}
 	if question != "" {
 		a, err := session.Ask(ctx, o, question)

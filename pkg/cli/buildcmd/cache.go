@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/build"
 	"github.com/linnet-dev/linnet/pkg/cli"
-	"github.com/linnet-dev/linnet/pkg/registry"
 	"github.com/linnet-dev/linnet/pkg/report"
 )
 
@@ -56,9 +54,10 @@ func session(env *cli.Env) (build.Session, error) {
 	if err != nil {
 		return build.Session{}, err
 	}
+	grant := env.Grant()
 	return build.Session{
 		Guest: engine, Host: h, TokenDir: layout.BuildTokens(),
-		Credentials: registry.Open(os.Environ()).Credentials, Ready: env.CloseReport,
+		Credentials: grant.Credentials, Named: grant.Allow, Unnamed: grant.AllowOthers, Ready: env.CloseReport,
 	}, nil
 }
 

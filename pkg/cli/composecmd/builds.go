@@ -26,6 +26,7 @@ type builds struct {
 	env     *cli.Env
 	project *compose.Project
 	session build.Session
+	grant   *registry.Grant
 	// name is the project that the settings say all builds are of, and shared that cache mounts
 	// are everybody's.
 	name   string
@@ -52,11 +53,12 @@ func newBuilds(env *cli.Env, project *compose.Project, h build.Host) (*builds, e
 	}
 	// What .env says counts as if it were set, and nothing is read from standard input.
 	h.LookupEnv, h.Stdin = project.LookupEnv, nil
+	grant := env.Grant()
 	return &builds{
-		env: env, project: project, name: string(s.Build.Project), shared: s.Build.CacheMounts == settings.MountsShared,
+		env: env, grant: grant, project: project, name: string(s.Build.Project), shared: s.Build.CacheMounts == settings.MountsShared,
 		session: build.Session{
 			Guest: engine, Host: h, TokenDir: layout.BuildTokens(),
-			Credentials: registry.Open(os.Environ()).Credentials, Snapshotter: string(s.Engine.Snapshotter),
+			Credentials: grant.Credentials, Named: grant.Allow, Unnamed: grant.AllowOthers, Snapshotter: string(s.Engine.Snapshotter),
 		},
 	}, nil
 }
@@ -111,6 +113,7 @@ func (b *builds) run(ctx context.Context, plan []compose.Build, mode string) err
 	of, end := display.Several(ctx)
 	var remarks sync.Mutex
 	var texts []string // of warnings, by the builds' end
+	defer b.env.TellRefused(b.grant)
 	err = compose.Run(ctx, plan, func(ctx context.Context, p compose.Build) error {
 		session, foreign := b.session, buildcmd.NewEmulation(b.env)
 		session.Emulate = func(ctx context.Context, platforms []string) map[string]string {

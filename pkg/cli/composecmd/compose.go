@@ -42,6 +42,8 @@ func newCompose(env *cli.Env) *cobra.Command {
 				return buildTree(cmd.Context(), env, args)
 			case "up", "create", "run":
 				return runBuilt(cmd.Context(), env, args)
+			case "pull", "push":
+				return forwardNaming(cmd.Context(), env, args)
 			}
 			return env.Forward(append([]string{"compose"}, args...))
 		},
@@ -61,10 +63,7 @@ func runBuilt(ctx context.Context, env *cli.Env, args []string) error {
 		return err
 	}
 	defer quietly(io.Discard)() // nerdctl reads the same files, and says it
-	project, err := compose.Load(ctx, compose.Source{
-		Files: inv.Strings("file"), Name: inv.String("project-name"), Dir: inv.String("project-directory"),
-		EnvFiles: nonEmpty(inv.String("env-file")), Profiles: inv.Strings("profile"), Environ: os.Environ(),
-	})
+	project, err := load(ctx, inv)
 	if err != nil {
 		return err
 	}
@@ -82,7 +81,7 @@ func runBuilt(ctx context.Context, env *cli.Env, args []string) error {
 		return err
 	}
 	if len(plan) == 0 {
-		return env.Forward(words)
+		return env.ForwardNaming(words, registries(project))
 	}
 	ctx, stop := buildcmd.Interruptible(ctx)
 	defer stop()
@@ -118,7 +117,42 @@ func runBuilt(ctx context.Context, env *cli.Env, args []string) error {
 	if _, err := b.session.Guest.Path(over); err == nil { // else nerdctl reads the files as they are
 		lay(inv, append(project.Files(), over))
 	}
-	return env.Forward(inv.Argv())
+	return env.ForwardNaming(inv.Argv(), registries(project))
+}
+
+// forwardNaming has nerdctl do what it was asked for, with the credentials of the registries that
+// the project names.
+func forwardNaming(ctx context.Context, env *cli.Env, args []string) error {
+	words := append([]string{"compose"}, args...)
+	inv, err := nerdctl.Parse(words)
+	if err != nil || inv.Help || slices.Contains(inv.Strings("file"), "-") {
+		return env.Forward(words)
+	}
+	done := quietly(io.Discard) // nerdctl reads the same files, and says what is wrong with them
+	project, err := load(ctx, inv)
+	done()
+	if err != nil {
+		return env.Forward(words)
+	}
+	return env.ForwardNaming(words, registries(project))
+}
+
+func load(ctx context.Context, inv *nerdctl.Invocation) (*compose.Project, error) {
+	return compose.Load(ctx, compose.Source{
+		Files: inv.Strings("file"), Name: inv.String("project-name"), Dir: inv.String("project-directory"),
+		EnvFiles: nonEmpty(inv.String("env-file")), Profiles: inv.Strings("profile"), Environ: os.Environ(),
+	})
+}
+
+// registries are those of a project's images.
+func registries(p *compose.Project) []string {
+	all := []string{} // not nil: these, and no other
+	for _, image := range p.Images() {
+		if name := nerdctl.RegistryOf(image); name != "" && !slices.Contains(all, name) {
+			all = append(all, name)
+		}
+	}
+	return all
 }
 
 // emulated sees to it that containers of other platforms run, as for `run --platform`, and returns

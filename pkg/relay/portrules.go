@@ -1,0 +1,118 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
+)
+
+// PortRules say what a guest may have listen on this host. What is zero takes the default.
+type PortRules struct {
+	// Max is how many ports all containers together may publish, by default 1000.
+	Max int
+	// Lowest is the lowest port, by default 1024.
+	Lowest uint16
+	// Widest is the widest address: that, loopback ones, and every address where it is unspecified, as
+	// it is by default. Who asks for all addresses gets this one.
+	Widest netip.Addr
+}
+
+func (r PortRules) orDefaults() PortRules {
+	r.Max, r.Lowest = orElse(r.Max, 1000), orElse(r.Lowest, 1024)
+	r.Widest = orElse(r.Widest, netip.IPv4Unspecified())
+	return r
+}
+
+// Words are the rules as flags of the command that relays.
+func (r PortRules) Words() []string {
+	r = r.orDefaults()
+	return []string{
+		"--ports-max=" + strconv.Itoa(r.Max), "--ports-lowest=" + strconv.Itoa(int(r.Lowest)), "--ports-address=" + r.Widest.String(),
+	}
+}
+
+// What a guest may tell of its ports, in bytes: one message, all of them until it has caught up, and
+// the name of a container and its network.
+const (
+	attendMessageMax = 1 << 20
+	attendBeforeMax  = 4 << 20
+	ownerMax         = 512
+)
+
+// errAttendBreach is why a guest is not listened to.
+var errAttendBreach = fmt.Errorf("the guest's agent tells of more than %d MiB of published ports", attendBeforeMax>>20)
+
+// backlog holds what a guest tells before it has caught up.
+type backlog struct {
+	messages []*agentpb.AttendReply
+	size     int
+}
+
+func (b *backlog) add(m *agentpb.AttendReply) error {
+	// An empty message has a size, too.
+	if b.size += proto.Size(m) + 64; b.size > attendBeforeMax {
+		return errAttendBreach
+	}
+	b.messages = append(b.messages, m)
+	return nil
+}
+
+// place is where a guest's port shall be on this host, and the target that it passes to.
+func (r PortRules) place(w *agentpb.Port) (place, string, error) {
+	at := place{protocol: w.GetProtocol()}
+	if at.protocol != "tcp" && at.protocol != "udp" && at.protocol != "sctp" {
+		return at, "", fmt.Errorf("publishing a port: %.20q is no protocol", at.protocol)
+	}
+	if w.GetHostPort() == 0 || w.GetHostPort() > 65535 || w.GetTargetPort() == 0 || w.GetTargetPort() > 65535 {
+		return at, "", fmt.Errorf("publishing port %d as %d: there is no such port", w.GetTargetPort(), w.GetHostPort())
+	}
+	at.port = uint16(w.GetHostPort())
+	target, err := netip.ParseAddr(w.GetTargetIp())
+	if err != nil || target.Zone() != "" {
+		return at, "", fmt.Errorf("publishing port %d: %.80q is no IP address", at.port, w.GetTargetIp())
+	}
+	ip, err := r.address(w.GetHostIp())
+	if err != nil {
+		return at, "", fmt.Errorf("publishing port %d: %w", at.port, err)
+	}
+	at.ip = ip.String()
+	if at.port < r.Lowest {
+		return at, "", fmt.Errorf("publishing port %d: the virtual machine may publish ports from %d on (vm.ports.lowest in linnet.yaml)", at.port, r.Lowest)
+	}
+	return at, net.JoinHostPort(target.String(), strconv.Itoa(int(w.GetTargetPort()))), nil
+}
+
+// address is the one that a guest gets for the one that it asks for. Names are not looked up.
+func (r PortRules) address(asked string) (netip.Addr, error) {
+	if asked == "" {
+		asked = "0.0.0.0"
+	}
+	ip, err := netip.ParseAddr(asked)
+	ip = ip.Unmap()
+	switch {
+	case err != nil || ip.Zone() != "" || ip.IsMulticast():
+		return ip, fmt.Errorf("%.80q is no IP address of this host", asked)
+	case r.Widest.IsUnspecified() || ip.IsLoopback() || ip == r.Widest:
+		return ip, nil
+	case ip.IsUnspecified() && ip.Is4() == r.Widest.Is4():
+		return r.Widest, nil
+	case ip.IsUnspecified() && r.Widest.IsLoopback() && ip.Is4():
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1}), nil
+	case ip.IsUnspecified() && r.Widest.IsLoopback():
+		return netip.IPv6Loopback(), nil
+	}
+	return ip, fmt.Errorf("%s is not within %s (vm.ports.address in linnet.yaml)", ip, r.Widest)
+}
+
+// tooMany is why ports beyond Max are not opened.
+func (r PortRules) tooMany() error {
+	return fmt.Errorf("the virtual machine may publish %d ports at most (vm.ports.max in linnet.yaml)", r.Max)
+}
+
+var errOwner = errors.New("publishing a port: the container's name is too long")
