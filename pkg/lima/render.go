@@ -46,7 +46,7 @@ var emulatedCPU = map[string]string{amd64: "Nehalem", arm64: "max,pauth-impdef=o
 func (c choice) render() (vm.Spec, error) {
 	spec := vm.Spec{Shape: c.shape(), DataDisk: (c.Disk + mib - 1) / mib * mib}
 	tmpl, err := template.New("lima.yaml").Funcs(template.FuncMap{
-		"json": quote,
+		"json": quote, "nohostkey": func() string { return noHostKey }, "hostkeypath": func() string { return GuestHostKey },
 		"text": func(s string) (string, error) { return quote(strings.ReplaceAll(s, "{{", `{{"{{"}}`)) },
 	}).Parse(config.LimaYAML)
 	if err != nil {

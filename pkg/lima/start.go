@@ -58,6 +58,9 @@ func (m *Machine) launch(want vm.Spec) (*host.Started, error) {
 			return nil, homeError(l.Home, err)
 		}
 	}
+	if err := m.tellHostKey(want.Config); err != nil {
+		return nil, err
+	}
 	lock, err := host.TryLock(l.VMLock("limactl"))
 	if errors.Is(err, host.ErrLocked) {
 		// Something of an earlier machine still has it: that is not a start any more.
