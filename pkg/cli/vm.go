@@ -108,7 +108,11 @@ it. No other command needs it: what needs the machine makes it. The native engin
 			if done, err := a.idle(cmd.Context(), g, vm.Initialised, "the virtual machine is there, as it is wanted"); done || err != nil {
 				return err
 			}
-			return g.Initialise(cmd.Context())
+			if err := g.Initialise(cmd.Context()); err != nil || a.quiet {
+				return err
+			}
+			_, err = fmt.Fprintln(a.streams.Err, "note:", g.Sharing().Boundary()+" (vm.mounts)")
+			return err
 		},
 	}
 	addDryRun(c, &dry)

@@ -118,6 +118,13 @@ func (m *Machine) Want(ctx context.Context) (vm.Spec, error) {
 	if chosen.mounts, err = existing(chosen.mounts); err != nil {
 		return vm.Spec{}, err
 	}
+	userHome, _, err := host.Resolve(m.o.Facts.Home)
+	if err != nil {
+		userHome = m.o.Facts.Home
+	}
+	if chosen.hidden, err = chosen.hide(m.linnetHome(), userHome); err != nil {
+		return vm.Spec{}, err
+	}
 	// Without an image nothing is made, and Observe says why.
 	chosen.image, _ = ReadImage(m.o.Layout.Image(chosen.arch))
 	switch chosen.accelerator {

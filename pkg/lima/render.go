@@ -47,7 +47,8 @@ func (c choice) render() (vm.Spec, error) {
 	spec := vm.Spec{Shape: c.shape(), DataDisk: (c.Disk + mib - 1) / mib * mib}
 	tmpl, err := template.New("lima.yaml").Funcs(template.FuncMap{
 		"json": quote, "nohostkey": func() string { return noHostKey }, "hostkeypath": func() string { return GuestHostKey },
-		"text": func(s string) (string, error) { return quote(strings.ReplaceAll(s, "{{", `{{"{{"}}`)) },
+		"hiddenpath": func() string { return GuestHidden },
+		"text":       func(s string) (string, error) { return quote(strings.ReplaceAll(s, "{{", `{{"{{"}}`)) },
 	}).Parse(config.LimaYAML)
 	if err != nil {
 		return spec, fmt.Errorf("rendering the virtual machine's configuration: %w", err)
@@ -68,11 +69,13 @@ func (c choice) render() (vm.Spec, error) {
 		CPUs                          int
 		Rosetta                       bool
 		Mounts                        []Mount
+		Hidden                        string
 	}{
 		Header: spec.Header(), MinimumLima: minimumLima, Instance: host.Instance,
 		Type: c.kind, Arch: c.arch, MountType: c.mountType,
 		CPUType: c.cpuType(), Memory: fmt.Sprintf("%dMiB", spec.Memory/mib), Engine: string(c.engine),
 		Image: image, CPUs: c.CPUs, Rosetta: c.rosetta, Mounts: c.mounts,
+		Hidden: strings.Join(c.hidden, "\n"),
 	})
 	if err != nil {
 		return spec, fmt.Errorf("rendering the virtual machine's configuration: %w", err)

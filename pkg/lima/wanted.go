@@ -51,6 +51,7 @@ type choice struct {
 	accelerator, mountType string
 	rosetta                bool
 	mounts                 []Mount
+	hidden                 []string
 	image                  Image
 	engine                 []byte
 }
