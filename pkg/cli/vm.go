@@ -2,10 +2,12 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
@@ -186,6 +188,28 @@ name there, who may use sudo, and in the current folder if the machine shares it
 			}
 			a.closeReport()
 			return forward.Process(a.ctx, g, a.streams, p)
+		},
+	}
+}
+
+// newView is what the machine's processes are started through where they share a directory that
+// LINNET_HOME is in: they see it without LINNET_HOME. Without a command it is only tried.
+func (a *app) newView() *cobra.Command {
+	return &cobra.Command{
+		Use: "view HIDDEN EMPTY [DIR AT]... -- [COMMAND [ARG...]]", Hidden: true, Short: "run a command that does not see a directory",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dash := cmd.ArgsLenAtDash()
+			if dash < 2 || dash%2 != 0 {
+				return &usageError{err: errors.New("engine view: it takes pairs of directories, and a command"), hint: "it is for linnet's own use"}
+			}
+			var views []host.View
+			for pair := range slices.Chunk(args[2:dash], 2) {
+				views = append(views, host.View{Dir: pair[0], At: pair[1], Hidden: args[0], Empty: args[1]})
+			}
+			if err := host.Enter(views); err != nil || len(args) == dash {
+				return err
+			}
+			return host.Become(args[dash], args[dash:], os.Environ())
 		},
 	}
 }

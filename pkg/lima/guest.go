@@ -56,6 +56,7 @@ func GuestLayout() host.Layout {
 func NewGuest(o Options, program string) *Guest {
 	g := &Guest{layout: o.Layout, program: program, environ: o.Environ, report: o.Report}
 	g.limits = limits{ready: patience, info: 5 * time.Second, stop: graceful}
+	o.Program = program
 	o.Launched, o.Answers, o.Wait = g.startRelay, g.Running, g.wait
 	g.machine = New(o)
 	return g

@@ -30,6 +30,7 @@ func (c choice) shape() vm.Shape {
 	}
 	for _, m := range c.mounts {
 		s.Mounts = append(s.Mounts, m.String())
+		s.Viewed = s.Viewed || m.view != ""
 	}
 	if len(c.engine) > 0 {
 		sum := sha256.Sum256(c.engine)

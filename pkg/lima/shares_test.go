@@ -60,11 +60,65 @@ func TestLinnetHomeIsNotShared(t *testing.T) {
 	}
 }
 
+// Where a process can be given a view, the machine's processes share one without LINNET_HOME; elsewhere
+// what there is.
+func TestTheMachineSharesAView(t *testing.T) {
+	m := newMachine(t)
+	home := filepath.Join(m.o.Facts.Home, ".linnet")
+	view := filepath.Join(home, "vm/default/view/1")
+	other := filepath.Join(filepath.Dir(m.o.Facts.Home), "other")
+	m.check(t, os.MkdirAll(other, 0o755))
+	m.o.Layout.Home, m.o.Wanted.Accelerator, m.o.Wanted.Mounts = home, "tcg", []string{"~:off", other, "~"}
+	for _, c := range []struct {
+		name, program, system string
+		want                  bool
+	}{
+		{"where it can be tried", "/bin/true", "linux", true},
+		{"where it fails", "/bin/false", "linux", false},
+		{"where there is none", "/bin/true", "darwin", false},
+	} {
+		o := m.o
+		o.Program, o.Facts.OS = c.program, c.system
+		o.Facts.Arch = "amd64"
+		machine := New(o)
+		spec, err := machine.Want(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		through, err := machine.through(spec.Config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if viewed := strings.Contains(spec.Config, "- location: \""+view+"\"\n  mountPoint: \""+m.o.Facts.Home+"\"\n"); viewed != c.want || spec.Viewed != c.want || machine.Sharing().Kept != c.want {
+			t.Errorf("%s: viewed %v, %v, %v in\n%s", c.name, viewed, spec.Viewed, machine.Sharing().Kept, spec.Config)
+		}
+		want := []string{c.program, "vm", "view", home, filepath.Join(home, "vm/default/view/empty"), m.o.Facts.Home, view, "--"}
+		if !c.want {
+			want = nil
+		}
+		if !slices.Equal(through, want) {
+			t.Errorf("%s: limactl is started through %q, not %q", c.name, through, want)
+		}
+		if !slices.Equal(spec.Mounts, []string{other, m.o.Facts.Home}) {
+			t.Errorf("%s: it shares %q", c.name, spec.Mounts)
+		}
+	}
+}
+
 func TestTheBoundaryIsSaid(t *testing.T) {
+	home := []Mount{{Path: "/home/a"}}
+	for want, s := range map[string]Sharing{
+		"what is root in the virtual machine can change every file below /home/a as you can, but for /home/a/l, and no other of this host":                {home, []string{"/home/a/l"}, true},
+		"what is root in the virtual machine can change every file below /home/a as you can (/home/a/l is only covered there), and no other of this host": {home, []string{"/home/a/l"}, false},
+	} {
+		if got := s.Boundary(); got != want {
+			t.Errorf("%v: %q, not %q", s, got, want)
+		}
+	}
 	for want, mounts := range map[string][]Mount{
 		"the virtual machine reaches no file of this host":                                                             nil,
-		"what runs in the virtual machine can read what is shared, and change no file of this host":                    {{"/srv", true}},
-		"what is root in the virtual machine can change every file below /a, /b as you can, and no other of this host": {{"/a", false}, {"/srv", true}, {"/b", false}},
+		"what runs in the virtual machine can read what is shared, and change no file of this host":                    {{Path: "/srv", ReadOnly: true}},
+		"what is root in the virtual machine can change every file below /a, /b as you can, and no other of this host": {{Path: "/a"}, {Path: "/srv", ReadOnly: true}, {Path: "/b"}},
 	} {
 		if got := (Sharing{Mounts: mounts}).Boundary(); got != want {
 			t.Errorf("%v: %q, not %q", mounts, got, want)
