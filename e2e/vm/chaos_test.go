@@ -126,9 +126,7 @@ func killAgent(t *testing.T, e *lab.Engine, image string) {
 func killRelay(t *testing.T, e *lab.Engine, image string) {
 	url := published(t, e, image, "relay-box")
 	answers(t, url)
-	for _, pid := range processes(t, "vm relay") {
-		kill(t, pid)
-	}
+	endRelays(t)
 	must(t, e, "ps")
 	answers(t, url)
 	if n := len(processes(t, "vm relay")); n != 1 {

@@ -24,7 +24,7 @@ func atHome(t *testing.T, e *lab.Engine) {
 }
 
 // homeIsKept: the home directory is shared, and LINNET_HOME in it is not: no container, and no root of the
-// machine that takes off what covers it and mounts the share anew, finds anything there.
+// machine that takes off what covers it, finds anything there.
 func homeIsKept(t *testing.T, e *lab.Engine, image string) {
 	status := must(t, e, "vm", "status")
 	for _, want := range []string{"shares:  " + e.User + ", ", "; not " + e.Home + "\n", "can change every file below " + e.User + " as you can, but for " + e.Home + ", and no other of this host"} {
@@ -36,16 +36,10 @@ func homeIsKept(t *testing.T, e *lab.Engine, image string) {
 	if seen != "" {
 		t.Errorf("a container sees %q", seen)
 	}
-	const anew = `ls -A "$0"; touch "$0/made" 2>/dev/null && echo written
-umount "$0"; ls -A "$0"; touch "$0/made" 2>/dev/null && echo written
-for tag in /sys/bus/virtio/devices/*/mount_tag; do
-	mkdir -p /mnt/anew && mount -t 9p -o trans=virtio,version=9p2000.L "$(tr -d '\0' <$tag)" /mnt/anew || continue
-	test -e /mnt/anew/by-a-container && echo shared
-	ls -A /mnt/anew/.linnet 2>/dev/null; touch /mnt/anew/.linnet/made 2>/dev/null && echo written
-	umount /mnt/anew
-done
-mount -t tmpfs -o ro linnet-hidden "$0"; true`
-	if out := must(t, e, "vm", "shell", "sudo", "sh", "-c", anew, e.Home); out != "shared" {
+	const uncover = `ls -A "$0"; touch "$0/made" 2>/dev/null && echo written
+umount "$0" && echo uncovered; ls -A "$0"; touch "$0/made" 2>/dev/null && echo written
+mount -t tmpfs -o ro linnet-hidden "$0"`
+	if out := must(t, e, "vm", "shell", "sudo", "sh", "-c", uncover, e.Home); out != "uncovered" {
 		t.Errorf("the machine's root sees %q", out)
 	}
 	if _, err := os.Stat(filepath.Join(e.Home, "made")); !errors.Is(err, fs.ErrNotExist) {
@@ -83,5 +77,44 @@ func chosenAlone(t *testing.T, e *lab.Engine, image, chosen string) {
 	}
 	if out := must(t, e, "vm", "status"); !strings.Contains(out, "shares:  "+chosen+"\n") || !strings.Contains(out, "can change every file below "+chosen+" as you can, and no other of this host") {
 		t.Errorf("the status is\n%s", out)
+	}
+}
+
+// hostKeyIsKnown: the relay connects to no machine whose key it does not know, and to none that has another.
+func hostKeyIsKnown(t *testing.T, e *lab.Engine, _ string) {
+	file := filepath.Join(e.Home, "vm", "default", "host_key")
+	known, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := os.WriteFile(file, known, 0o600); err != nil {
+			t.Error(err)
+		}
+		endRelays(t)
+		must(t, e, "ps")
+	}()
+	for what, spoil := range map[string]func() error{
+		"no key is known": func() error { return os.Remove(file) },
+		"another is known": func() error {
+			return os.WriteFile(file, []byte("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f\n"), 0o600)
+		},
+	} {
+		if err := spoil(); err != nil {
+			t.Fatal(err)
+		}
+		endRelays(t)
+		r := e.Run(t, "ps")
+		if r.Code != 1 || !strings.Contains(r.Err, "the guest's host key") || !strings.HasSuffix(r.Err, "hint: linnet vm restart: each start of the virtual machine has a new key\n") {
+			t.Errorf("where %s: exit code %d, stdout %q, stderr %q", what, r.Code, r.Out, r.Err)
+		}
+	}
+}
+
+// endRelays has the next command start another.
+func endRelays(t *testing.T) {
+	t.Helper()
+	for _, pid := range processes(t, "vm relay") {
+		kill(t, pid)
 	}
 }

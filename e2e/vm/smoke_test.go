@@ -37,6 +37,7 @@ func TestSmoke(t *testing.T) {
 		{"BindMount", bindMount},
 		{"HiddenBindMount", hiddenBindMount},
 		{"HomeIsKept", homeIsKept},
+		{"HostKeyIsKnown", hostKeyIsKnown},
 		{"PublishedPort", publishedPort},
 		{"HostFromContainer", hostFromContainer},
 		{"Build", buildWithSecretAndCache},
