@@ -39,7 +39,7 @@ func newRelayed(t *testing.T) *relayed {
 	r := &relayed{crossing: c, sshd: relaytest.NewSSHD(t, t.TempDir())}
 	r.options = relay.Options{
 		AgentSocket: filepath.Join(dir, "agent.sock"), ControlSocket: filepath.Join(dir, "relay.sock"),
-		Lock: filepath.Join(dir, "relay.lock"), HostKey: filepath.Join(dir, "host_key"), GuestSocket: c.socket,
+		Lock: filepath.Join(dir, "relay.lock"), HostKey: r.sshd.HostKey, GuestSocket: c.socket,
 		Target: func(context.Context) (relay.Target, error) {
 			return relay.Target{Address: r.sshd.Addr, User: "me", Key: r.sshd.Key}, nil
 		},

@@ -126,9 +126,7 @@ func killAgent(t *testing.T, e *lab.Engine, image string) {
 func killRelay(t *testing.T, e *lab.Engine, image string) {
 	url := published(t, e, image, "relay-box")
 	answers(t, url)
-	for _, pid := range processes(t, "vm relay") {
-		kill(t, pid)
-	}
+	endRelays(t)
 	must(t, e, "ps")
 	answers(t, url)
 	if n := len(processes(t, "vm relay")); n != 1 {
@@ -185,23 +183,17 @@ func killHostAgent(t *testing.T, e *lab.Engine, image string) {
 }
 
 // panicKernel: a kernel that panics starts again by itself; what is to run always, runs, its port
-// is back, and an image that was built a moment before is whole.
+// is back, and whatever a command had answered for is there.
 func panicKernel(t *testing.T, e *lab.Engine, image string) {
 	url := published(t, e, image, "panic-box")
 	answers(t, url)
 	before := startedAt(t, e, "panic-box")
-	dir := share(t, e)
-	text := "FROM " + image + "\nRUN for i in 1 2 3 4 5 6 7 8; do head -c 100000 /dev/urandom >/$i; done; sha256sum /[1-8] >/sums\n"
-	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	must(t, e, "build", "-q", "-t", "young", dir)
-	e.Run(t, "vm", "shell", "sudo", "sh", "-c", "echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger")
+	panicAfterBuilds(t, e, image, panics(t, 30))
+	panicAfterChanges(t, e, image)
 	if after := startedAt(t, e, "panic-box"); after == before {
 		t.Errorf("the container runs since %s: nothing has panicked", before)
 	}
 	answers(t, url)
-	must(t, e, "run", "--rm", "--network=none", "young", "sha256sum", "-c", "/sums")
 }
 
 // killQEMU: a power cut while a container writes. What it has synced is there afterwards, byte

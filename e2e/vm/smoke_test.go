@@ -22,6 +22,7 @@ import (
 // TestSmoke walks the main job once, in one machine, from nothing on: what CI runs each time.
 func TestSmoke(t *testing.T) {
 	e := ownMachine(t)
+	atHome(t, e)
 	registry := lab.NewRegistry(t)
 	registry.PushBusybox(t, "busybox")
 	image := "host.docker.internal:" + registry.Port + "/busybox"
@@ -35,11 +36,14 @@ func TestSmoke(t *testing.T) {
 		{"ExitCodes", exitCodes},
 		{"BindMount", bindMount},
 		{"HiddenBindMount", hiddenBindMount},
+		{"HomeIsKept", homeIsKept},
+		{"HostKeyIsKnown", hostKeyIsKnown},
 		{"PublishedPort", publishedPort},
 		{"HostFromContainer", hostFromContainer},
 		{"Build", buildWithSecretAndCache},
 		{"ForeignArchitecture", foreignArchitecture},
 		{"Compose", compose},
+		{"Panics", func(t *testing.T, e *lab.Engine, image string) { panicAfterBuilds(t, e, image, panics(t, 3)) }},
 		{"Survives", survives},
 	} {
 		if !t.Run(step.name, func(t *testing.T) { step.run(t, e, image) }) && step.name == "FromNothing" {
@@ -276,8 +280,8 @@ func compose(t *testing.T, e *lab.Engine, image string) {
 	}
 }
 
-// survives: volumes, networks, images and containers outlive a stop, and the removal of the
-// machine.
+// survives: volumes, networks, images and containers outlive a stop, after which the machine shares chosen
+// directories alone, and the removal of the machine.
 func survives(t *testing.T, e *lab.Engine, image string) {
 	must(t, e, "volume", "create", "kept")
 	must(t, e, "network", "create", "keptnet")
@@ -292,8 +296,10 @@ func survives(t *testing.T, e *lab.Engine, image string) {
 	if out := must(t, e, "vm", "status"); !strings.Contains(out, "stopped") {
 		t.Errorf("after stop the status is %q", out)
 	}
+	chosen := chooseDirectories(t, e)
 	must(t, e, "vm", "start")
 	check("a stop")
+	chosenAlone(t, e, image, chosen)
 	must(t, e, "vm", "rm")
 	must(t, e, "vm", "init")
 	check("rm and init")

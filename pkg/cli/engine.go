@@ -24,7 +24,7 @@ func (a *app) newEngine() *cobra.Command {
 	c := group("engine", "start, stop and look at the engine", "vm")
 	c.AddCommand(
 		a.newEngineInit(), a.newEngineStart(), a.newEngineStop(), a.newEngineRestart(), a.newEngineStatus(),
-		a.newEngineShell(), a.newEngineLogs(), a.newEngineReset(), a.newEngineRemove(), a.newRelay(),
+		a.newEngineShell(), a.newEngineLogs(), a.newEngineReset(), a.newEngineRemove(), a.newRelay(), a.newView(),
 	)
 	return c
 }
@@ -184,6 +184,7 @@ func printStatus(w io.Writer, s guest.Status, terminal bool) error {
 		fmt.Fprintf(w, "disk:    %s images and layers, %s build cache, %s volumes and logs; %s free\n",
 			bytesText(s.Disk["images"]), bytesText(s.Disk["buildCache"]), bytesText(s.Disk["volumes"]), bytesText(s.Disk["free"]))
 	}
+	printSharing(w, s)
 	if len(s.Daemons) == 0 {
 		return nil
 	}
@@ -222,6 +223,21 @@ func printPorts(w io.Writer, ports []guest.Port, terminal bool) error {
 		t.Row(p.Host+"/"+p.Protocol, p.Target, fmt.Sprintf("%.12s", container), state)
 	}
 	return t.Print(w)
+}
+
+// printSharing says what a virtual machine reaches of this host, and what it does not.
+func printSharing(w io.Writer, s guest.Status) {
+	if s.Boundary == "" {
+		return
+	}
+	shares := strings.Join(s.Shares, ", ")
+	if shares == "" {
+		shares = "none"
+	}
+	if len(s.Hidden) > 0 {
+		shares += "; not " + strings.Join(s.Hidden, ", ")
+	}
+	fmt.Fprintf(w, "shares:  %s\n         %s\n", shares, s.Boundary)
 }
 
 // bytesText is a size in binary units with one decimal.

@@ -2,11 +2,13 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
@@ -109,7 +111,11 @@ it. No other command needs it: what needs the machine makes it. The native engin
 			if done, err := a.idle(cmd.Context(), g, vm.Initialised, "the virtual machine is there, as it is wanted"); done || err != nil {
 				return err
 			}
-			return g.Initialise(cmd.Context())
+			if err := g.Initialise(cmd.Context()); err != nil || a.quiet {
+				return err
+			}
+			_, err = fmt.Fprintln(a.streams.Err, "note:", g.Sharing().Boundary()+" (vm.mounts)")
+			return err
 		},
 	}
 	addDryRun(c, &dry)
@@ -183,6 +189,28 @@ name there, who may use sudo, and in the current folder if the machine shares it
 			}
 			a.closeReport()
 			return forward.Process(a.ctx, g, a.streams, p)
+		},
+	}
+}
+
+// newView is what the machine's processes are started through where they share a directory that
+// LINNET_HOME is in: they see it without LINNET_HOME. Without a command it is only tried.
+func (a *app) newView() *cobra.Command {
+	return &cobra.Command{
+		Use: "view HIDDEN EMPTY [DIR AT]... -- [COMMAND [ARG...]]", Hidden: true, Short: "run a command that does not see a directory",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dash := cmd.ArgsLenAtDash()
+			if dash < 2 || dash%2 != 0 {
+				return &usageError{err: errors.New("engine view: it takes pairs of directories, and a command"), hint: "it is for linnet's own use"}
+			}
+			var views []host.View
+			for pair := range slices.Chunk(args[2:dash], 2) {
+				views = append(views, host.View{Dir: pair[0], At: pair[1], Hidden: args[0], Empty: args[1]})
+			}
+			if err := host.Enter(views); err != nil || len(args) == dash {
+				return err
+			}
+			return host.Become(args[dash], args[dash:], os.Environ(), nil)
 		},
 	}
 }

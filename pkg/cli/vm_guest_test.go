@@ -9,8 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/goccy/go-yaml"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/sirupsen/logrus"
+	"golang.org/x/crypto/ssh"
 	"google.golang.org/grpc"
 
 	"github.com/linnet-dev/linnet/pkg/agent"
@@ -47,6 +49,7 @@ func startGuest(ts *testscript.TestScript, _ bool, args []string) {
 	keys := filepath.Dir(l.LimaKey())
 	ts.Check(os.MkdirAll(keys, 0o700))
 	sshd := relaytest.NewSSHD(t, keys)
+	sshd.TakeHostKey(func() (ssh.Signer, error) { return hostKeyOf(l) })
 	ts.Check(own(l.LimaHome()))
 
 	dir := ts.MkAbs("guest")
@@ -59,6 +62,26 @@ func startGuest(ts *testscript.TestScript, _ bool, args []string) {
 	fake := limatest.Fake{Layout: l}
 	ts.Check(fake.Leave("ssh.config", "Host lima-default\n  User ada\n  Hostname 127.0.0.1\n  Port "+port+"\n"))
 	ts.Check(fake.Leave("serial.log", lima.UpMark+"\n"))
+}
+
+// hostKeyOf is the key that a machine was given for this start, as Lima hands it on.
+func hostKeyOf(l host.Layout) (ssh.Signer, error) {
+	text, err := os.ReadFile(filepath.Join(l.LimaInstance(), "lima.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	var config struct {
+		Provision []struct{ Path, Content string }
+	}
+	if err := yaml.Unmarshal(text, &config); err != nil {
+		return nil, err
+	}
+	for _, p := range config.Provision {
+		if p.Path == lima.GuestHostKey {
+			return ssh.ParsePrivateKey([]byte(p.Content))
+		}
+	}
+	return nil, errors.New("the machine has no host key")
 }
 
 // serveGuest serves the real far side, with an engine that does nothing, until the test ends.

@@ -231,7 +231,12 @@ func (g *guest) farside(ctx context.Context) (*farside.Server, error) {
 		CredentialsEnv: []string{"DOCKER_CONFIG=" + docker},
 		Socket:         g.socket,
 		Program:        g.program,
-		Log:            g.log,
+		Settle: func(argv []string) {
+			if err := settle(l, argv); err != nil {
+				g.log.WithError(err).Error("what a command has changed may not last")
+			}
+		},
+		Log: g.log,
 	})
 }
 

@@ -37,6 +37,9 @@ func newGuestEngine(ctx context.Context, g *guest, far *farside.Server) *guestEn
 		g.log.WithError(err).Warn("a client cannot tell which agent this is")
 	}
 	e.create = func() (*Engine, error) {
+		if err := orderDatabases(g.spec.Layout, g.spec.Snapshotter); err != nil {
+			g.log.WithError(err).Warn("a kernel that panics may lose an image that is just being made")
+		}
 		ctx, cancel := context.WithCancel(ctx)
 		made, err := New(ctx, g.spec, daemonEnv(os.Environ(), g.spec.Layout), g.log)
 		if err != nil {

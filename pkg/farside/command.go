@@ -38,6 +38,9 @@ func (s *commands) Run(stream agentpb.Commands_RunServer) error {
 	}
 	defer s.idle.Done()
 	end := c.run(stream.Context())
+	if s.o.Settle != nil {
+		s.o.Settle(words(c.start.GetArgv()))
+	}
 	s.release(c) // before its client hears of it, who may count on that
 	return c.send(&agentpb.RunReply{What: &agentpb.RunReply_Exit{Exit: end}})
 }

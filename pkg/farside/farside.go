@@ -42,6 +42,9 @@ type Options struct {
 	Socket string
 	// Grace is how long a command has between SIGTERM and SIGKILL; 0 means 10 s.
 	Grace time.Duration
+	// Settle, when set, is called with the words of a command that has ended, before its client hears of the
+	// end: what the command has answered for is to last.
+	Settle func(argv []string)
 	// Program is the file of the agent's own program; empty means that it cannot be replaced.
 	Program string
 	Log     logrus.FieldLogger

@@ -45,6 +45,12 @@ type Status struct {
 	Ports []Port `json:"ports,omitempty"`
 	// Disk is in bytes, by kind: images, buildCache, volumes, total, free.
 	Disk map[string]int64 `json:"diskBytes"`
+	// Shares are the directories of this host that a virtual machine reaches, ":ro" behind those that
+	// it cannot change; Hidden are those in them that it does not see; Boundary says what that means.
+	// Empty natively, where there is no boundary.
+	Shares   []string `json:"shares,omitempty"`
+	Hidden   []string `json:"hidden,omitempty"`
+	Boundary string   `json:"boundary,omitempty"`
 }
 
 // Daemon is one process of an engine.

@@ -19,6 +19,8 @@ type Daemon struct {
 	Log string
 	// ExtraFiles become descriptors 3, 4, ...
 	ExtraFiles []*os.File
+	// Apart starts it in namespaces of its own, where it can make Views; Linux alone has them.
+	Apart bool
 	// Nice is its nice value (setpriority(2)), where that can be given; 0 is this process's own.
 	Nice int
 }
@@ -41,6 +43,9 @@ func (d Daemon) Start() (*Started, error) {
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.ExtraFiles = d.ExtraFiles
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if d.Apart {
+		setApart(cmd.SysProcAttr)
+	}
 	if err := start(cmd, d.Nice); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", d.Argv[0], err)
 	}

@@ -219,8 +219,12 @@ func (l Layout) VMConfig() string { return filepath.Join(l.VM(), "lima.yaml") }
 // Accelerator remembers whether this host really runs a guest with KVM.
 func (l Layout) Accelerator() string { return filepath.Join(l.VM(), "accelerator.json") }
 
-// HostKey is the key by which the virtual machine's sshd is known.
+// HostKey is the public key by which the virtual machine's sshd is known; each start has its own.
 func (l Layout) HostKey() string { return filepath.Join(l.VM(), "host_key") }
+
+// VMView holds an empty directory per shared directory that LINNET_HOME is in. The processes of the virtual machine see
+// there what is shared, without LINNET_HOME; nobody else sees anything.
+func (l Layout) VMView() string { return filepath.Join(l.VM(), "view") }
 
 // Image is the folder of the virtual machine's image for an architecture as Lima names it:
 // x86_64, aarch64.

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -57,6 +56,7 @@ func GuestLayout() host.Layout {
 func NewGuest(o Options, program string) *Guest {
 	g := &Guest{layout: o.Layout, program: program, environ: o.Environ, report: o.Report}
 	g.limits = limits{ready: patience, info: 5 * time.Second, stop: graceful}
+	o.Program = program
 	o.Launched, o.Answers, o.Wait = g.startRelay, g.Running, g.wait
 	g.machine = New(o)
 	return g
@@ -336,8 +336,14 @@ func (g *Guest) Path(path string) (guest.Visible, error) {
 	if err != nil {
 		return guest.Visible{}, &guest.NotVisibleError{Host: path, Reason: host.PathReason(err), Hint: "check the spelling of the path"}
 	}
+	if home := g.machine.linnetHome(); below(resolved, home) {
+		return guest.Visible{}, &guest.NotVisibleError{
+			Host: path, Reason: "it belongs to linnet itself, and the virtual machine does not see " + home,
+			Hint: "keep it elsewhere",
+		}
+	}
 	for _, m := range g.machine.shared() {
-		if resolved == m.Path || strings.HasPrefix(resolved, m.Path+"/") {
+		if below(resolved, m.Path) {
 			return guest.Visible{Path: resolved, ReadOnly: m.ReadOnly}, nil
 		}
 	}

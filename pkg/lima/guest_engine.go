@@ -79,6 +79,11 @@ func (g *Guest) Status(ctx context.Context) (guest.Status, error) {
 		return s, err
 	}
 	s.Disk = g.diskUse()
+	sharing := g.machine.Sharing()
+	for _, m := range sharing.Mounts {
+		s.Shares = append(s.Shares, m.String())
+	}
+	s.Hidden, s.Boundary = sharing.Hidden, sharing.Boundary()
 	if !on(seen) {
 		return s, nil
 	}
@@ -219,3 +224,6 @@ func (g *Guest) Shell(argv []string) []string {
 	}
 	return append([]string{"sudo", "-n", "-H", "-u", user, "--"}, argv...)
 }
+
+// Sharing is what the machine reaches of this host's files.
+func (g *Guest) Sharing() Sharing { return g.machine.Sharing() }

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 
 	"github.com/linnet-dev/linnet/pkg/host"
@@ -30,6 +31,9 @@ type Options struct {
 	Report  *report.Reporter
 	// Ports are what the machine may have listen on this host.
 	Ports relay.PortRules
+	// Program is linnet itself, which some of the machine's processes are started through; without it
+	// they are started as they are.
+	Program string
 	// Warn tells the user something that goes on all the same; nil tells nothing.
 	Warn func(text string)
 	// Engine returns what the engine is started with, as JSON; nil means that none is.
@@ -45,12 +49,20 @@ type Options struct {
 }
 
 // Machine is the virtual machine; it implements vm.Machine.
-type Machine struct{ o Options }
+type Machine struct {
+	o Options
+	// views reports, once, whether the machine's processes can be given views.
+	views func() bool
+}
 
 var _ vm.Machine = (*Machine)(nil)
 
 // New returns the machine; nothing is done yet.
-func New(o Options) *Machine { return &Machine{o: o} }
+func New(o Options) *Machine {
+	m := &Machine{o: o}
+	m.views = sync.OnceValue(m.tryViews)
+	return m
+}
 
 // Ensure makes the machine as the goal says, with named steps.
 func (m *Machine) Ensure(ctx context.Context, goal vm.Goal) error {
@@ -123,6 +135,16 @@ func (m *Machine) Want(ctx context.Context) (vm.Spec, error) {
 	}
 	if chosen.mounts, err = existing(chosen.mounts); err != nil {
 		return vm.Spec{}, err
+	}
+	userHome, _, err := host.Resolve(m.o.Facts.Home)
+	if err != nil {
+		userHome = m.o.Facts.Home
+	}
+	if chosen.hidden, err = chosen.hide(m.linnetHome(), userHome, m.views); err != nil {
+		return vm.Spec{}, err
+	}
+	if len(chosen.hidden) > 0 && m.views() {
+		chosen.mounts = m.viewed(chosen.mounts)
 	}
 	// Without an image nothing is made, and Observe says why.
 	chosen.image, _ = ReadImage(m.o.Layout.Image(chosen.arch))

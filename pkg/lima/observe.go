@@ -83,7 +83,7 @@ func (m *Machine) observeInstance(ctx context.Context, s *vm.State) error {
 		s.Status, s.Live = vm.Torn, processes.Any()
 		return nil
 	}
-	s.Shape, s.Config = shape, string(text)
+	s.Shape, s.Config = shape, withoutHostKey(string(text))
 	switch {
 	case processes.Starting:
 		s.Status = vm.Starting

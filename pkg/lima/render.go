@@ -30,6 +30,7 @@ func (c choice) shape() vm.Shape {
 	}
 	for _, m := range c.mounts {
 		s.Mounts = append(s.Mounts, m.String())
+		s.Viewed = s.Viewed || m.view != ""
 	}
 	if len(c.engine) > 0 {
 		sum := sha256.Sum256(c.engine)
@@ -46,8 +47,9 @@ var emulatedCPU = map[string]string{amd64: "Nehalem", arm64: "max,pauth-impdef=o
 func (c choice) render() (vm.Spec, error) {
 	spec := vm.Spec{Shape: c.shape(), DataDisk: (c.Disk + mib - 1) / mib * mib}
 	tmpl, err := template.New("lima.yaml").Funcs(template.FuncMap{
-		"json": quote,
-		"text": func(s string) (string, error) { return quote(strings.ReplaceAll(s, "{{", `{{"{{"}}`)) },
+		"json": quote, "nohostkey": func() string { return noHostKey }, "hostkeypath": func() string { return GuestHostKey },
+		"hiddenpath": func() string { return GuestHidden },
+		"text":       func(s string) (string, error) { return quote(strings.ReplaceAll(s, "{{", `{{"{{"}}`)) },
 	}).Parse(config.LimaYAML)
 	if err != nil {
 		return spec, fmt.Errorf("rendering the virtual machine's configuration: %w", err)
@@ -68,11 +70,13 @@ func (c choice) render() (vm.Spec, error) {
 		CPUs                          int
 		Rosetta                       bool
 		Mounts                        []Mount
+		Hidden                        string
 	}{
 		Header: spec.Header(), MinimumLima: minimumLima, Instance: host.Instance,
 		Type: c.kind, Arch: c.arch, MountType: c.mountType,
 		CPUType: c.cpuType(), Memory: fmt.Sprintf("%dMiB", spec.Memory/mib), Engine: string(c.engine),
 		Image: image, CPUs: c.CPUs, Rosetta: c.rosetta, Mounts: c.mounts,
+		Hidden: strings.Join(c.hidden, "\n"),
 	})
 	if err != nil {
 		return spec, fmt.Errorf("rendering the virtual machine's configuration: %w", err)

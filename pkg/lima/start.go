@@ -58,6 +58,9 @@ func (m *Machine) launch(want vm.Spec) (*host.Started, error) {
 			return nil, homeError(l.Home, err)
 		}
 	}
+	if err := m.tellHostKey(want.Config); err != nil {
+		return nil, err
+	}
 	lock, err := host.TryLock(l.VMLock("limactl"))
 	if errors.Is(err, host.ErrLocked) {
 		// Something of an earlier machine still has it: that is not a start any more.
@@ -71,8 +74,12 @@ func (m *Machine) launch(want vm.Spec) (*host.Started, error) {
 	}
 	defer lock.Close()
 	argv := append(append([]string{l.Bin("limactl")}, global...), "start", host.Instance)
+	through, err := m.through(want.Config)
+	if err != nil {
+		return nil, err
+	}
 	started, err := host.Daemon{
-		Argv: argv, Env: m.env(want.Accelerator), Dir: "/", Log: log, ExtraFiles: []*os.File{lock},
+		Argv: append(through, argv...), Apart: len(through) > 0, Env: m.env(want.Accelerator), Dir: "/", Log: log, ExtraFiles: []*os.File{lock},
 	}.Start()
 	if err != nil {
 		return nil, err

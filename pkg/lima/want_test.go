@@ -27,7 +27,7 @@ func TestWantResolvesWhatTheHostKnows(t *testing.T) {
 	if spec.Image != "one" || spec.Engine == "" || spec.Type != "qemu" || spec.Accelerator != "tcg" {
 		t.Errorf("it is %+v", spec.Shape)
 	}
-	if got := ParseMount(spec.Mounts[1]); got != (Mount{filepath.Join(dir, "data"), true}) {
+	if got := ParseMount(spec.Mounts[1]); got != (Mount{Path: filepath.Join(dir, "data"), ReadOnly: true}) {
 		t.Errorf("read back it is %+v", got)
 	}
 }

@@ -28,6 +28,16 @@ type Wanted struct {
 type Mount struct {
 	Path     string
 	ReadOnly bool
+	// view is where the machine's processes see it, when that is elsewhere.
+	view string
+}
+
+// Location is the path that is shared with the machine.
+func (m Mount) Location() string {
+	if m.view != "" {
+		return m.view
+	}
+	return m.Path
 }
 
 // String is the mount as it stands in settings and in a machine's shape.
@@ -51,6 +61,7 @@ type choice struct {
 	accelerator, mountType string
 	rosetta                bool
 	mounts                 []Mount
+	hidden                 []string
 	image                  Image
 	engine                 []byte
 }

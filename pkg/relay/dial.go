@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"syscall"
@@ -232,57 +233,59 @@ func (r *Relay) config(target Target) (*ssh.ClientConfig, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the guest's key %s: %w", target.Key, err)
 	}
-	pinned, err := r.pinnedKey()
+	known, err := r.knownKey()
 	if err != nil {
 		return nil, err
 	}
-	config := &ssh.ClientConfig{
-		User: target.User,
-		Auth: []ssh.AuthMethod{ssh.PublicKeys(key)},
-		// The cheapest to begin with, for a guest that is still busy with its start.
-		HostKeyAlgorithms: []string{ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoRSASHA256},
-		HostKeyCallback:   r.pin,
+	algorithms := []string{known.Type()}
+	if known.Type() == ssh.KeyAlgoRSA { // which signs under other names
+		algorithms = []string{ssh.KeyAlgoRSASHA256, ssh.KeyAlgoRSASHA512}
 	}
-	config.Ciphers = r.o.Ciphers
-	config.KeyExchanges = []string{ssh.KeyExchangeCurve25519, ssh.KeyExchangeMLKEM768X25519, ssh.KeyExchangeECDHP256}
-	if pinned != nil {
-		config.HostKeyCallback = func(_ string, _ net.Addr, got ssh.PublicKey) error { return r.same(pinned, got) }
-		if pinned.Type() != ssh.KeyAlgoRSA { // which signs under other names
-			config.HostKeyAlgorithms = append([]string{pinned.Type()}, config.HostKeyAlgorithms...)
-		}
-	}
-	return config, nil
+	return &ssh.ClientConfig{
+		Config: ssh.Config{
+			Ciphers:      r.o.Ciphers,
+			KeyExchanges: []string{ssh.KeyExchangeCurve25519, ssh.KeyExchangeMLKEM768X25519, ssh.KeyExchangeECDHP256},
+		},
+		User:              target.User,
+		Auth:              []ssh.AuthMethod{ssh.PublicKeys(key)},
+		HostKeyAlgorithms: algorithms,
+		HostKeyCallback:   func(_ string, _ net.Addr, got ssh.PublicKey) error { return r.same(known, got) },
+	}, nil
 }
 
-// pinnedKey is the guest's key as it was first seen, or nil.
-func (r *Relay) pinnedKey() (ssh.PublicKey, error) {
+// knownKey is the guest's key: the side that starts the machine has made it.
+func (r *Relay) knownKey() (ssh.PublicKey, error) {
 	text, err := os.ReadFile(r.o.HostKey)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil //nolint:nilnil // none is not an error
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the guest's host key: %w", err)
-	}
-	key, _, _, _, err := ssh.ParseAuthorizedKey(text)
-	if err != nil {
-		return nil, &host.HintError{
-			Err: fmt.Errorf("reading the guest's host key %s: %w", r.o.HostKey, err),
-			Fix: "remove the file: the next key that is seen is then believed",
+	if err == nil {
+		var key ssh.PublicKey
+		if key, _, _, _, err = ssh.ParseAuthorizedKey(text); err == nil {
+			return key, nil
 		}
 	}
-	return key, nil
+	return nil, &host.HintError{
+		Err: fmt.Errorf("reading the guest's host key: %w", cause(err, r.o.HostKey)),
+		Fix: restart,
+	}
 }
 
-func (r *Relay) pin(_ string, _ net.Addr, key ssh.PublicKey) error {
-	return host.WriteFile(r.o.HostKey, ssh.MarshalAuthorizedKey(key), 0o600)
+// restart is what gives a machine, and its relay, a new host key.
+const restart = "linnet vm restart: each start of the virtual machine has a new key"
+
+// cause names the file of an error that does not.
+func cause(err error, path string) error {
+	var known *fs.PathError
+	if errors.As(err, &known) {
+		err = known.Err
+	}
+	return fmt.Errorf("%s: %w", path, err)
 }
 
-func (r *Relay) same(pinned, got ssh.PublicKey) error {
-	if bytes.Equal(pinned.Marshal(), got.Marshal()) {
+func (r *Relay) same(known, got ssh.PublicKey) error {
+	if bytes.Equal(known.Marshal(), got.Marshal()) {
 		return nil
 	}
 	return &host.HintError{
-		Err: fmt.Errorf("the guest's host key is %s and not %s, which is in %s", ssh.FingerprintSHA256(got), ssh.FingerprintSHA256(pinned), r.o.HostKey),
-		Fix: "remove that file if the virtual machine was made anew by other means",
+		Err: fmt.Errorf("the guest's host key is %s and not %s, which is in %s", ssh.FingerprintSHA256(got), ssh.FingerprintSHA256(known), r.o.HostKey),
+		Fix: restart,
 	}
 }

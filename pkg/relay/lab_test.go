@@ -48,7 +48,7 @@ func newLab(t testing.TB) *lab {
 	l.sshd = relaytest.NewSSHD(t, dir)
 	l.Options = Options{
 		AgentSocket: filepath.Join(dir, "run", "agent.sock"), ControlSocket: filepath.Join(dir, "run", "relay.sock"),
-		Lock: filepath.Join(dir, "run", "relay.lock"), HostKey: filepath.Join(dir, "host_key"),
+		Lock: filepath.Join(dir, "run", "relay.lock"), HostKey: l.sshd.HostKey,
 		GuestSocket: filepath.Join(dir, "guest.sock"),
 		Target: func(context.Context) (Target, error) {
 			return Target{Address: l.sshd.Addr, User: "me", Key: l.sshd.Key}, nil

@@ -45,7 +45,8 @@ type Options struct {
 	AgentSocket, ControlSocket string
 	// Lock is held for the relay's life.
 	Lock string
-	// HostKey is the file of the guest's key, written on first use, then believed alone.
+	// HostKey is the file of the guest's public key, as in authorized_keys of sshd(8): the only one
+	// that is believed. It is read for each connection.
 	HostKey string
 	// GuestSocket is the agent's socket in the guest.
 	GuestSocket string

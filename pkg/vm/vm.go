@@ -52,12 +52,14 @@ type Shape struct {
 	Arch  string `json:"arch"`
 	Type  string `json:"type"`
 
-	CPUs        int      `json:"cpus"`
-	Memory      int64    `json:"memory"` // bytes
-	Mounts      []string `json:"mounts"`
-	MountType   string   `json:"mountType"`
-	Accelerator string   `json:"accelerator"`
-	Rosetta     bool     `json:"rosetta,omitempty"`
+	CPUs      int      `json:"cpus"`
+	Memory    int64    `json:"memory"` // bytes
+	Mounts    []string `json:"mounts"`
+	MountType string   `json:"mountType"`
+	// Viewed says that the machine's processes have a view of their own of what they share.
+	Viewed      bool   `json:"viewed,omitempty"`
+	Accelerator string `json:"accelerator"`
+	Rosetta     bool   `json:"rosetta,omitempty"`
 	// Engine is a digest of the engine's specification.
 	Engine string `json:"engine,omitempty"`
 }

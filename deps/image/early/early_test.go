@@ -4,6 +4,9 @@ package main
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -11,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/crypto/ssh"
 )
 
 func testCIData(t *testing.T) *cidata {
@@ -242,4 +247,31 @@ func TestModulesAreNamedAsTheKernelDoes(t *testing.T) {
 			t.Errorf("%s: %s, want %s", file, got, want)
 		}
 	}
+}
+
+// sshd has the key that the host has made, and none of its own making.
+func TestTheHostKeyIsTheHosts(t *testing.T) {
+	to := filepath.Join(t.TempDir(), "key")
+	if err := hostKey(testCIData(t), to); err == nil || err.Error() != "there is none on cidata: a machine is started by linnet" {
+		t.Errorf("without one: %v", err)
+	}
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKey(private, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(pem.EncodeToMemory(block))
+	c := &cidata{dir: t.TempDir(), env: map[string]string{"DATAFILE_00000000_PATH": hostKeyFile}}
+	for given, want := range map[string]string{"": "reading cidata: ssh: no key found", text: ""} {
+		if err := write(filepath.Join(c.dir, "provision.data/00000000"), given, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := hostKey(c, to); (err == nil) != (want == "") || err != nil && err.Error() != want {
+			t.Errorf("%d bytes: %v, want %q", len(given), err, want)
+		}
+	}
+	check(t, to, text, 0o600)
 }

@@ -17,6 +17,10 @@ import (
 const (
 	runDir     = "/run/linnet"
 	scriptsDir = runDir + "/cidata"
+	// hostKeyFile is sshd's private key (pkg/lima, GuestHostKey, and sshd_config).
+	hostKeyFile = runDir + "/ssh_host_ed25519_key"
+	// hiddenFile names what nothing in the machine is to see (pkg/lima, GuestHidden).
+	hiddenFile = runDir + "/hidden"
 )
 
 // handOver leaves in /run/linnet what the agent needs.

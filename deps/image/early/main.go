@@ -82,8 +82,14 @@ func setUp(ctx context.Context) error {
 	read := time.Since(began)
 	var steps work
 	steps.start("the data disk", func() error { return dataDisk(ctx) })
-	steps.start("the user", func() error { return errors.Join(makeUser("/", c), hostKey("/etc/ssh")) })
-	steps.start("the shared folders", func() error { return mountShares(modules, c) })
+	steps.start("the user", func() error { return makeUser("/", c) })
+	steps.start("the host key", func() error { return hostKey(c, hostKeyFile) })
+	steps.start("the shared folders", func() error {
+		if err := mountShares(modules, c); err != nil {
+			return err
+		}
+		return hide(c)
+	})
 	steps.start("Lima's scripts", func() error { return errors.Join(chooseScripts(c, scriptsDir), limaReady(c)) })
 	err = errors.Join(setClock(c), first.wait())
 	steps.start("the network", func() error { return network(c) }) // its driver is there now

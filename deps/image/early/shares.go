@@ -48,6 +48,30 @@ func mountShare(m *modules, s share) error {
 	return nil
 }
 
+// hide covers directories of the host that are shared with all that is around them, and that nothing here is to see:
+// with a file system that is empty and read-only. It stays that of the machine's root, who could take it away.
+func hide(c *cidata) error {
+	source, ok := c.dataFiles()[hiddenFile]
+	if !ok {
+		return nil
+	}
+	text, err := os.ReadFile(source)
+	if err != nil {
+		return fmt.Errorf("reading cidata: %w", err)
+	}
+	for dir := range strings.Lines(string(text)) {
+		dir = strings.TrimSuffix(dir, "\n")
+		if mounted(dir) {
+			continue
+		}
+		flags := uintptr(unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC)
+		if err := unix.Mount("linnet-hidden", dir, "tmpfs", flags, "mode=0555,size=4k,nr_inodes=2"); err != nil {
+			return fmt.Errorf("hiding %s: %w", dir, err)
+		}
+	}
+	return nil
+}
+
 // mountOptions tells what mount(2) takes as flags, what the file system takes, and what is for fstab's
 // readers alone.
 func mountOptions(options string) (flags uintptr, data string) {

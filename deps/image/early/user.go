@@ -3,9 +3,6 @@
 package main
 
 import (
-	"crypto/ed25519"
-	"crypto/rand"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -120,26 +117,19 @@ func write(file, text string, mode fs.FileMode) error {
 	return nil
 }
 
-// hostKey makes the machine's ssh key when it has none.
-func hostKey(dir string) error {
-	file := filepath.Join(dir, "ssh_host_ed25519_key")
-	if _, err := os.Stat(file); err == nil {
-		return nil
+// hostKey takes the key by which the machine's sshd is known from cidata: the host has made it, for this start, and
+// connects to no other.
+func hostKey(c *cidata, to string) error {
+	source, ok := c.dataFiles()[hostKeyFile]
+	if !ok {
+		return errors.New("there is none on cidata: a machine is started by linnet")
 	}
-	public, private, err := ed25519.GenerateKey(rand.Reader)
+	text, err := os.ReadFile(source)
 	if err != nil {
-		return fmt.Errorf("making the host key: %w", err)
+		return fmt.Errorf("reading cidata: %w", err)
 	}
-	block, err := ssh.MarshalPrivateKey(private, "")
-	if err != nil {
-		return fmt.Errorf("making the host key: %w", err)
+	if _, err := ssh.ParsePrivateKey(text); err != nil {
+		return fmt.Errorf("reading cidata: %w", err)
 	}
-	key, err := ssh.NewPublicKey(public)
-	if err != nil {
-		return fmt.Errorf("making the host key: %w", err)
-	}
-	return errors.Join(
-		write(file+".pub", string(ssh.MarshalAuthorizedKey(key)), 0o644),
-		write(file, string(pem.EncodeToMemory(block)), 0o600),
-	)
+	return write(to, string(text), 0o600)
 }

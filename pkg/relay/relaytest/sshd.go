@@ -22,8 +22,9 @@ import (
 
 // SSHD is an SSH server that connects to unix sockets and does nothing else.
 type SSHD struct {
-	// Addr is host:port, Key the file of the only key that may log in.
-	Addr, Key string
+	// Addr is host:port, Key the file of the only key that may log in, HostKey that of the
+	// public key that the server has at first.
+	Addr, Key, HostKey string
 	// Sockets says where a socket of the guest really is; one that is not in it is where its
 	// name says.
 	Sockets map[string]string
@@ -34,7 +35,7 @@ type SSHD struct {
 	user ssh.PublicKey
 
 	mu       sync.Mutex
-	host     ssh.Signer
+	host     func() (ssh.Signer, error)
 	greet    func(conn net.Conn) bool // whether to go on with a connection; nil means yes
 	conns    map[*heldConn]bool
 	accepted int
@@ -54,7 +55,11 @@ func NewSSHD(t testing.TB, dir string) *SSHD {
 	if err := os.WriteFile(s.Key, pem.EncodeToMemory(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.NewHostKey()
+	signer := s.NewHostKey()
+	s.HostKey = filepath.Join(dir, "host_key")
+	if err := os.WriteFile(s.HostKey, ssh.MarshalAuthorizedKey(signer.PublicKey()), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -76,16 +81,23 @@ func NewSSHD(t testing.TB, dir string) *SSHD {
 	return s
 }
 
-// NewHostKey changes the server's key.
-func (s *SSHD) NewHostKey() {
+// NewHostKey changes the server's key, and tells nobody.
+func (s *SSHD) NewHostKey() ssh.Signer {
+	s.t.Helper()
 	_, private := newKey(s.t)
 	signer, err := ssh.NewSignerFromKey(private)
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.TakeHostKey(func() (ssh.Signer, error) { return signer, nil })
+	return signer
+}
+
+// TakeHostKey has the server ask for its key at each connection.
+func (s *SSHD) TakeHostKey(from func() (ssh.Signer, error)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.host = signer
+	s.host = from
 }
 
 // Greeting sets what decides whether to go on with a connection; nil takes every one.
@@ -150,7 +162,7 @@ func (s *SSHD) serve(conn *heldConn) {
 	s.mu.Lock()
 	s.accepted++
 	s.conns[conn] = true
-	greet, host := s.greet, s.host
+	greet, hostKey := s.greet, s.host
 	s.mu.Unlock()
 	defer func() {
 		conn.Close()
@@ -167,6 +179,10 @@ func (s *SSHD) serve(conn *heldConn) {
 		}
 		return &ssh.Permissions{}, nil
 	}}
+	host, err := hostKey()
+	if err != nil {
+		return
+	}
 	config.AddHostKey(host)
 	_, channels, requests, err := ssh.NewServerConn(conn, config)
 	if err != nil {

@@ -1,0 +1,171 @@
+package lima
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/vm"
+)
+
+// GuestHidden is where a machine finds the directories that it must not see, one a line: what is
+// shared of them is covered before anything else runs (deps/image/early).
+const GuestHidden = "/run/linnet/hidden"
+
+// below reports whether a path is a directory, or in it; both are clean.
+func below(path, dir string) bool {
+	return path == dir || dir == "/" || strings.HasPrefix(path, dir+"/")
+}
+
+// hide keeps LINNET_HOME out of what is shared: keys, sockets and the machine's own configuration are
+// there, and what the engine's programs on this side are started with. The home directory is shared
+// around it: where views can be had, the machine's processes have none of it to share; elsewhere it is
+// hidden in the machine, where root can find it. A share that was chosen is a promise that nothing else
+// can be written, everywhere: one that has LINNET_HOME in it is refused.
+func (c choice) hide(linnetHome, userHome string, views func() bool) (hidden []string, err error) {
+	refuse := func(m Mount, why, fix string) error {
+		return &host.HintError{Err: fmt.Errorf("sharing %s: %s", m.Path, why), Fix: fix}
+	}
+	for _, m := range c.mounts {
+		switch {
+		case below(m.Path, linnetHome):
+			return nil, refuse(m, "it belongs to linnet itself ("+host.EnvHome+" is "+linnetHome+")", "name another directory in vm.mounts")
+		case !below(linnetHome, m.Path):
+			continue
+		case m.ReadOnly:
+		case m.Path != userHome:
+			return nil, refuse(m, host.EnvHome+" is in it ("+linnetHome+"), which the virtual machine must not write", "name the directories in it that are needed, or share it read-only (:ro), or set "+host.EnvHome+" to a directory elsewhere")
+		case c.mountType == "reverse-sshfs" && !views():
+			return nil, refuse(m, "with vm.mountType reverse-sshfs the virtual machine could write "+linnetHome+" in it", "set vm.mountType to auto, or share it read-only (\"~:ro\")")
+		}
+		hidden = []string{linnetHome}
+	}
+	return hidden, nil
+}
+
+// viewed are mounts that have LINNET_HOME in them, shared from a view without it.
+func (m *Machine) viewed(mounts []Mount) []Mount {
+	mounts = slices.Clone(mounts)
+	for i := range mounts {
+		if below(m.linnetHome(), mounts[i].Path) {
+			mounts[i].view = m.view(strconv.Itoa(i))
+		}
+	}
+	return mounts
+}
+
+// view is where the machine's processes see a mount, by its number; and what they see in the place of
+// what they do not, by the name empty.
+func (m *Machine) view(name string) string {
+	return filepath.Join(host.Layout{Home: m.linnetHome()}.VMView(), name)
+}
+
+const empty = "empty"
+
+// tryViews reports whether a process of this user can be given views: not every kernel lets it.
+func (m *Machine) tryViews() bool {
+	view := m.view("0")
+	if m.o.Facts.OS != "linux" || m.o.Program == "" || odd(Mount{Path: view}) {
+		return false
+	}
+	through, err := m.command([]Mount{{Path: filepath.Dir(m.linnetHome()), view: view}})
+	if err != nil {
+		return false
+	}
+	started, err := host.Daemon{Argv: through, Env: m.env(""), Dir: "/", Log: os.DevNull, Apart: true}.Start()
+	return err == nil && started.Wait() == nil
+}
+
+// command is what stands in front of a command line that is to see mounts as they are viewed, with
+// their directories made.
+func (m *Machine) command(mounts []Mount) ([]string, error) {
+	through := []string{m.o.Program, "vm", "view", m.linnetHome(), m.view(empty)}
+	err := os.MkdirAll(m.view(empty), 0o700)
+	for _, mount := range mounts {
+		err = errors.Join(err, os.MkdirAll(mount.view, 0o700))
+		through = append(through, mount.Path, mount.view)
+	}
+	if err != nil {
+		return nil, homeError(m.o.Layout.Home, err)
+	}
+	return append(through, "--"), nil
+}
+
+// through is what limactl is started through for a machine of a configuration; nothing, where it is
+// started as it is.
+func (m *Machine) through(config string) ([]string, error) {
+	shape, ok := vm.ParseShape(config)
+	if !ok || !shape.Viewed {
+		return nil, nil
+	}
+	var mounts []Mount
+	for i, text := range shape.Mounts {
+		if mount := ParseMount(text); below(m.linnetHome(), mount.Path) {
+			mount.view = m.view(strconv.Itoa(i))
+			mounts = append(mounts, mount)
+		}
+	}
+	return m.command(mounts)
+}
+
+// Sharing is what a machine reaches of this host's files.
+type Sharing struct {
+	// Mounts are the shared directories; Hidden are those in them that the machine does not see.
+	Mounts []Mount
+	Hidden []string
+	// Kept says that what is hidden is not shared at all, and not only covered in the machine.
+	Kept bool
+}
+
+// Sharing returns what the machine shares as it was configured, or will be.
+func (m *Machine) Sharing() Sharing {
+	s := Sharing{Mounts: m.shared()}
+	home := m.linnetHome()
+	for _, mount := range s.Mounts {
+		if below(home, mount.Path) {
+			s.Hidden = []string{home}
+		}
+	}
+	if len(s.Hidden) > 0 {
+		shape, ok := ReadShape(m.o.Layout)
+		s.Kept = ok && shape.Viewed || !ok && m.views()
+	}
+	return s
+}
+
+// linnetHome is LINNET_HOME without symbolic links.
+func (m *Machine) linnetHome() string {
+	home, _, err := host.Resolve(m.o.Layout.Home)
+	if err != nil {
+		return filepath.Clean(m.o.Layout.Home)
+	}
+	return home
+}
+
+// Boundary says in a line what of this host is out of the machine's reach.
+func (s Sharing) Boundary() string {
+	var writable []string
+	for _, m := range s.Mounts {
+		if !m.ReadOnly {
+			writable = append(writable, m.Path)
+		}
+	}
+	switch {
+	case len(s.Mounts) == 0:
+		return "the virtual machine reaches no file of this host"
+	case len(writable) == 0:
+		return "what runs in the virtual machine can read what is shared, and change no file of this host"
+	}
+	but := ""
+	if hidden := strings.Join(s.Hidden, ", "); s.Kept {
+		but = ", but for " + hidden
+	} else if hidden != "" {
+		but = " (" + hidden + " is only covered there)"
+	}
+	return "what is root in the virtual machine can change every file below " + strings.Join(writable, ", ") + " as you can" + but + ", and no other of this host"
+}
