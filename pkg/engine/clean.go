@@ -33,9 +33,7 @@ func clean(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldL
 		{l.Bin(containerd), "--config", l.Config("containerd.toml")},
 		{l.Bin(containerd), "--config", l.Config("containerd-drain.toml")},
 	} {
-		if pid, ok := findProcess(argv); ok {
-			errs = append(errs, endProcess(pid, 10*time.Second))
-		}
+		errs = append(errs, endDaemon(argv, 10*time.Second))
 	}
 	errs = append(errs, endLeftovers(ctx, l, env), dropVolatile(l))
 	for _, name := range (networks{layout: l, log: log}).interfaces() {
@@ -82,10 +80,9 @@ func bundles(l host.Layout) []string {
 	return found
 }
 
-// bundlePIDs lists the first processes of the containers whose bundles lie in our state
-// folder; a container outlives its shim when that is killed.
-func bundlePIDs(l host.Layout) []int {
-	var pids []int
+// bundleProcesses holds the first processes of the containers whose bundles lie in our state
+// directory; a container outlives its shim when that is killed.
+func bundleProcesses(l host.Layout) (held []host.Process) {
 	for _, bundle := range bundles(l) {
 		file := filepath.Join(bundle, "init.pid")
 		text, err := os.ReadFile(file)
@@ -93,11 +90,12 @@ func bundlePIDs(l host.Layout) []int {
 			continue
 		}
 		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-		if err == nil && inContainerOf(pid, filepath.Base(bundle)) {
-			pids = append(pids, pid)
+		if err != nil {
+			continue
 		}
+		held = append(held, holdAll([]int{pid}, func(pid int) bool { return inContainerOf(pid, filepath.Base(bundle)) })...)
 	}
-	return pids
+	return held
 }
 
 // inContainerOf makes sure that a process id still means the container it was noted for:
@@ -117,6 +115,20 @@ func cgroups(l host.Layout) []string {
 		}
 	}
 	return groups
+}
+
+// groupPIDs lists the processes in a control group.
+func groupPIDs(group string) (pids []int) {
+	text, err := os.ReadFile(filepath.Join(group, "cgroup.procs"))
+	if err != nil {
+		return nil
+	}
+	for _, field := range strings.Fields(string(text)) {
+		if pid, err := strconv.Atoi(field); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 func removeCgroups(l host.Layout) {

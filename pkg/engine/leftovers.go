@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -44,11 +43,7 @@ func endLeftovers(ctx context.Context, l host.Layout, env []string) error {
 			errs = append(errs, err)
 		}
 	}
-	for _, pid := range slices.Concat(bundlePIDs(l), shims(l), helpers(l)) {
-		if err := endProcess(pid, 2*time.Second); err != nil {
-			errs = append(errs, err)
-		}
-	}
+	errs = append(errs, endAll(slices.Concat(bundleProcesses(l), shims(l), helpers(l)), 2*time.Second)...)
 	for _, root := range mounted(l) {
 		if err := unmountBelow(root); err != nil {
 			errs = append(errs, err)
@@ -94,36 +89,6 @@ func deleteContainer(ctx context.Context, l host.Layout, env []string, bundle st
 		return fmt.Errorf("ending container %s: %w", short(id), err)
 	}
 	return nil
-}
-
-// shims lists the processes whose command line names our containerd's socket as theirs.
-func shims(l host.Layout) []int {
-	want := "\x00-address\x00" + l.Socket(containerd) + "\x00"
-	var pids []int
-	for pid, cmdline := range commandLines() {
-		if strings.Contains(cmdline, "containerd-shim") && strings.Contains(cmdline, want) {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
-}
-
-// helpers lists what else lives in our control group: what parked a published port, or wrote
-// a container's log, and whose container was killed without a word to it.
-func helpers(l host.Layout) []int {
-	var pids []int
-	for _, group := range cgroups(l) {
-		text, err := os.ReadFile(filepath.Join(group, "cgroup.procs"))
-		if err != nil {
-			continue
-		}
-		for _, field := range strings.Fields(string(text)) {
-			if pid, err := strconv.Atoi(field); err == nil && pid != os.Getpid() && pid > 1 && !slices.Contains(pids, pid) {
-				pids = append(pids, pid)
-			}
-		}
-	}
-	return pids
 }
 
 // unmountBelow lazily unmounts every mount point below a folder, deepest first.
