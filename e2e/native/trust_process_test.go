@@ -265,13 +265,13 @@ func parentOf(t *testing.T, pid int) int {
 func TestRestartWhileAShimDies(t *testing.T) {
 	e := hasty(t)
 	image := e.Busybox(t)
-	e.Must(t, "run", "-d", "--name", "orphan", image, "sleep", "1000")
-	e.Must(t, "run", "-d", "--name", "well", image, "sleep", "1000")
-	shim := parentOf(t, containerPID(t, e, "orphan"))
-	// It answers no more, so that it is in the middle of being stopped when it dies.
-	if err := syscall.Kill(shim, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
+	e.Must(t, "volume", "create", "notes")
+	ids := map[string]string{}
+	for _, name := range []string{"orphan", "well"} {
+		ids[name] = e.Must(t, "run", "-d", "--name", name, "-v", "notes:/notes", image, "sh", "-c", "trap 'echo > /notes/"+name+"' TERM; while :; do sleep 0.1; done")
 	}
+	pid := containerPID(t, e, "orphan")
+	shim := parentOf(t, pid)
 	ctx, cancel := context.WithTimeout(t.Context(), lab.Timeout)
 	defer cancel()
 	said, err := os.Create(filepath.Join(t.TempDir(), "said"))
@@ -279,14 +279,22 @@ func TestRestartWhileAShimDies(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer said.Close()
-	restart := e.Command(ctx, "engine", "restart")
+	restart := e.Command(ctx, "engine", "restart", "-t", "2s")
 	restart.Stderr = said
 	if err := restart.Start(); err != nil {
 		t.Fatal(err)
 	}
-	lab.Eventually(t, "the stop to reach the containers", func() bool {
+	lab.Eventually(t, "the containers to be asked to stop", func() bool {
+		found, _ := filepath.Glob(filepath.Join(e.Home, "native", "nerdctl", "*", "volumes", "default", "notes", "_data", "orphan"))
+		return len(found) == 1
+	})
+	// It takes no more requests: when the other one has been killed, so it was about to be.
+	if err := syscall.Kill(shim, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	lab.Eventually(t, "the other container to be killed", func() bool {
 		text, _ := os.ReadFile(said.Name())
-		return strings.Contains(string(text), "stopped container")
+		return strings.Contains(string(text), "stopped container "+ids["well"][:12])
 	})
 	kill9(t, shim)
 	err = restart.Wait()
@@ -296,6 +304,9 @@ func TestRestartWhileAShimDies(t *testing.T) {
 	}
 	if s := engineStatus(t, e); s.State != "running" {
 		t.Errorf("afterwards the engine is %s\n%s", s.State, text)
+	}
+	if text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); len(text) > 0 {
+		t.Errorf("the container's process %d is left", pid)
 	}
 	e.Must(t, "start", "orphan", "well")
 	if got := strings.Fields(e.Must(t, "ps", "--format", "{{.Names}}")); len(got) != 2 {

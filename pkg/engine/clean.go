@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,11 +40,7 @@ func clean(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldL
 	for _, name := range (networks{layout: l, log: log}).interfaces() {
 		errs = append(errs, removeInterface(name))
 	}
-	if left, err := newTraces(l); err != nil {
-		errs = append(errs, err)
-	} else {
-		errs = append(errs, left.remove(ctx, env))
-	}
+	errs = append(errs, removeUnowned(ctx, l, env, func() []string { return livingContainers(l) }, true))
 	// What is still mounted may be somebody's data: nothing is removed through a mount.
 	if err := nothingMounted(l); err != nil {
 		return errors.Join(append(errs, err)...)
@@ -74,9 +71,12 @@ func nothingMounted(l host.Layout) error {
 	return nil
 }
 
+// bundlesDir is where containerd's runtime has them below its state directory.
+const bundlesDir = "io.containerd.runtime.v2.task"
+
 // bundles lists the folders of the containers that have a task: .../<namespace>/<id>.
 func bundles(l host.Layout) []string {
-	found, _ := filepath.Glob(filepath.Join(l.ContainerdState(), "io.containerd.runtime.v2.task", "*", "*")) // the pattern is fine
+	found, _ := filepath.Glob(filepath.Join(l.ContainerdState(), bundlesDir, "*", "*")) // the pattern is fine
 	return found
 }
 
@@ -84,18 +84,24 @@ func bundles(l host.Layout) []string {
 // directory; a container outlives its shim when that is killed.
 func bundleProcesses(l host.Layout) (held []host.Process) {
 	for _, bundle := range bundles(l) {
-		file := filepath.Join(bundle, "init.pid")
-		text, err := os.ReadFile(file)
-		if err != nil {
-			continue
+		if p, ok := bundleProcess(bundle); ok {
+			held = append(held, p)
 		}
-		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-		if err != nil {
-			continue
-		}
-		held = append(held, holdAll([]int{pid}, func(pid int) bool { return inContainerOf(pid, filepath.Base(bundle)) })...)
 	}
 	return held
+}
+
+// bundleProcess holds the first process of a bundle's container, if that lives.
+func bundleProcess(bundle string) (host.Process, bool) {
+	text, err := os.ReadFile(filepath.Join(bundle, "init.pid"))
+	if err != nil {
+		return host.Process{}, false
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return host.Process{}, false
+	}
+	return host.HoldProcess(pid, func(pid int) bool { return inContainerOf(pid, filepath.Base(bundle)) })
 }
 
 // inContainerOf makes sure that a process id still means the container it was noted for:
@@ -115,6 +121,15 @@ func cgroups(l host.Layout) []string {
 		}
 	}
 	return groups
+}
+
+// groupMembers lists the processes in our control group.
+func groupMembers(l host.Layout) (pids []int) {
+	for _, group := range cgroups(l) {
+		pids = append(pids, groupPIDs(group)...)
+	}
+	slices.Sort(pids)
+	return slices.Compact(pids)
 }
 
 // groupPIDs lists the processes in a control group.

@@ -96,9 +96,21 @@ func New(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldLog
 		e.wg.Go(func() { d.run(ctx) })
 	}
 	e.wg.Go(follow)
+	e.wg.Go(func() { e.tidy(ctx) })
 	e.wg.Go(func() { e.keepHouse(ctx, houseInterval) })
 	e.wg.Go(func() { e.keepHealth(ctx) })
 	return e, nil
+}
+
+// tidy removes, once containerd knows which containers run, what those left that were killed while no agent lived.
+func (e *Engine) tidy(ctx context.Context) {
+	l := e.spec.Layout
+	if waitSocket(ctx, l.Socket(containerd)) != nil {
+		return
+	}
+	if err := removeUnowned(ctx, l, e.daemons[0].env, func() []string { return begunContainers(l) }, false); err != nil && ctx.Err() == nil {
+		e.log.WithError(err).Warn("tidying up")
+	}
 }
 
 // endDraining ends the containerd of a stop that was cut short: it has the database that
@@ -250,7 +262,9 @@ func (e *Engine) stop(ctx context.Context, timeout time.Duration, tell func(agen
 	})
 	step("stopping containerd", func() error { return containerdDaemon.stop(ctx, 20*time.Second) })
 	step("ending what is left", func() error {
-		return errors.Join(endLeftovers(ctx, e.spec.Layout, e.daemons[0].env), dropVolatile(e.spec.Layout))
+		l, env := e.spec.Layout, e.daemons[0].env
+		return errors.Join(endLeftovers(ctx, l, env),
+			removeUnowned(ctx, l, env, func() []string { return livingContainers(l) }, false), dropVolatile(l))
 	})
 	return errors.Join(errs...)
 }
@@ -279,5 +293,5 @@ func (e *Engine) drain(ctx context.Context, timeout time.Duration, note func(str
 	if err := quiet.ready(waiting); err != nil {
 		return err
 	}
-	return drain(ctx, l.Socket(containerd), timeout, note)
+	return drain(ctx, l.Socket(containerd), timeout, func() map[string]bool { return shimmed(l) }, note)
 }

@@ -29,7 +29,7 @@ func mounted(l host.Layout) []string {
 // and what they had mounted. Nothing of a stopped engine runs or is busy then.
 func endLeftovers(ctx context.Context, l host.Layout, env []string) error {
 	var errs []error
-	found := bundles(l)
+	found, ids := append(bundles(l), strayRuncStates(l)...), noted(l)
 	if len(found) > 0 {
 		remove, err := standIn(l.Socket(containerd))
 		if err != nil {
@@ -44,6 +44,7 @@ func endLeftovers(ctx context.Context, l host.Layout, env []string) error {
 		}
 	}
 	errs = append(errs, endAll(slices.Concat(bundleProcesses(l), shims(l), helpers(l)), 2*time.Second)...)
+	errs = append(errs, removeStrayLinks(l), forget(ids))
 	for _, root := range mounted(l) {
 		if err := unmountBelow(root); err != nil {
 			errs = append(errs, err)
@@ -66,9 +67,6 @@ func standIn(path string) (remove func(), err error) {
 	return func() { _ = os.Remove(path) }, listener.Close()
 }
 
-// runcRoot is where containerd's shim lets runc keep its state, a folder per namespace.
-const runcRoot = "/run/containerd/runc"
-
 // deleteContainer lets runc kill and forget the container of a bundle.
 func deleteContainer(ctx context.Context, l host.Layout, env []string, bundle string) error {
 	namespace, id := filepath.Base(filepath.Dir(bundle)), filepath.Base(bundle)
@@ -84,6 +82,9 @@ func deleteContainer(ctx context.Context, l host.Layout, env []string, bundle st
 	})
 	if err == nil && code != 0 {
 		err = errors.New(strings.TrimSpace(out.String()))
+	}
+	if _, gone := os.Stat(filepath.Join(root, id)); err != nil && errors.Is(gone, os.ErrNotExist) {
+		return nil // its hooks have nothing to undo, when they were killed in the middle of it: removeUnowned does the rest
 	}
 	if err != nil {
 		return fmt.Errorf("ending container %s: %w", short(id), err)

@@ -123,6 +123,18 @@ func shims(l host.Layout) []host.Process {
 	return holdAll(host.PIDs(), func(pid int) bool { return shimOf(l, pid) != "" })
 }
 
+// shimmed are the containers of this home that have a shim. The same program, called to clear away what
+// one left that died, does not count.
+func shimmed(l host.Layout) map[string]bool {
+	ids := map[string]bool{}
+	for _, pid := range host.PIDs() {
+		if id := shimOf(l, pid); id != "" && !slices.Contains(host.CommandLine(pid), "delete") {
+			ids[id] = true
+		}
+	}
+	return ids
+}
+
 // shimOf is the container of a shim of this home, empty when the process is none.
 func shimOf(l host.Layout, pid int) string {
 	if argv := host.CommandLine(pid); len(argv) == 0 || !isShim(l, argv) {
@@ -150,15 +162,6 @@ func argAfter(argv []string, word string) string {
 // helpers holds what else lives in our control group, which only root can put a process into
 // and where no container is: what parks a published port, or writes a container's log.
 func helpers(l host.Layout) []host.Process {
-	var pids []int
-	for _, group := range cgroups(l) {
-		for _, pid := range groupPIDs(group) {
-			if pid != os.Getpid() && pid > 1 && !slices.Contains(pids, pid) {
-				pids = append(pids, pid)
-			}
-		}
-	}
-	return holdAll(pids, func(pid int) bool {
-		return slices.ContainsFunc(cgroups(l), func(group string) bool { return slices.Contains(groupPIDs(group), pid) })
-	})
+	others := slices.DeleteFunc(groupMembers(l), func(pid int) bool { return pid == os.Getpid() || pid <= 1 })
+	return holdAll(others, func(pid int) bool { return slices.Contains(groupMembers(l), pid) })
 }
