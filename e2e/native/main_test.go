@@ -13,6 +13,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(envImpostor) != "" {
+		impostorMain()
+		return
+	}
 	guesttest.ReplaceMain(func() (guest.Guest, error) { return nativeOf(os.TempDir()), nil })
 	os.Exit(lab.Main(m))
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -99,10 +100,12 @@ func (a *app) newEngineRestart() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if _, err := e.Stop(cmd.Context(), timeout); err != nil {
-				return err
+			// What could not be ended is told, and is no reason to leave the user without an engine.
+			_, stopping := e.Stop(cmd.Context(), timeout)
+			if cmd.Context().Err() != nil {
+				return stopping
 			}
-			return e.Start(cmd.Context())
+			return errors.Join(stopping, e.Start(cmd.Context()))
 		},
 	}
 	addTimeout(c, &timeout)

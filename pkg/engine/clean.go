@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,9 +34,7 @@ func clean(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldL
 		{l.Bin(containerd), "--config", l.Config("containerd.toml")},
 		{l.Bin(containerd), "--config", l.Config("containerd-drain.toml")},
 	} {
-		if pid, ok := findProcess(argv); ok {
-			errs = append(errs, endProcess(pid, 10*time.Second))
-		}
+		errs = append(errs, endDaemon(argv, 10*time.Second))
 	}
 	errs = append(errs, endLeftovers(ctx, l, env))
 	// What is still mounted is a user's: nothing is removed then, not even what is beside it.
@@ -46,11 +45,7 @@ func clean(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldL
 	for _, name := range (networks{layout: l, log: log}).interfaces() {
 		errs = append(errs, removeInterface(name))
 	}
-	if left, err := newTraces(l); err != nil {
-		errs = append(errs, err)
-	} else {
-		errs = append(errs, left.remove(ctx, env))
-	}
+	errs = append(errs, removeUnowned(ctx, l, env, func() []string { return livingContainers(l) }, true))
 	errs = append(errs, host.RemoveTree(l.Engine()), host.ForgetBuilds(l))
 	removeCgroups(l)
 	_ = os.Remove(filepath.Dir(l.Volatile())) // another home may have a folder there
@@ -59,28 +54,37 @@ func clean(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldL
 	return errors.Join(errs...)
 }
 
+// bundlesDir is where containerd's runtime has them below its state directory.
+const bundlesDir = "io.containerd.runtime.v2.task"
+
 // bundles lists the folders of the containers that have a task: .../<namespace>/<id>.
 func bundles(l host.Layout) []string {
-	found, _ := filepath.Glob(filepath.Join(l.ContainerdState(), "io.containerd.runtime.v2.task", "*", "*")) // the pattern is fine
+	found, _ := filepath.Glob(filepath.Join(l.ContainerdState(), bundlesDir, "*", "*")) // the pattern is fine
 	return found
 }
 
-// bundlePIDs lists the first processes of the containers whose bundles lie in our state
-// folder; a container outlives its shim when that is killed.
-func bundlePIDs(l host.Layout) []int {
-	var pids []int
+// bundleProcesses holds the first processes of the containers whose bundles lie in our state
+// directory; a container outlives its shim when that is killed.
+func bundleProcesses(l host.Layout) (held []host.Process) {
 	for _, bundle := range bundles(l) {
-		file := filepath.Join(bundle, "init.pid")
-		text, err := os.ReadFile(file)
-		if err != nil {
-			continue
-		}
-		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-		if err == nil && inContainerOf(pid, filepath.Base(bundle)) {
-			pids = append(pids, pid)
+		if p, ok := bundleProcess(bundle); ok {
+			held = append(held, p)
 		}
 	}
-	return pids
+	return held
+}
+
+// bundleProcess holds the first process of a bundle's container, if that lives.
+func bundleProcess(bundle string) (host.Process, bool) {
+	text, err := os.ReadFile(filepath.Join(bundle, "init.pid"))
+	if err != nil {
+		return host.Process{}, false
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return host.Process{}, false
+	}
+	return host.HoldProcess(pid, func(pid int) bool { return inContainerOf(pid, filepath.Base(bundle)) })
 }
 
 // inContainerOf makes sure that a process id still means the container it was noted for:
@@ -100,6 +104,29 @@ func cgroups(l host.Layout) []string {
 		}
 	}
 	return groups
+}
+
+// groupMembers lists the processes in our control group.
+func groupMembers(l host.Layout) (pids []int) {
+	for _, group := range cgroups(l) {
+		pids = append(pids, groupPIDs(group)...)
+	}
+	slices.Sort(pids)
+	return slices.Compact(pids)
+}
+
+// groupPIDs lists the processes in a control group.
+func groupPIDs(group string) (pids []int) {
+	text, err := os.ReadFile(filepath.Join(group, "cgroup.procs"))
+	if err != nil {
+		return nil
+	}
+	for _, field := range strings.Fields(string(text)) {
+		if pid, err := strconv.Atoi(field); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 func removeCgroups(l host.Layout) {

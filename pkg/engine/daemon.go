@@ -6,10 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -120,11 +117,17 @@ func nextPause(last, lived time.Duration) time.Duration {
 
 // once starts or adopts the process and returns when it has ended.
 func (d *daemon) once(ctx context.Context) error {
-	if pid, ok := findProcess(d.argv); ok {
-		return d.watch(ctx, pid, true, nil)
+	if p, ok := findDaemon(d.argv); ok {
+		d.noteInstallation(p)
+		return d.watch(ctx, p.PID, true, func() error {
+			defer p.Close()
+			p.Wait(-1)
+			// A child of ours, when this agent is one that has replaced itself.
+			_, _ = unix.Wait4(p.PID, nil, unix.WNOHANG, nil)
+			return errors.New("ended (it was adopted, so its exit status is unknown)")
+		})
 	}
-	// Nobody of ours listens there: what lies there is stale.
-	if err := d.removeSockets(); err != nil {
+	if err := d.removeSockets(ctx); err != nil {
 		return err
 	}
 	if d.user != nil {
@@ -150,32 +153,20 @@ func (d *daemon) once(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- p.Wait() }()
-	return d.watch(ctx, p.PID, false, ended)
+	return d.watch(ctx, p.PID, false, p.Wait)
 }
 
-// watch follows a process from now to its end. A child of ours reports its end itself; of
-// an adopted one the kernel tells through a pidfd.
-func (d *daemon) watch(ctx context.Context, pid int, adopted bool, ended chan error) error {
-	if ended == nil {
-		fd, err := unix.PidfdOpen(pid, 0)
-		if err != nil {
-			return fmt.Errorf("adopting process %d: %w", pid, err)
-		}
-		ended = make(chan error, 1)
-		go func() {
-			defer unix.Close(fd)
-			for {
-				if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1); !errors.Is(err, unix.EINTR) {
-					// A child of ours, when this agent is one that has replaced itself.
-					_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
-					ended <- errors.New("ended (it was adopted, so its exit status is unknown)")
-					return
-				}
-			}
-		}()
+// noteInstallation tells whose program it is that goes on, when it is not this installation's.
+func (d *daemon) noteInstallation(p host.Process) {
+	if argv := host.CommandLine(p.PID); len(argv) > 0 && argv[0] != d.argv[0] {
+		d.log.WithField("pid", p.PID).WithField("program", argv[0]).Info("adopting the one of another installation of linnet")
 	}
+}
+
+// watch follows a process from now to its end, which wait waits for and explains.
+func (d *daemon) watch(ctx context.Context, pid int, adopted bool, wait func() error) error {
+	ended := make(chan error, 1)
+	go func() { ended <- wait() }()
 	d.log.WithField("pid", pid).WithField("adopted", adopted).Info("watching")
 	d.set(func() { d.state, d.pid, d.started, d.adopted = "starting", pid, host.StartTime(pid), adopted })
 	answers := make(chan struct{})
@@ -231,6 +222,10 @@ func (d *daemon) ready(ctx context.Context) error {
 		if state == "running" && host.Listens(d.socket) {
 			return nil
 		}
+		var taken *host.HintError
+		if state == "waiting" && errors.As(lastErr, &taken) {
+			return taken
+		}
 		if fails >= maxFails && state == "waiting" {
 			return d.unwell("does not stay up: " + lastErr.Error())
 		}
@@ -255,104 +250,34 @@ func (d *daemon) unwell(what string) error {
 }
 
 // stop ends the process: SIGTERM, and SIGKILL after grace. run's context must have ended.
-func (d *daemon) stop(grace time.Duration) error {
+func (d *daemon) stop(ctx context.Context, grace time.Duration) error {
 	if err := d.end(grace); err != nil {
 		return err
 	}
 	d.set(func() { d.state, d.pid = "stopped", 0 })
-	return d.removeSockets()
+	return d.removeSockets(ctx)
 }
 
 // end ends the process, if there is one.
 func (d *daemon) end(grace time.Duration) error {
-	pid, ok := findProcess(d.argv)
-	if !ok {
-		return nil
-	}
-	if err := endProcess(pid, grace); err != nil {
+	if err := endDaemon(d.argv, grace); err != nil {
 		return fmt.Errorf("stopping %s: %w", d.name, err)
 	}
 	return nil
 }
 
-func (d *daemon) removeSockets() error {
+// removeSockets removes what lies in the place of the sockets, once nobody listens there: a
+// socket that lives is somebody's way to what this home keeps.
+func (d *daemon) removeSockets(ctx context.Context) error {
 	for _, socket := range append([]string{d.socket}, d.others...) {
+		if err := waitDead(ctx, socket); err != nil {
+			return err
+		}
 		if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("removing a stale socket: %w", err)
 		}
 	}
 	return nil
-}
-
-// endProcess sends SIGTERM, waits, and sends SIGKILL if it must. A process that is gone
-// already is no error.
-func endProcess(pid int, grace time.Duration) error {
-	fd, err := unix.PidfdOpen(pid, 0)
-	if errors.Is(err, unix.ESRCH) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	for _, step := range []struct {
-		signal unix.Signal
-		wait   time.Duration
-	}{{unix.SIGTERM, grace}, {unix.SIGKILL, 10 * time.Second}} {
-		if err := unix.PidfdSendSignal(fd, step.signal, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
-			return err
-		}
-		if pidfdWait(fd, step.wait) {
-			return nil
-		}
-	}
-	return fmt.Errorf("process %d does not end, not even by SIGKILL", pid)
-}
-
-func pidfdWait(fd int, wait time.Duration) bool {
-	deadline := time.Now().Add(wait)
-	for {
-		left := time.Until(deadline)
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(max(left.Milliseconds(), 0)))
-		if n > 0 {
-			return true
-		}
-		if !errors.Is(err, unix.EINTR) && left <= 0 {
-			return false
-		}
-	}
-}
-
-// findProcess finds the running process with exactly this command line. No pid file is
-// kept, so none can be stale or name somebody else's process.
-func findProcess(argv []string) (pid int, ok bool) {
-	want := strings.Join(argv, "\x00") + "\x00"
-	for candidate, cmdline := range commandLines() {
-		// A process that is just starting a child is there twice for a moment: the parent
-		// is the one that was started first.
-		if cmdline == want && (!ok || host.StartTime(candidate).Before(host.StartTime(pid))) {
-			pid, ok = candidate, true
-		}
-	}
-	return pid, ok
-}
-
-// commandLines goes through this host's processes: process id and arguments, each with a
-// NUL behind (proc(5)). One that has ended and only waits for its parent has none.
-func commandLines() iter.Seq2[int, string] {
-	return func(yield func(int, string) bool) {
-		entries, _ := os.ReadDir("/proc")
-		for _, e := range entries {
-			pid, err := strconv.Atoi(e.Name())
-			if err != nil {
-				continue
-			}
-			text, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
-			if err == nil && len(text) > 0 && !yield(pid, string(text)) {
-				return
-			}
-		}
-	}
 }
 
 // waitSocket waits until somebody accepts connections on a socket.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -82,7 +81,7 @@ func newFake(t *testing.T, kind string) *daemon {
 	}
 	d := newDaemon("fake", []string{program, "fake-daemon", l.Socket("fake"), kind}, []string{"PATH=/bin"}, l, quiet(t))
 	t.Cleanup(func() {
-		if err := d.stop(time.Millisecond); err != nil {
+		if err := d.stop(context.WithoutCancel(t.Context()), time.Millisecond); err != nil {
 			t.Error(err)
 		}
 		os.RemoveAll(home)
@@ -152,7 +151,7 @@ func TestWhatRunsIsAdoptedAndOutlivesItsSupervisor(t *testing.T) {
 	}
 	_, first, _, _ := d.snapshot()
 	end()
-	if pid, ok := findProcess(d.argv); !ok || pid != first {
+	if foundPID(d.argv) != first {
 		t.Fatalf("process %d is gone with its supervisor", first)
 	}
 	next := newDaemon(d.name, d.argv, d.env, host.Layout{Home: filepath.Dir(filepath.Dir(filepath.Dir(d.socket)))}, quiet(t))
@@ -213,73 +212,16 @@ func TestStopEndsProcessAndSockets(t *testing.T) {
 			if err := os.WriteFile(d.others[0], nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if err := d.stop(50 * time.Millisecond); err != nil {
+			if err := d.stop(t.Context(), 50*time.Millisecond); err != nil {
 				t.Fatal(err)
 			}
-			if pid, ok := findProcess(d.argv); ok {
+			if pid := foundPID(d.argv); pid != 0 {
 				t.Errorf("process %d is left", pid)
 			}
 			for _, path := range append(d.others, d.socket) {
 				if _, err := os.Lstat(path); !os.IsNotExist(err) {
 					t.Errorf("%s is left", path)
 				}
-			}
-		})
-	}
-}
-
-func TestFindProcessWantsTheWholeCommandLine(t *testing.T) {
-	cmd := exec.Command("sleep", "1234.5")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	find := func(argv ...string) int {
-		pid, _ := findProcess(argv)
-		return pid
-	}
-	eventually(t, "its exec", func() bool { return find("sleep", "1234.5") == cmd.Process.Pid })
-	if find("sleep") != 0 || find("sleep", "1234.5", "") != 0 || find("sleep", "1234") != 0 {
-		t.Error("part of a command line was enough")
-	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	// Not collected yet, it counts as gone.
-	eventually(t, "its end", func() bool { return find("sleep", "1234.5") == 0 })
-	_ = cmd.Wait() // killed
-}
-
-func TestEndProcess(t *testing.T) {
-	for _, c := range []struct {
-		name, script string
-		want         syscall.Signal
-	}{
-		{"one that listens", "echo ready; sleep 1000 & wait", syscall.SIGTERM},
-		{"one that does not", "trap '' TERM; echo ready; while :; do sleep 0.05; done", syscall.SIGKILL},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			cmd := exec.Command("/bin/sh", "-c", c.script)
-			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-			out, err := cmd.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }() // its sleep
-			if _, err := out.Read(make([]byte, 6)); err != nil {
-				t.Fatal(err)
-			}
-			if err := endProcess(cmd.Process.Pid, 100*time.Millisecond); err != nil {
-				t.Fatal(err)
-			}
-			_ = cmd.Wait() // its status is looked at
-			if got := cmd.ProcessState.Sys().(syscall.WaitStatus).Signal(); got != c.want {
-				t.Errorf("ended by %v, want %v", got, c.want)
-			}
-			if err := endProcess(cmd.Process.Pid, 0); err != nil {
-				t.Errorf("one that is gone: %v", err)
 			}
 		})
 	}

@@ -18,7 +18,10 @@ import (
 // drain stops every container of every namespace: its own stop signal, SIGKILL after
 // timeout, then the deletion of its task, which runs nerdctl's hooks and so takes down its
 // network and published ports. Containers themselves, volumes and images stay.
-func drain(ctx context.Context, socket string, timeout time.Duration, note func(string)) error {
+//
+// A container whose shim has died meanwhile has stopped: what of it still runs is ended with
+// everything else that is left over.
+func drain(ctx context.Context, socket string, timeout time.Duration, shims func() map[string]bool, note func(string)) error {
 	c, err := client.New(socket, client.WithTimeout(10*time.Second))
 	if err != nil {
 		return fmt.Errorf("connecting to containerd: %w", err)
@@ -40,6 +43,9 @@ func drain(ctx context.Context, socket string, timeout time.Duration, note func(
 		for _, container := range containers {
 			wg.Go(func() {
 				running, err := stopTask(ctx, container, timeout)
+				if err != nil && ctx.Err() == nil && !shims()[container.ID()] {
+					err = nil
+				}
 				mu.Lock()
 				defer mu.Unlock()
 				if err != nil {

@@ -90,7 +90,7 @@ func New(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldLog
 	e.daemons[1].needs, e.daemons[0].user = e.daemons[0], e.daemons[1]
 	e.daemons[1].patient = true
 	e.daemons[1].before = func(ctx context.Context) error { return endSteps(ctx, l.Socket(containerd)) }
-	if _, ok := findProcess(e.daemons[0].argv); !ok {
+	if !runsDaemon(e.daemons[0].argv) {
 		if err := e.daemons[1].end(time.Second); err != nil {
 			return nil, err
 		}
@@ -99,20 +99,28 @@ func New(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldLog
 		e.wg.Go(func() { d.run(ctx) })
 	}
 	e.wg.Go(follow)
+	e.wg.Go(func() { e.tidy(ctx) })
 	e.wg.Go(func() { e.keepHouse(ctx, houseInterval) })
 	e.wg.Go(func() { e.keepHealth(ctx) })
 	return e, nil
+}
+
+// tidy removes, once containerd knows which containers run, what those left that were killed while no agent lived.
+func (e *Engine) tidy(ctx context.Context) {
+	l := e.spec.Layout
+	if waitSocket(ctx, l.Socket(containerd)) != nil {
+		return
+	}
+	if err := removeUnowned(ctx, l, e.daemons[0].env, func() []string { return begunContainers(l) }, false); err != nil && ctx.Err() == nil {
+		e.log.WithError(err).Warn("tidying up")
+	}
 }
 
 // endDraining ends the containerd of a stop that was cut short: it has the database that
 // the next one waits for.
 func (e *Engine) endDraining() error {
 	l := e.spec.Layout
-	pid, ok := findProcess([]string{l.Bin(containerd), "--config", l.Config("containerd-drain.toml")})
-	if !ok {
-		return nil
-	}
-	if err := endProcess(pid, 10*time.Second); err != nil {
+	if err := endDaemon([]string{l.Bin(containerd), "--config", l.Config("containerd-drain.toml")}, 10*time.Second); err != nil {
 		return fmt.Errorf("ending the containerd of an interrupted stop: %w", err)
 	}
 	return nil
@@ -246,7 +254,7 @@ func (e *Engine) stop(ctx context.Context, timeout time.Duration, tell func(agen
 	}
 	e.Detach()
 	containerdDaemon, buildkitDaemon := e.daemons[0], e.daemons[1]
-	step("stopping buildkitd", func() error { return buildkitDaemon.stop(20 * time.Second) })
+	step("stopping buildkitd", func() error { return buildkitDaemon.stop(ctx, 20*time.Second) })
 	step("stopping containers", func() error {
 		var mu sync.Mutex
 		return e.drain(ctx, timeout, func(text string) {
@@ -255,9 +263,11 @@ func (e *Engine) stop(ctx context.Context, timeout time.Duration, tell func(agen
 			tell(agentpb.Event_KIND_NOTE, text)
 		})
 	})
-	step("stopping containerd", func() error { return containerdDaemon.stop(20 * time.Second) })
+	step("stopping containerd", func() error { return containerdDaemon.stop(ctx, 20*time.Second) })
 	step("ending what is left", func() error {
-		return errors.Join(endLeftovers(ctx, e.spec.Layout, e.daemons[0].env), dropVolatile(e.spec.Layout))
+		l, env := e.spec.Layout, e.daemons[0].env
+		return errors.Join(endLeftovers(ctx, l, env),
+			removeUnowned(ctx, l, env, func() []string { return livingContainers(l) }, false), dropVolatile(l))
 	})
 	return errors.Join(errs...)
 }
@@ -267,7 +277,7 @@ func (e *Engine) stop(ctx context.Context, timeout time.Duration, tell func(agen
 func (e *Engine) drain(ctx context.Context, timeout time.Duration, note func(string)) error {
 	l := e.spec.Layout
 	c := e.daemons[0]
-	if err := c.stop(20 * time.Second); err != nil {
+	if err := c.stop(ctx, 20*time.Second); err != nil {
 		return err
 	}
 	quiet := newDaemon(containerd, []string{l.Bin(containerd), "--config", l.Config("containerd-drain.toml")}, c.env, l, e.log)
@@ -277,7 +287,7 @@ func (e *Engine) drain(ctx context.Context, timeout time.Duration, note func(str
 	defer func() {
 		cancel()
 		wg.Wait()
-		if err := quiet.stop(20 * time.Second); err != nil {
+		if err := quiet.stop(ctx, 20*time.Second); err != nil {
 			e.log.WithError(err).Error("stopping the draining containerd")
 		}
 	}()
@@ -286,5 +296,5 @@ func (e *Engine) drain(ctx context.Context, timeout time.Duration, note func(str
 	if err := quiet.ready(waiting); err != nil {
 		return err
 	}
-	return drain(ctx, l.Socket(containerd), timeout, note)
+	return drain(ctx, l.Socket(containerd), timeout, func() map[string]bool { return shimmed(l) }, note)
 }

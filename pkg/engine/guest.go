@@ -121,7 +121,9 @@ func serveGuest(ctx context.Context, o guestOptions, stderr io.Writer) error {
 	defer runtime.KeepAlive(lock) // as in serve
 	log.WithField("version", agent.Version).WithField("pid", os.Getpid()).Info("agent starts")
 	leaveSession(spec.Layout, log)
-	raiseFileLimit(log)
+	if err := host.PlainProcess(); err != nil {
+		log.WithError(err).Warn("what a container may use is the service manager's to say")
+	}
 	again, err := (&guest{guestOptions: o, spec: spec, program: program, log: log}).serve(ctx)
 	if err != nil || !again {
 		return err

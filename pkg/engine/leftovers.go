@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -23,7 +22,7 @@ import (
 // and what they had mounted. Nothing of a stopped engine runs or is busy then.
 func endLeftovers(ctx context.Context, l host.Layout, env []string) error {
 	var errs []error
-	found := bundles(l)
+	found, ids := append(bundles(l), strayRuncStates(l)...), noted(l)
 	if len(found) > 0 {
 		remove, err := standIn(l.Socket(containerd))
 		if err != nil {
@@ -37,11 +36,8 @@ func endLeftovers(ctx context.Context, l host.Layout, env []string) error {
 			errs = append(errs, err)
 		}
 	}
-	for _, pid := range slices.Concat(bundlePIDs(l), shims(l), helpers(l)) {
-		if err := endProcess(pid, 2*time.Second); err != nil {
-			errs = append(errs, err)
-		}
-	}
+	errs = append(errs, endAll(slices.Concat(bundleProcesses(l), shims(l), helpers(l)), 2*time.Second)...)
+	errs = append(errs, removeStrayLinks(l), forget(ids))
 	return errors.Join(append(errs, unmountOwn(l))...)
 }
 
@@ -59,9 +55,6 @@ func standIn(path string) (remove func(), err error) {
 	return func() { _ = os.Remove(path) }, listener.Close()
 }
 
-// runcRoot is where containerd's shim lets runc keep its state, a folder per namespace.
-const runcRoot = "/run/containerd/runc"
-
 // deleteContainer lets runc kill and forget the container of a bundle.
 func deleteContainer(ctx context.Context, l host.Layout, env []string, bundle string) error {
 	namespace, id := filepath.Base(filepath.Dir(bundle)), filepath.Base(bundle)
@@ -78,40 +71,13 @@ func deleteContainer(ctx context.Context, l host.Layout, env []string, bundle st
 	if err == nil && code != 0 {
 		err = errors.New(strings.TrimSpace(out.String()))
 	}
+	if _, gone := os.Stat(filepath.Join(root, id)); err != nil && errors.Is(gone, os.ErrNotExist) {
+		return nil // its hooks have nothing to undo, when they were killed in the middle of it: removeUnowned does the rest
+	}
 	if err != nil {
 		return fmt.Errorf("ending container %s: %w", short(id), err)
 	}
 	return nil
-}
-
-// shims lists the processes whose command line names our containerd's socket as theirs.
-func shims(l host.Layout) []int {
-	want := "\x00-address\x00" + l.Socket(containerd) + "\x00"
-	var pids []int
-	for pid, cmdline := range commandLines() {
-		if strings.Contains(cmdline, "containerd-shim") && strings.Contains(cmdline, want) {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
-}
-
-// helpers lists what else lives in our control group: what parked a published port, or wrote
-// a container's log, and whose container was killed without a word to it.
-func helpers(l host.Layout) []int {
-	var pids []int
-	for _, group := range cgroups(l) {
-		text, err := os.ReadFile(filepath.Join(group, "cgroup.procs"))
-		if err != nil {
-			continue
-		}
-		for _, field := range strings.Fields(string(text)) {
-			if pid, err := strconv.Atoi(field); err == nil && pid != os.Getpid() && pid > 1 && !slices.Contains(pids, pid) {
-				pids = append(pids, pid)
-			}
-		}
-	}
-	return pids
 }
 
 // sweepStages removes the staged folders of clients that are gone: each is named

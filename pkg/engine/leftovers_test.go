@@ -33,7 +33,7 @@ func TestSweepStagesRemovesWhatTheDeadLeft(t *testing.T) {
 // A process id that now means somebody else's process is not a container's.
 func TestBundlesOfProcessesThatAreGone(t *testing.T) {
 	l := host.Layout{Home: t.TempDir()}
-	if got := bundlePIDs(l); got != nil {
+	if got := bundleProcesses(l); got != nil {
 		t.Errorf("no bundles: %v", got)
 	}
 	if inContainerOf(os.Getpid(), "0123456789abcdef0123456789abcdef") || inContainerOf(1<<22+1, "x") {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // removeInterface deletes a network interface; one that is not there is no error.
@@ -24,3 +25,6 @@ func removeInterface(name string) error {
 	}
 	return nil
 }
+
+// isNoDevice reports whether an interface went before it was deleted.
+func isNoDevice(err error) bool { return errors.Is(err, unix.ENODEV) }

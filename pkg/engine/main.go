@@ -13,8 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -69,7 +69,8 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 // startMain starts `serve` and ends at once: the agent is then nobody's child, so that no
-// program that the client turns into ever sees it end.
+// program that the client turns into ever sees it end. Nothing that the first caller's shell has set
+// goes on to the agent: it would have effect for as long as the engine lives, on everybody's containers.
 func startMain(specFile string, stderr io.Writer) int {
 	program, err := os.Executable()
 	if err == nil {
@@ -78,9 +79,13 @@ func startMain(specFile string, stderr io.Writer) int {
 	if err == nil {
 		var spec agent.Spec
 		if spec, err = agent.ReadSpec(specFile); err == nil {
+			if err := host.PlainProcess(); err != nil {
+				fmt.Fprintln(stderr, "linnet-agent: some of what the caller's shell has set stays with the engine:", err)
+			}
+			host.PlainSignals()
 			_, err = host.Daemon{
-				Argv: []string{program, "serve", "--spec", specFile}, Env: os.Environ(), Dir: "/",
-				Log: spec.Layout.Log("agent"), ExtraFiles: []*os.File{os.NewFile(ReadyFD, "ready")},
+				Argv: []string{program, "serve", "--spec", specFile}, Env: daemonEnv(os.Environ(), spec.Layout), Dir: "/",
+				Log: spec.Layout.Log("agent"), ExtraFiles: []*os.File{os.NewFile(ReadyFD, "ready")}, Plain: true,
 			}.Start()
 		}
 	}
@@ -151,7 +156,6 @@ func serve(ctx context.Context, specFile string, listening func()) error {
 	defer runtime.KeepAlive(lock)
 	log.WithField("version", agent.Version).WithField("pid", os.Getpid()).Info("agent starts")
 	leaveSession(spec.Layout, log)
-	raiseFileLimit(log)
 
 	listener, err := listen(ctx, spec.Layout.Socket("agent"))
 	if err != nil {
@@ -232,22 +236,16 @@ func newLogger(level string) *logrus.Logger {
 	return log
 }
 
-// daemonEnv is the environment of the daemons: what they need and nothing of the user's
-// own, whose values are nobody else's business. Our programs come first on PATH; the
-// folders of iptables and modprobe are always on it. containerd's shims write the process of
+// daemonEnv is the environment of the agent and the daemons: what they need and nothing of the user's
+// own, whose values are nobody else's business. PATH is fixed, our programs first. containerd's shims write the process of
 // an exec, environment included, to a file for runc, which is on disk in /tmp unless
 // XDG_RUNTIME_DIR says where memory is.
 func daemonEnv(environ []string, l host.Layout) []string {
-	path := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-	var env []string
-	for _, pair := range host.Inherited(environ) {
-		if value, ok := strings.CutPrefix(pair, "PATH="); ok {
-			path = value + ":/usr/sbin:/sbin"
-			continue
-		}
-		env = append(env, pair)
-	}
-	return append(env, "PATH="+l.BinDir()+":"+path, "XDG_RUNTIME_DIR="+l.Volatile())
+	env := slices.DeleteFunc(host.Inherited(environ), func(pair string) bool {
+		name, _, _ := strings.Cut(pair, "=")
+		return strings.EqualFold(name, "PATH")
+	})
+	return append(env, "PATH="+l.BinDir()+":"+host.SystemPath, "XDG_RUNTIME_DIR="+l.Volatile())
 }
 
 // leaveSession moves this process, and so everything it starts, out of the control group of
@@ -261,18 +259,5 @@ func leaveSession(l host.Layout, log logrus.FieldLogger) {
 		if err != nil {
 			log.WithError(err).Warn("staying in the session's control group")
 		}
-	}
-}
-
-// raiseFileLimit lets the daemons open as many files as a service manager would.
-func raiseFileLimit(log logrus.FieldLogger) {
-	const most = 1 << 20
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur >= most {
-		return
-	}
-	limit.Cur, limit.Max = most, max(limit.Max, most)
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		log.WithError(err).Debug("raising the limit of open files")
 	}
 }

@@ -21,7 +21,7 @@ func TestNoVariableOfTheUsersReachesTheDaemons(t *testing.T) {
 	}, fixed)
 	want := []string{
 		"HOME=/root", "http_proxy=http://p", "NO_PROXY=a,b", "LANG=C", "TZ=UTC",
-		"PATH=/usr/libexec/linnet/bin:/opt/bin:/usr/sbin:/sbin", "XDG_RUNTIME_DIR=" + fixed.Volatile(),
+		"PATH=/usr/libexec/linnet/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "XDG_RUNTIME_DIR=" + fixed.Volatile(),
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q\nwant %q", got, want)

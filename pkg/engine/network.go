@@ -203,16 +203,15 @@ func (n networks) interfaces() []string {
 	return names
 }
 
-// subnets lists the subnets of our networks.
-func (n networks) subnets() []netip.Prefix {
-	var all []netip.Prefix
+// namesAndSubnets lists the names and the subnets of our networks.
+func (n networks) namesAndSubnets() (names []string, all []netip.Prefix) {
 	for _, file := range n.files() {
 		var conf conflist
 		if text, err := os.ReadFile(file); err == nil && json.Unmarshal(text, &conf) == nil {
-			all = append(all, conf.subnets()...)
+			names, all = append(names, conf.Name), append(all, conf.subnets()...)
 		}
 	}
-	return all
+	return names, all
 }
 
 func (n networks) torn() []string {
@@ -291,6 +290,7 @@ func publishes(plugins []any) (here bool) {
 
 // conflist is what we read of a CNI network configuration list.
 type conflist struct {
+	Name    string `json:"name"`
 	Plugins []struct {
 		Type   string `json:"type"`
 		Bridge string `json:"bridge"`
@@ -366,6 +366,29 @@ func usedSubnets() ([]netip.Prefix, error) {
 		}
 	}
 	return used, nil
+}
+
+// othersSubnets lists the subnets of this host's interfaces, but for this home's own.
+func othersSubnets(l host.Layout) (subnets []netip.Prefix, err error) {
+	all, err := net.Interfaces()
+	if err != nil {
+		return nil, fmt.Errorf("listing this host's interfaces: %w", err)
+	}
+	for _, i := range all {
+		if ownInterface(l, i.Name) {
+			continue
+		}
+		addrs, err := i.Addrs()
+		if err != nil {
+			continue // gone meanwhile
+		}
+		for _, a := range addrs {
+			if prefix, err := netip.ParsePrefix(a.String()); err == nil {
+				subnets = append(subnets, prefix.Masked())
+			}
+		}
+	}
+	return subnets, nil
 }
 
 // homeNumber spreads homes over the pool; the same home always gets the same number.

@@ -5,11 +5,11 @@ package engine
 import (
 	"bytes"
 	"context"
+	"crypto/sha512"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,51 +17,37 @@ import (
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
-// cniResults is where CNI's library notes what it gave to each container, of every engine.
-const cniResults = "/var/lib/cni/results"
-
 // traces tells what the CNI plugins left of this home's networks outside of it. They add two
 // rules for each bridge and remove them never, and the rules of a container stay when it is
 // killed so that nobody can run its hooks.
 type traces struct {
-	layout host.Layout
-	// containers are the CNI names of those that still have a lease, addresses what they
-	// lease, and taken the subnets that this host's interfaces have.
-	containers, addresses []string
-	taken                 []netip.Prefix
-	// subnets are those of our networks: a container that never came to run can leave its
-	// masquerading behind when its lease is gone.
-	subnets []netip.Prefix
+	layout  host.Layout
+	leases  []lease
+	results []cniResult
+	// owned are the CNI names of the containers that run: nothing of theirs is touched.
+	owned []string
+	// bridges is set when the bridges' own rules are meant as well.
+	bridges bool
+	// names and subnets are those of our networks, taken the subnets that others' interfaces have: a
+	// container that never came to run can leave rules behind when its lease is gone.
+	names          []string
+	subnets, taken []netip.Prefix
 }
 
-// newTraces is for when our interfaces are gone and our leases are still there.
+// newTraces looks; owned and bridges are the caller's to set.
 func newTraces(l host.Layout) (traces, error) {
-	t := traces{layout: l, subnets: networks{layout: l}.subnets()}
-	files, err := filepath.Glob(filepath.Join(l.Leases(), "*", "*"))
-	if err != nil {
+	t := traces{layout: l, results: results(l)}
+	var err error
+	if t.leases, err = leases(l); err != nil {
 		return t, err
 	}
-	for _, file := range files {
-		address, err := netip.ParseAddr(filepath.Base(file))
-		if err != nil {
-			continue // a lock, or the last address given out
-		}
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return t, fmt.Errorf("reading a lease: %w", err)
-		}
-		// host-local writes the container and its interface, a line each.
-		if lines := strings.Fields(string(text)); len(lines) > 0 {
-			t.containers = append(t.containers, lines[0])
-			t.addresses = append(t.addresses, netip.PrefixFrom(address, address.BitLen()).String())
-		}
-	}
-	t.taken, err = usedSubnets()
+	t.names, t.subnets = networks{layout: l}.namesAndSubnets()
+	t.taken, err = othersSubnets(l)
 	return t, err
 }
 
-// remove removes them, and nobody else's.
-func (t traces) remove(ctx context.Context, env []string) error {
+// removeRules removes the rules, and nobody else's.
+func (t traces) removeRules(ctx context.Context, env []string) error {
 	var errs []error
 	for _, program := range []string{"iptables", "ip6tables"} {
 		for _, table := range []string{"filter", "nat"} {
@@ -72,13 +58,10 @@ func (t traces) remove(ctx context.Context, env []string) error {
 			if err != nil {
 				continue // no such program or table: nothing was ever added
 			}
-			var chains []string
-			for _, rule := range t.rules(listing) {
+			rules, chains := t.unowned(listing)
+			for _, rule := range rules {
 				_, err := run(append([]string{"--delete"}, rule...)...)
 				errs = append(errs, err)
-				if to := rule[len(rule)-1]; ofOneContainer.MatchString(to) && !slices.Contains(chains, to) {
-					chains = append(chains, to)
-				}
 			}
 			for _, chain := range chains {
 				_, flushing := run("--flush", chain)
@@ -87,71 +70,121 @@ func (t traces) remove(ctx context.Context, env []string) error {
 			}
 		}
 	}
-	for _, id := range t.containers {
-		notes, err := filepath.Glob(filepath.Join(cniResults, "*-"+id+"-*"))
-		errs = append(errs, err)
-		for _, note := range notes {
-			if err := os.Remove(note); !errors.Is(err, os.ErrNotExist) {
-				errs = append(errs, err)
-			}
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("removing what the networks left: %w", err)
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // ofOneContainer are the chains for the address and for the ports of one container.
 var ofOneContainer = regexp.MustCompile(`^CNI-(DN-)?[0-9a-f]{20,}$`)
 
-// rules picks ours out of what iptables -S lists, each as the words behind -A.
-func (t traces) rules(listing string) (rules [][]string) {
+// unowned picks ours out of what iptables -S lists: rules, each as the words behind -A, and the chains of
+// one container each, with all that is in them.
+func (t traces) unowned(listing string) (rules [][]string, chains []string) {
+	ours, running := t.chainsOf(false), t.chainsOf(true)
+	gone := func(chain string) {
+		if ofOneContainer.MatchString(chain) && !running[chain] && !slices.Contains(chains, chain) {
+			chains = append(chains, chain)
+		}
+	}
 	for line := range strings.Lines(listing) {
-		rule, ok := strings.CutPrefix(strings.TrimSpace(line), "-A ")
-		if !ok {
+		kind, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		words := ruleWords(rest)
+		if len(words) == 0 {
 			continue
 		}
-		words := ruleWords(rule)
-		if t.masquerades(words) {
+		chain, to := words[0], words[len(words)-1]
+		switch {
+		case running[chain] || running[to]:
+		case kind == "-N" && ours[chain]:
+			gone(chain)
+		case kind == "-A" && ofOneContainer.MatchString(chain):
+			if ours[chain] || t.about(words) {
+				gone(chain)
+			}
+		case kind == "-A" && (ours[to] || t.about(words)):
 			rules = append(rules, words)
-			continue
+			gone(to)
 		}
-		for i, word := range words[1:] {
-			if t.names(words[0], words[i], word) {
-				rules = append(rules, words)
-				break
+	}
+	return rules, chains
+}
+
+// about reports whether a rule is about a container of ours that does not run, or a bridge.
+func (t traces) about(words []string) bool {
+	if t.masquerades(words) {
+		return true
+	}
+	for i, word := range words[1:] {
+		if t.named(words[0], words[i], word) {
+			return true
+		}
+	}
+	return false
+}
+
+// chainsOf are the names that the plugins give to the chains of the containers that run, or that do not: made of
+// a network's name and a container's (pkg/utils of containernetworking/plugins).
+func (t traces) chainsOf(running bool) map[string]bool {
+	chains := map[string]bool{}
+	add := func(network, container string) {
+		if container != "" && slices.Contains(t.owned, container) == running {
+			sum := sha512.Sum512([]byte(network + container))
+			for _, prefix := range []string{"CNI-", "CNI-DN-"} {
+				chains[(prefix + hex.EncodeToString(sum[:]))[:chainLength]] = true
 			}
 		}
 	}
-	return rules
+	names := slices.Clone(t.names)
+	containers := slices.Clone(t.owned)
+	for _, a := range t.leases {
+		names, containers = append(names, a.network), append(containers, a.container)
+	}
+	for _, r := range t.results {
+		names, containers = append(names, r.network), append(containers, r.container)
+	}
+	slices.Sort(names)
+	slices.Sort(containers)
+	for _, network := range slices.Compact(names) {
+		for _, container := range slices.Compact(slices.Clone(containers)) {
+			add(network, container)
+		}
+	}
+	return chains
 }
 
-// masquerades says whether a rule sends the packets of an address of ours to a container's own
-// chain, and nobody else's bridge has that address.
+// chainLength is how long the plugins make such a name.
+const chainLength = 28
+
+// masquerades reports whether a rule sends the packets of an address of ours, which no container has
+// that runs, to a container's own chain.
 func (t traces) masquerades(rule []string) bool {
 	at := slices.Index(rule, "-s")
-	if rule[0] != "POSTROUTING" || !ofOneContainer.MatchString(rule[len(rule)-1]) || at < 0 {
-		return false
-	}
-	from, err := netip.ParsePrefix(rule[at+1])
-	return err == nil && slices.ContainsFunc(t.subnets, from.Overlaps) && !slices.ContainsFunc(t.taken, from.Overlaps)
+	return rule[0] == "POSTROUTING" && ofOneContainer.MatchString(rule[len(rule)-1]) && at >= 0 && t.free(rule[at+1])
 }
 
-// names says whether an option of a rule in a chain names something of ours.
-func (t traces) names(chain, option, value string) bool {
+// free reports whether an address is one of our networks, of nobody else's, and of no container that runs.
+func (t traces) free(address string) bool {
+	prefix, err := netip.ParsePrefix(address)
+	return err == nil && prefix.IsSingleIP() && slices.ContainsFunc(t.subnets, prefix.Overlaps) &&
+		!slices.ContainsFunc(t.taken, prefix.Overlaps) &&
+		!slices.ContainsFunc(t.leases, func(a lease) bool {
+			return a.address == prefix.Addr() && slices.Contains(t.owned, a.container)
+		})
+}
+
+// named reports whether an option of a rule in a chain names something of ours.
+func (t traces) named(chain, option, value string) bool {
 	switch option {
 	case "-i", "-o":
-		return ownInterface(t.layout, value)
+		return t.bridges && ownInterface(t.layout, value)
 	case "--comment":
 		_, id, ok := strings.Cut(value, ` id: "`)
-		return ok && slices.Contains(t.containers, strings.TrimSuffix(id, `"`))
+		id = strings.TrimSuffix(id, `"`)
+		return ok && !slices.Contains(t.owned, id) &&
+			(slices.ContainsFunc(t.leases, func(a lease) bool { return a.container == id }) ||
+				slices.ContainsFunc(t.results, func(r cniResult) bool { return r.container == id }))
 	case "-s", "-d":
-		// These rules tell the address and nothing more, so they are only ours when nobody
-		// else's bridge has the same network.
-		prefix, err := netip.ParsePrefix(value)
-		return chain == "CNI-FORWARD" && slices.Contains(t.addresses, value) && err == nil &&
-			!slices.ContainsFunc(t.taken, prefix.Overlaps)
+		// These rules tell the address and nothing more.
+		return chain == "CNI-FORWARD" && t.free(value)
 	}
 	return false
 }

@@ -3,7 +3,10 @@
 package engine
 
 import (
+	"crypto/sha512"
+	"encoding/hex"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,10 +17,19 @@ import (
 // bridge or a container of this home are taken away.
 func TestRulesOfThisHome(t *testing.T) {
 	l, other := host.Layout{Home: "/home/ada/.linnet"}, host.Layout{Home: "/home/bob/.linnet"}
+	leased := func(address, container string) lease {
+		return lease{network: "bridge", address: netip.MustParseAddr(address), container: container}
+	}
 	found := traces{
-		layout: l, containers: []string{"default-0a1b"}, addresses: []string{"10.231.7.2/32", "10.4.1.9/32"},
+		layout: l, bridges: true, names: []string{"bridge", "web"}, owned: []string{"default-runs"},
+		leases:  []lease{leased("10.231.7.2", "default-0a1b"), leased("10.4.1.9", "default-0a1b"), leased("10.231.7.9", "default-runs"), leased("10.231.7.3", "")},
+		results: []cniResult{{network: "web", container: "default-noted"}},
 		taken:   []netip.Prefix{netip.MustParsePrefix("10.4.1.0/24")}, // a bridge of somebody else
 		subnets: []netip.Prefix{netip.MustParsePrefix("10.231.7.0/24"), netip.MustParsePrefix("10.4.1.0/24")},
+	}
+	chain := func(prefix, network, container string) string {
+		sum := sha512.Sum512([]byte(network + container))
+		return (prefix + hex.EncodeToString(sum[:]))[:28]
 	}
 	bridge := func(name string) string {
 		return "-A CNI-ISOLATION-STAGE-1 -i " + name + " ! -o " + name + ` -m comment --comment "CNI firewall plugin rules (ingressPolicy: same-bridge)" -j CNI-ISOLATION-STAGE-2`
@@ -35,6 +47,17 @@ func TestRulesOfThisHome(t *testing.T) {
 		container("default-0a1b", "fdfa573bb060027d500c6"),
 		"-A CNI-FORWARD -d 10.231.7.2/32 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
 		"-A CNI-FORWARD -s 10.231.7.2/32 -j ACCEPT",
+		"-A CNI-FORWARD -s 10.231.7.20/32 -j ACCEPT", // its lease is gone
+		"-A POSTROUTING -j " + chain("CNI-", "web", "default-noted"),
+	}
+	// Chains go with all that is in them.
+	chains := []string{
+		"CNI-dd758293bd593babc3eac478", "CNI-DN-fdfa573bb060027d500c6", chain("CNI-", "web", "default-noted"),
+		chain("CNI-DN-", "web", "default-0a1b"), chain("CNI-", "bridge", "default-0a1b"),
+	}
+	inside := []string{
+		"-N " + chain("CNI-DN-", "web", "default-0a1b"), // made, and not called yet
+		"-A " + chain("CNI-", "bridge", "default-0a1b") + " ! -d 224.0.0.0/4 -j MASQUERADE",
 	}
 	theirs := []string{
 		masquerade("10.231.8.6/32", "CNI-dd758293bd593babc3eac478"),
@@ -48,10 +71,19 @@ func TestRulesOfThisHome(t *testing.T) {
 		bridge(userBridge(other, "web")),
 		container("default-0a1b2c", "c6346ba2b8a01a4fb845b"),
 		container("k8s-0a1b", "a6346ba2b8a01a4fb845b"),
-		"-A CNI-FORWARD -s 10.231.7.20/32 -j ACCEPT",
+		"-A CNI-FORWARD -s 10.231.8.20/32 -j ACCEPT",
 		"-A CNI-FORWARD -s 10.4.1.9/32 -j ACCEPT",
 		"-A FORWARD -s 10.231.7.2/32 -j DROP",
 		`-A CNI-FORWARD -m comment --comment "CNI firewall plugin admin overrides" -j CNI-ADMIN`,
+		// Of our container that runs.
+		"-N " + chain("CNI-", "bridge", "default-runs"),
+		masquerade("10.231.7.9/32", chain("CNI-", "bridge", "default-runs")),
+		container("default-runs", chain("", "bridge", "default-runs")[:21]),
+		"-A " + chain("CNI-", "bridge", "default-runs") + ` -d 10.231.7.0/24 -m comment --comment "name: \"bridge\" id: \"default-runs\"" -j ACCEPT`,
+		"-A CNI-FORWARD -s 10.231.7.9/32 -j ACCEPT",
+		// Of nobody that is known.
+		"-N CNI-0000000000000000000000aa",
+		`-A CNI-0000000000000000000000aa -d 10.231.7.0/24 -m comment --comment "name: \"bridge\" id: \"default-other\"" -j ACCEPT`,
 	}
 	var listing string
 	for i := range max(len(ours), len(theirs)) {
@@ -62,7 +94,8 @@ func TestRulesOfThisHome(t *testing.T) {
 		}
 	}
 	var got, want []string
-	for _, rule := range found.rules(listing) {
+	rules, goes := found.unowned(listing + strings.Join(inside, "\n"))
+	for _, rule := range rules {
 		got = append(got, strings.Join(rule, "|"))
 	}
 	for _, rule := range ours {
@@ -70,6 +103,17 @@ func TestRulesOfThisHome(t *testing.T) {
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	slices.Sort(goes)
+	slices.Sort(chains)
+	if !slices.Equal(goes, chains) {
+		t.Errorf("chains\n%q\nwant\n%q", goes, chains)
+	}
+	// The engine only stops: its bridges stay, and so do their rules.
+	found.bridges = false
+	rules, _ = found.unowned(bridge(bridgeName(l)) + "\n" + bridge(userBridge(l, "web")))
+	if len(rules) > 0 {
+		t.Errorf("with the bridges there: %q", rules)
 	}
 }
 

@@ -23,6 +23,9 @@ type Daemon struct {
 	Apart bool
 	// Nice is its nice value (setpriority(2)), where that can be given; 0 is this process's own.
 	Nice int
+	// Plain gives it the scheduling, the processors, the signal mask and the session keyring
+	// that a service has, whatever this process was started with; Linux only.
+	Plain bool
 }
 
 // Started is a daemon that was started by this process.
@@ -46,7 +49,7 @@ func (d Daemon) Start() (*Started, error) {
 	if d.Apart {
 		setApart(cmd.SysProcAttr)
 	}
-	if err := start(cmd, d.Nice); err != nil {
+	if err := start(cmd, d.Nice, d.Plain); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", d.Argv[0], err)
 	}
 	return &Started{PID: cmd.Process.Pid, cmd: cmd}, nil

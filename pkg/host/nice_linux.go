@@ -10,16 +10,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// start starts cmd with a nice value. A child has the one of the thread that made it, so a
-// thread is made for this, and ends with the function.
-func start(cmd *exec.Cmd, nice int) error {
-	if nice == 0 {
+// start starts cmd with a nice value, plain when asked to (see Daemon). A child has what the thread has that made
+// it, so a thread is made for this, and ends with the function.
+func start(cmd *exec.Cmd, nice int, plain bool) error {
+	if nice == 0 && !plain {
 		return cmd.Start()
 	}
 	result := make(chan error)
 	go func() {
 		runtime.LockOSThread()
-		_ = unix.Setpriority(unix.PRIO_PROCESS, 0, nice) // it starts all the same
+		if plain {
+			plainThread()
+		}
+		if nice != 0 {
+			_ = unix.Setpriority(unix.PRIO_PROCESS, 0, nice) // it starts all the same
+		}
 		result <- cmd.Start()
 	}()
 	return <-result

@@ -5,4 +5,4 @@ package host
 import "os/exec"
 
 // start leaves priorities alone: nothing here has daemons that compete.
-func start(cmd *exec.Cmd, _ int) error { return cmd.Start() }
+func start(cmd *exec.Cmd, _ int, _ bool) error { return cmd.Start() }

@@ -25,7 +25,8 @@ const (
 
 const (
 	defaultGrace = 10 * time.Second
-	defaultPath  = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	// SystemPath is where a system's own programs are.
+	SystemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 )
 
 // Command is a process to run on this machine.
@@ -175,7 +176,7 @@ func lookUp(c Command) (string, error) {
 	if strings.Contains(name, "/") {
 		return name, nil
 	}
-	path := defaultPath
+	path := SystemPath
 	for _, e := range c.Env {
 		if v, ok := strings.CutPrefix(e, "PATH="); ok {
 			path = v

@@ -3,14 +3,20 @@ package lima
 import (
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
+
+	"github.com/linnet-dev/linnet/pkg/host"
 )
 
-// belongs says whether a process is one of the machine whose folder dir is: each of them has a
-// file of it among its arguments.
+// belongs reports whether a process is one of the machine whose directory dir is: this user's, one of
+// Lima's programs, with a file of the directory among its arguments. An editor that has such a
+// file open may have got the number of one that ended.
 func belongs(pid int, dir string) bool {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	return err == nil && strings.Contains(string(text), dir)
+	program := filepath.Base(host.Program(pid))
+	return host.Own(pid) && (strings.Contains(program, "limactl") || strings.Contains(program, "qemu-system-")) &&
+		slices.ContainsFunc(host.CommandLine(pid), func(word string) bool { return strings.Contains(word, dir) })
 }
 
 // ended says that a process has ended and only its parent has not collected it yet.

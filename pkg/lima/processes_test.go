@@ -19,8 +19,9 @@ func TestAnotherProcessIsNotTakenForTheMachines(t *testing.T) {
 	for _, goal := range []vm.Goal{vm.Started, vm.Stopped, vm.Removed} {
 		t.Run(string(goal), func(t *testing.T) {
 			t.Parallel()
-			other := exec.Command("sleep", "600")
 			m := newMachine(t)
+			// As an editor that has a file of the machine open.
+			other := exec.Command("/bin/sh", "-c", "while :; do sleep 0.1; done", "vi", filepath.Join(m.o.Layout.LimaInstance(), "lima.yaml"))
 			m.check(t, other.Start())
 			t.Cleanup(func() {
 				_ = other.Process.Kill() // it may have been ended

@@ -30,7 +30,7 @@ var programs = []string{
 
 func observe(l host.Layout, program string) facts {
 	f := facts{os: runtime.GOOS, uid: os.Geteuid(), libexec: l.Libexec}
-	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin") {
+	for _, dir := range filepath.SplitList(host.SystemPath) {
 		if info, err := os.Stat(filepath.Join(dir, "iptables")); err == nil && info.Mode()&0o111 != 0 {
 			f.iptables = true
 		}
