@@ -109,7 +109,7 @@ func New(o Options) *Reporter { return &Reporter{options: o} }
 // Step says that a step has begun. Its name is what linnet does now, as a gerund in lower
 // case: "starting the engine". Steps may overlap. Each has to end with Done or Fail.
 func (r *Reporter) Step(name string) *Step {
-	s := &Step{reporter: r, name: clean(name), began: time.Now()}
+	s := &Step{reporter: r, name: CleanLine(name), began: time.Now()}
 	if r == nil || r.options.Format == Quiet || r.options.Err == nil {
 		s.reporter = nil
 		return s
@@ -179,7 +179,7 @@ type Step struct {
 }
 
 // Note says what the step is at now, or is waiting for; it replaces the note before.
-func (s *Step) Note(text string) { s.emit(noted, clean(text), nil) }
+func (s *Step) Note(text string) { s.emit(noted, CleanLine(text), nil) }
 
 // Done says that the step succeeded.
 func (s *Step) Done() { s.emit(done, "", nil) }
@@ -230,17 +230,6 @@ func (l logWriter) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return len(p), nil
-}
-
-// clean makes text fit for one line: control characters, which could move the cursor or end
-// the line, become spaces.
-func clean(text string) string {
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return ' '
-		}
-		return r
-	}, text))
 }
 
 // elapsed prints a duration as a person reads it: "0.4s", "12.3s", "2m05s".

@@ -105,9 +105,9 @@ func TestPlainIsOneLinePerEvent(t *testing.T) {
 		r.Close()
 		compare(t, out.String(), `starting the engine
 starting the engine: waiting for containerd
-pulling redis:7  [2Jevil
+pulling redis:7 \x1b[2Jevil
 warning: <slow> disk
-pulling redis:7  [2Jevil: failed (1.5s)
+pulling redis:7 \x1b[2Jevil: failed (1.5s)
 starting the engine: done (1m06s)
 `)
 	})
@@ -128,9 +128,9 @@ func TestJSONIsOneObjectPerLine(t *testing.T) {
 		// The fake clock starts at midnight, 2000-01-01 UTC.
 		compare(t, out.String(), `{"time":"2000-01-01T00:00:00Z","event":"start","id":1,"step":"starting the engine"}
 {"time":"2000-01-01T00:00:00.05Z","event":"note","id":1,"step":"starting the engine","text":"waiting for containerd"}
-{"time":"2000-01-01T00:00:00.05Z","event":"start","id":2,"step":"pulling redis:7  [2Jevil"}
+{"time":"2000-01-01T00:00:00.05Z","event":"start","id":2,"step":"pulling redis:7 \\x1b[2Jevil"}
 {"time":"2000-01-01T00:00:01.55Z","event":"log","text":"warning: <slow> disk"}
-{"time":"2000-01-01T00:00:01.55Z","event":"fail","id":2,"step":"pulling redis:7  [2Jevil","seconds":1.5,"error":"no such host"}
+{"time":"2000-01-01T00:00:01.55Z","event":"fail","id":2,"step":"pulling redis:7 \\x1b[2Jevil","seconds":1.5,"error":"no such host"}
 {"time":"2000-01-01T00:01:06.55Z","event":"done","id":1,"step":"starting the engine","seconds":66.55}
 {"time":"2000-01-01T00:01:06.55Z","event":"log","text":"after the end"}
 `)

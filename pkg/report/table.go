@@ -27,7 +27,7 @@ func NewTable(terminal bool, header ...string) *Table {
 func (t *Table) Row(row ...string) {
 	cleaned := make([]string, len(row))
 	for i, cell := range row {
-		cleaned[i] = clean(cell)
+		cleaned[i] = CleanLine(cell)
 	}
 	t.rows = append(t.rows, cleaned)
 }

@@ -37,7 +37,7 @@ func TestACellCannotBecomeTwo(t *testing.T) {
 	if err := table.Print(&out); err != nil {
 		t.Fatal(err)
 	}
-	compare(t, out.String(), "a b c [31m\td\n")
+	compare(t, out.String(), "a b c\\x1b[31m\td\n")
 }
 
 func TestATableThatCannotBeWrittenSaysSo(t *testing.T) {
