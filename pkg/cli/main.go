@@ -175,7 +175,7 @@ func (a *app) finish(err error) int {
 // there are several, and "hint: what to do" where there is a hint.
 func errorText(err error) string {
 	var b strings.Builder
-	for i, line := range strings.Split(strings.TrimRight(err.Error(), "\n"), "\n") {
+	for i, line := range strings.Split(strings.TrimRight(report.Clean(err.Error()), "\n"), "\n") {
 		if i == 0 || startsSentence(line) {
 			b.WriteString("linnet: ")
 		}
@@ -186,7 +186,7 @@ func errorText(err error) string {
 		return b.String() // each line has its own
 	}
 	if hint := hintOf(err); hint != "" {
-		b.WriteString("hint: " + hint + "\n")
+		b.WriteString("hint: " + report.Clean(hint) + "\n")
 	}
 	return b.String()
 }
