@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -19,48 +18,17 @@ import (
 
 	"github.com/linnet-dev/linnet/e2e/internal/lab"
 	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/host/hosttest"
 )
 
-// documentedPaths are the paths that docs/files.md lists: those below LINNET_HOME, relative, and those
-// outside, absolute, but for the kernel's own. What stands for something else is given a name.
-func documentedPaths(t *testing.T, id string) (paths []string) {
+// documentedPaths are the paths that docs/files.md lists, for the home with an id.
+func documentedPaths(t *testing.T, id string) []string {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/files.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, _, ok := cutBytes(text, "\n## Read, never written")
-	span := regexp.MustCompile("`([^`]+)`")
-	names := strings.NewReplacer("<id>", id, "<namespace>", "default", "<container>", "0123", "*", "1")
-	for line := range strings.Lines(string(text)) {
-		cells := strings.Split(line, "|")
-		if len(cells) < 3 || strings.Contains(cells[1], "interface") || strings.Contains(cells[1], "iptables") ||
-			strings.Contains(cells[1], "process") || strings.Contains(cells[1], "control group") {
-			continue
-		}
-		first := ""
-		for _, found := range span.FindAllStringSubmatch(cells[1], -1) {
-			path := names.Replace(found[1])
-			switch {
-			case strings.HasPrefix(path, "/proc/"):
-				continue
-			case first == "":
-				first = path
-			case !strings.Contains(path, "/"): // in the same directory
-				path = filepath.Join(filepath.Dir(first), path)
-			}
-			paths = append(paths, path)
-		}
-	}
-	if !ok || len(paths) < 50 || !slices.Contains(paths, "native/run/containerd.sock.ttrpc") || !slices.Contains(paths, "/run/linnet/"+id+"/stage") {
-		t.Fatalf("docs/files.md is read wrongly: %q", paths)
-	}
-	return paths
-}
-
-func cutBytes(text []byte, sep string) (before, after []byte, found bool) {
-	b, a, ok := strings.Cut(string(text), sep)
-	return []byte(b), []byte(a), ok
+	return hosttest.Paths(string(text), id)
 }
 
 // valuables makes a tree of files, and returns a digest of all that is in it, to be taken again.
