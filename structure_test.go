@@ -58,6 +58,7 @@ var allowed = map[string][]string{
 
 	// Tests' own and tools.
 	"pkg/guest/guesttest": {"pkg/guest", "pkg/host"},
+	"pkg/host/hosttest":   {},
 	"pkg/lima/limatest":   {"pkg/host"},
 	"pkg/relay/relaytest": {},
 	"pkg/vm/vmtest":       {"pkg/vm"},

@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/host/hosttest"
 	"github.com/linnet-dev/linnet/pkg/lima/limatest"
 )
 
@@ -98,6 +99,12 @@ func setupMachine(env *testscript.Env, bin string) error {
 		env.Setenv(envUser, strconv.Itoa(ordinary))
 	}
 	env.Values[testOf{}] = env.T()
+	if text, readErr := os.ReadFile("../../docs/files.md"); readErr != nil {
+		err = errors.Join(err, readErr)
+	} else {
+		paths := strings.Join(hosttest.Paths(string(text), l.ID()), "\n") + "\n"
+		err = errors.Join(err, os.WriteFile(filepath.Join(env.WorkDir, "paths"), []byte(paths), 0o644))
+	}
 	return errors.Join(err, own(env.WorkDir))
 }
 
