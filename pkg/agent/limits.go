@@ -22,7 +22,7 @@ const (
 	// eventsMax is how many events one call may tell of, eventMax the longest text of one in bytes;
 	// daemonsMax is how many daemons there may be.
 	eventsMax  = 10_000
-	eventMax   = 512
+	eventMax   = 256
 	daemonsMax = 16
 	// questionsMax is how many requests for credentials may wait for their answer.
 	questionsMax = 256

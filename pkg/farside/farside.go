@@ -83,7 +83,7 @@ func ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.InitialWindowSize(agent.StreamWindow), grpc.InitialConnWindowSize(agent.ConnectionWindow),
 		grpc.ReadBufferSize(agent.BufferSize), grpc.WriteBufferSize(agent.BufferSize),
-		grpc.MaxRecvMsgSize(agent.MessageMax),
+		grpc.MaxRecvMsgSize(agent.MessageMax), grpc.MaxHeaderListSize(agent.HeaderMax),
 	}
 }
 
