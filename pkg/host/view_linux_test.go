@@ -20,7 +20,7 @@ func TestAViewHidesADirectory(t *testing.T) {
 		v := host.View{Dir: home, At: filepath.Join(home, ".l/at"), Hidden: filepath.Join(home, ".l"), Empty: filepath.Join(home, ".l/empty")}
 		err := host.Enter([]host.View{v})
 		if err == nil {
-			err = host.Become("/bin/sh", []string{"sh", filepath.Join(dir, "script"), v.At}, []string{"PATH=/usr/bin:/bin"})
+			err = host.Become("/bin/sh", []string{"sh", filepath.Join(dir, "script"), v.At}, []string{"PATH=/usr/bin:/bin"}, nil)
 		}
 		fmt.Println(err)
 		return
