@@ -15,16 +15,16 @@ import (
 	"github.com/linnet-dev/linnet/e2e/internal/lab"
 )
 
-// panics is how often the kernel panics after a build: what LINNET_PANICS says, or else otherwise.
+// panics is how often the kernel panics after a build: what the environment says, or else otherwise.
 func panics(t *testing.T, otherwise int) int {
 	t.Helper()
-	text := os.Getenv("LINNET_PANICS")
+	text := os.Getenv(lab.EnvPanics)
 	if text == "" {
 		return otherwise
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		t.Fatalf("LINNET_PANICS is %q", text)
+		t.Fatalf("%s is %q", lab.EnvPanics, text)
 	}
 	return n
 }

@@ -18,6 +18,9 @@ import (
 // limactl refuses root.
 const TestUser = "linnet-test"
 
+// EnvPanics says how often the suite has the kernel of a virtual machine panic right after a build.
+const EnvPanics = "LINNET_PANICS"
+
 // AsUser runs this very program once more, as TestUser in its home, on a copy of what was
 // built, and returns its exit code. make builds the targets first, and prepare, unless it is
 // nil, puts into the copy's folder what only root can make.
@@ -124,10 +127,11 @@ func suiteFlags(args []string) []string {
 	})
 }
 
+// suiteEnv is the suite's whole environment: of this one, only what says how often something is done.
 func suiteEnv(u *user.User, root string) []string {
 	return []string{
 		"HOME=" + u.HomeDir, "USER=" + u.Username, "LOGNAME=" + u.Username, "LANG=C.UTF-8",
-		"PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", envRoot + "=" + root,
+		"PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", envRoot + "=" + root, EnvPanics + "=" + os.Getenv(EnvPanics),
 	}
 }
 
