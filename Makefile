@@ -10,7 +10,7 @@ LINT     := _output/tools/bin/golangci-lint
 # In order: `make -j` must not test what is being built.
 .NOTPARALLEL:
 
-.PHONY: all build deps image system lint cross test test-unit test-differential test-fuzz test-e2e test-vm-smoke test-vm demo bench bench-vm update record-limactl clean
+.PHONY: all build deps image system lint cross test test-unit test-differential test-fuzz test-e2e test-chaos test-vm-smoke test-vm demo bench bench-vm update record-limactl clean
 
 all: build deps ## the client, the agent and every component
 
@@ -53,6 +53,10 @@ test-fuzz: ## each fuzz target for a few seconds
 
 test-e2e: build deps ## the finished linnet on the real engine, natively (as root)
 	@go test -shuffle=on -count=1 -timeout 30m ./e2e/native ./e2e/internal/...
+
+test-chaos: build deps ## 300 random kills of the engine's processes, seeded (LINNET_CHAOS_SEED), natively (as root; half an hour)
+	@LINNET_CHAOS_KILLS=$${LINNET_CHAOS_KILLS:-300} LINNET_CHAOS_SEED=$${LINNET_CHAOS_SEED:-$$(date +%s)} \
+		go test -v -count=1 -timeout 90m -run '^TestRandomKills$$' ./e2e/native
 
 test-vm-smoke: build image ## the main job once in a real virtual machine (as root, who makes an ordinary user for it)
 	@go test -v -count=1 -timeout 25m -run '^TestSmoke$$' ./e2e/vm
