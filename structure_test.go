@@ -27,9 +27,9 @@ var allowed = map[string][]string{
 
 	"pkg/cli":          {"deps", "pkg/agent", "pkg/emulate", "pkg/forward", "pkg/guest", "pkg/host", "pkg/lima", "pkg/native", "pkg/nerdctl", "pkg/registry", "pkg/relay", "pkg/report", "pkg/settings", "pkg/streams", "pkg/vm"},
 	"pkg/cli/buildcmd": {"pkg/build", "pkg/cli", "pkg/host", "pkg/registry", "pkg/report", "pkg/settings", "pkg/streams"},
-	"pkg/build":        {"pkg/guest", "pkg/host"},
+	"pkg/build":        {"pkg/guest", "pkg/host", "pkg/report"},
 	"pkg/compose":      {"pkg/build", "pkg/host"},
-	"pkg/forward":      {"pkg/guest", "pkg/nerdctl", "pkg/streams"},
+	"pkg/forward":      {"pkg/guest", "pkg/nerdctl", "pkg/report", "pkg/streams"},
 	"pkg/native":       {"pkg/agent", "pkg/agent/agentpb", "pkg/emulate", "pkg/guest", "pkg/host", "pkg/report"},
 	"pkg/engine":       {"config", "pkg/agent", "pkg/agent/agentpb", "pkg/farside", "pkg/farside/portplugin", "pkg/host"},
 	"pkg/agent":        {"pkg/agent/agentpb", "pkg/guest", "pkg/host", "pkg/report"},

@@ -103,7 +103,7 @@ func (j *job) answer(ctx context.Context) (map[string]string, error) {
 	if _, _, ok := syntax(j.file.text); ok && j.attrs[cmdlineKey] == "" {
 		return nil, errElsewhere // another frontend's Dockerfile
 	}
-	if _, ok := j.opt.LocalMounts[localDockerfile]; !ok {
+	if _, ok := j.mounts[localDockerfile]; !ok {
 		return nil, errElsewhere
 	}
 	res, err := builder.Build(ctx, &frontendHost{job: j})

@@ -76,6 +76,8 @@ type Result struct {
 	Response map[string]string
 	// Warnings are the remarks of the frontend.
 	Warnings []client.VertexWarning
+	// Dropped says what a result that is a directory of this host has lost on the way, in lines.
+	Dropped []string
 }
 
 // Build builds. Mistakes that can be seen from here are errors before the engine is started or
@@ -116,7 +118,7 @@ func (s Session) run(ctx context.Context, job *job, d Display) (Result, error) {
 		return Result{Response: job.answers}, nil
 	}
 	s.remember(job)
-	r := Result{ID: imageID(res.ExporterResponse), Ref: job.opt.Ref, Response: res.ExporterResponse, Warnings: warnings}
+	r := Result{ID: imageID(res.ExporterResponse), Ref: job.opt.Ref, Response: res.ExporterResponse, Warnings: warnings, Dropped: job.dropped.Lines()}
 	return r, s.finish(ctx, job, r)
 }
 

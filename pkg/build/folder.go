@@ -1,66 +1,160 @@
 package build
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	confined "github.com/containerd/continuity/fs"
 	// As in BuildKit's own programs: names of files are bytes, which the usual encoding refuses to
 	// send when they are not UTF-8. It also makes less garbage.
 	_ "github.com/moby/buildkit/util/grpcutil/encoding/proto"
-	"github.com/tonistiigi/fsutil"
 
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
-// folder is a folder of the host as it is sent. What it adds keeps two things from being lost
-// without a word: a file that may not be read would arrive empty, and one that goes away while
-// the folder is listed would take those behind it along.
+// folder is a directory of the host as it is sent. Everything in it is read below a descriptor of
+// it, so that whoever may write the directory cannot have a file sent that is not in it, by
+// putting a link in the place of a directory while it is read. It also keeps two things from being
+// lost without a word: a file that may not be read would arrive empty, and one that goes away while
+// the directory is listed would take those behind it along.
 type folder struct {
-	fsutil.FS
-	dir string
+	root *os.Root
+	self *os.File // the same once more, for what os.Root cannot do
+	dir  string   // its path, for messages
 	// lost is told what could not be read. BuildKit's sender has no way to say so: it leaves a
 	// file that it cannot open empty, and waits for ever after one that it cannot read.
 	lost func(error)
 }
 
+// openFolder opens a directory by the path that the user gave, whatever links lead there.
+func openFolder(dir string, lost func(error)) (folder, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return folder{}, err
+	}
+	return folderOf(root, dir, lost)
+}
+
+func folderOf(root *os.Root, dir string, lost func(error)) (folder, error) {
+	file, err := root.Open(".")
+	if err != nil {
+		root.Close()
+		return folder{}, err
+	}
+	return folder{root, file, dir, lost}, nil
+}
+
+// Close closes the descriptors.
+func (f folder) Close() error { return errors.Join(f.root.Close(), f.self.Close()) }
+
+// below opens a directory of the folder. No link on the way leads out of it.
+func (f folder) below(dir string) (folder, error) {
+	root, err := f.root.OpenRoot(dir)
+	if err != nil {
+		return folder{}, err
+	}
+	return folderOf(root, filepath.Join(f.dir, dir), f.lost)
+}
+
 // Open implements fsutil.FS. A socket, and a file that is gone meanwhile, arrive empty, as with
-// every client.
+// every client. What is no longer the file that was listed, but a link or a pipe, is an error.
 func (f folder) Open(path string) (io.ReadCloser, error) {
-	file, err := f.FS.Open(path)
+	file, err := f.open(path)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) && !f.isSocket(path) {
-			f.lost(cannotRead(path, err))
+			f.lost(cannotRead(path, why(f.root, path, err)))
 		}
 		return nil, err
 	}
 	return sent{file, path, f.lost}, nil
 }
 
-// file is where a regular file of the folder is, as BuildKit would find it in a copy: links lead to what is in
-// the folder.
+// why says what is wrong with a path that was listed, without the path.
+func why(root *os.Root, path string, err error) error {
+	if isLink(root, path) || isLink(root, filepath.Dir(path)) {
+		return errors.New("a link took its place while it was read")
+	}
+	return reason(err)
+}
+
+func isLink(root *os.Root, path string) bool {
+	info, err := root.Lstat(path)
+	return err == nil && info.Mode()&fs.ModeSymlink != 0
+}
+
+// open opens a regular file; it does not follow a link of that name, nor wait for who writes a pipe.
+func (f folder) open(path string) (*os.File, error) {
+	file, err := openBeneath(f.self, path)
+	if errors.Is(err, errors.ErrUnsupported) {
+		file, err = f.root.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	}
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = notRegular(path)
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+func notRegular(path string) error {
+	return &fs.PathError{Op: "open", Path: path, Err: errors.New("not a regular file")}
+}
+
+// read is the content of one file, found as BuildKit would find it in a copy of the folder, where links lead
+// to what is in the folder. More than limit bytes are an error.
+func (f folder) read(name string, limit int64) ([]byte, error) {
+	name, err := f.file(name)
+	if err != nil {
+		return nil, err
+	}
+	file, err := f.open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err == nil && int64(len(text)) > limit {
+		err = tooLarge(limit)
+	}
+	return text, err
+}
+
+func tooLarge(limit int64) error {
+	if limit < 1<<20 {
+		return fmt.Errorf("it has more than %d KiB", limit>>10)
+	}
+	return fmt.Errorf("it has more than %d MiB", limit>>20)
+}
+
+// file is where a regular file of the folder is, as BuildKit would find it in a copy.
 func (f folder) file(name string) (string, error) {
 	path, err := confined.RootPath(f.dir, name)
 	if err != nil {
 		return "", err
 	}
-	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "open", Path: name, Err: errors.New("not a regular file")}
-	}
-	if err != nil {
+	if path, err = filepath.Rel(f.dir, path); err != nil {
 		return "", err
 	}
-	return filepath.Rel(f.dir, path)
+	info, err := f.root.Lstat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = notRegular(name)
+	}
+	return path, err
 }
 
 func (f folder) isSocket(path string) bool {
-	info, err := os.Lstat(filepath.Join(f.dir, path))
+	info, err := f.root.Lstat(path)
 	return err == nil && info.Mode()&fs.ModeSocket != 0
 }
 
@@ -84,32 +178,4 @@ func cannotRead(path string, err error) error {
 		Err: fmt.Errorf("reading the build context: %s: %w", path, reason(err)),
 		Fix: "what a build does not need can be listed in .dockerignore, and is not read then",
 	}
-}
-
-// Walk implements fsutil.FS. Where fn meets a file that has gone away, it may say so as itself or as
-// fs.SkipDir (fsutil's filters do), which would end the folder that the file was in.
-func (f folder) Walk(ctx context.Context, target string, fn fs.WalkDirFunc) error {
-	return f.FS.Walk(ctx, target, func(path string, entry fs.DirEntry, err error) error {
-		if entry == nil || entry.IsDir() {
-			return fn(path, entry, err)
-		}
-		file := &fleeting{DirEntry: entry}
-		if err := fn(path, file, err); !file.gone {
-			return err
-		}
-		return nil
-	})
-}
-
-// fleeting is a file of a folder that is listed. It notices when it has gone away since.
-type fleeting struct {
-	fs.DirEntry
-	gone bool
-}
-
-// Info implements fs.DirEntry.
-func (e *fleeting) Info() (fs.FileInfo, error) {
-	info, err := e.DirEntry.Info()
-	e.gone = errors.Is(err, fs.ErrNotExist)
-	return info, err
 }

@@ -95,14 +95,14 @@ func (h *frontendHost) Warn(context.Context, digest.Digest, string, client.WarnO
 type folderRef struct{ fsutil.FS }
 
 func (r *folderRef) ReadFile(_ context.Context, req client.ReadRequest) ([]byte, error) {
-	name := req.Filename
 	if on, ok := r.FS.(folder); ok {
-		var err error
-		if name, err = on.file(name); err != nil {
-			return nil, err
+		text, err := on.read(req.Filename, mostDockerfile)
+		if err == nil && req.Range != nil && req.Range.Length > 0 {
+			text = text[:min(len(text), req.Range.Length)]
 		}
+		return text, err
 	}
-	f, err := r.Open(name)
+	f, err := r.Open(req.Filename)
 	if err != nil {
 		return nil, err
 	}

@@ -20,13 +20,24 @@ import (
 
 // send has BuildKit solve a job. What is to be done is made of the Dockerfile first, and then done.
 func (j *job) send(ctx context.Context, c *client.Client, status chan *client.SolveStatus) (*client.SolveResponse, error) {
-	return c.Build(ctx, j.opt, "linnet", func(ctx context.Context, g gateway.Client) (*gateway.Result, error) {
+	s, end, err := j.openSession(context.WithoutCancel(ctx), c)
+	if err != nil {
+		close(status)
+		return nil, err
+	}
+	defer end()
+	j.opt.SharedSession, j.opt.SessionPreInitialized = s, true
+	res, err := c.Build(ctx, j.opt, "linnet", func(ctx context.Context, g gateway.Client) (*gateway.Result, error) {
 		j.begun.Store(true)
 		// Build closes the channel only after this has returned.
 		res, err := j.convert(ctx, &near{Client: g, job: j, status: status, told: &told{}})
 		j.failed = err
 		return res, err
 	}, status)
+	if err != nil {
+		return nil, err
+	}
+	return res, j.indexLayouts(res.ExporterResponse)
 }
 
 // watch sees what a build asks of BuildKit.

@@ -17,8 +17,6 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/dfgitutil"
 	"github.com/moby/buildkit/session/upload/uploadprovider"
 	"github.com/moby/buildkit/util/staticfs"
-	"github.com/tonistiigi/fsutil"
-	fstypes "github.com/tonistiigi/fsutil/types"
 
 	"github.com/linnet-dev/linnet/pkg/host"
 )
@@ -31,21 +29,6 @@ const (
 
 // stdin is how messages name it.
 const stdin = "standard input"
-
-// mostDockerfile bounds a Dockerfile that comes over a stream, in bytes.
-const mostDockerfile = 16 << 20
-
-// dockerfile is a build's Dockerfile as far as it is known on the host.
-type dockerfile struct {
-	// shown is how messages name it; over there it is called name.
-	shown, name string
-	// text is its content; nil where only the engine can read it.
-	text []byte
-	// dir is the folder that is sent for it; with none it is sent from memory, and so is ignore,
-	// the .dockerignore of its own.
-	dir    string
-	ignore []byte
-}
 
 // addContext finds the build context and the Dockerfile and says how BuildKit gets at them.
 func (j *job) addContext(ctx context.Context, h Host, o Options) error {
@@ -65,11 +48,15 @@ func (j *job) addContext(ctx context.Context, h Host, o Options) error {
 		}
 		return &host.HintError{Err: err, Fix: "check the spelling of the path"}
 	}
-	if err := j.mount(localContext, dir); err != nil {
+	on, err := j.mount(localContext, dir)
+	if err != nil {
 		return err
 	}
 	j.dir = dir
-	f, err := findDockerfile(ctx, h, o, dir)
+	if _, err := on.ignored(ignoreSuffix, shownIn(o.Context, ignoreSuffix)); err != nil {
+		return err
+	}
+	f, err := findDockerfile(ctx, h, o, &on)
 	if err != nil {
 		return err
 	}
@@ -123,7 +110,7 @@ func (j *job) remoteContext(ctx context.Context, h Host, o Options) error {
 		j.attrs["filename"] = o.File // in that context
 		return nil
 	}
-	f, err := findDockerfile(ctx, h, o, "")
+	f, err := findDockerfile(ctx, h, o, nil)
 	if err != nil {
 		return err
 	}
@@ -158,7 +145,7 @@ func (j *job) contextFromStdin(ctx context.Context, h Host, o Options) error {
 			j.attrs["filename"] = o.File // in the archive
 			return nil
 		}
-		f, err := findDockerfile(ctx, h, o, "")
+		f, err := findDockerfile(ctx, h, o, nil)
 		if err != nil {
 			return err
 		}
@@ -172,7 +159,7 @@ func (j *job) contextFromStdin(ctx context.Context, h Host, o Options) error {
 	if err != nil {
 		return err
 	}
-	j.opt.LocalMounts[localContext] = staticfs.NewFS()
+	j.mounts[localContext] = staticfs.NewFS()
 	return j.setDockerfile(dockerfile{shown: stdin, name: "Dockerfile", text: text})
 }
 
@@ -185,71 +172,6 @@ func isArchive(start []byte) bool {
 	}
 	_, err := tar.NewReader(bytes.NewReader(start)).Next()
 	return err == nil
-}
-
-// findDockerfile reads the Dockerfile that the options name, or the one in dir.
-func findDockerfile(ctx context.Context, h Host, o Options, dir string) (dockerfile, error) {
-	switch {
-	case o.Inline != "":
-		return dockerfile{shown: "inline", name: "Dockerfile", text: []byte(o.Inline)}, nil
-	case o.File == "-":
-		if h.Stdin == nil {
-			return dockerfile{}, errors.New("reading the Dockerfile from standard input: there is none")
-		}
-		text, err := readAll(h.Stdin, stdin)
-		return dockerfile{shown: stdin, name: "Dockerfile", text: text}, err
-	case strings.HasPrefix(o.File, "http://"), strings.HasPrefix(o.File, "https://"):
-		text, err := fetch(ctx, o.File)
-		return dockerfile{shown: o.File, name: "Dockerfile", text: text}, err
-	case o.File != "":
-		f, err := readDockerfile(o.File, h.abs(o.File))
-		if _, there := os.Stat(filepath.Join(dir, o.File)); err != nil && dir != "" && there == nil {
-			err = &host.HintError{Err: errors.Unwrap(err), Fix: "-f is relative to the working directory: -f " + shownIn(o.Context, o.File)}
-		}
-		return f, err
-	}
-	for _, name := range []string{"Dockerfile", "dockerfile", "Containerfile"} {
-		f, err := readDockerfile(shownIn(o.Context, name), filepath.Join(dir, name))
-		if !errors.Is(err, fs.ErrNotExist) {
-			return f, err
-		}
-	}
-	return dockerfile{}, noDockerfile(shownIn(o.Context, "Dockerfile"))
-}
-
-// shownIn is a file in a folder that the user has named.
-func shownIn(dir, name string) string {
-	if dir == "." || dir == "./" {
-		return name
-	}
-	return filepath.Join(dir, name)
-}
-
-func readDockerfile(shown, path string) (dockerfile, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return dockerfile{}, &host.HintError{Err: fmt.Errorf("reading %s: %w", shown, reason(err)), Fix: "-f names the Dockerfile, from the working directory"}
-	}
-	f := dockerfile{shown: shown, name: filepath.Base(path), text: text, dir: filepath.Dir(path)}
-	if target, err := filepath.EvalSymlinks(path); err == nil && !sameFolder(target, path) {
-		// A link out of the folder means nothing in what is sent of it.
-		f.dir = ""
-		f.ignore, _ = os.ReadFile(path + ignoreSuffix)
-	}
-	return f, nil
-}
-
-// ignoreSuffix is how a Dockerfile's own .dockerignore is called.
-const ignoreSuffix = ".dockerignore"
-
-// sameFolder says whether two files are in one folder.
-func sameFolder(a, b string) bool {
-	one, err := os.Stat(filepath.Dir(a))
-	if err != nil {
-		return false
-	}
-	two, err := os.Stat(filepath.Dir(b))
-	return err == nil && os.SameFile(one, two)
 }
 
 func readAll(in io.Reader, what string) ([]byte, error) {
@@ -279,30 +201,19 @@ func fetch(ctx context.Context, address string) ([]byte, error) {
 	return readAll(res.Body, address)
 }
 
-// setDockerfile offers the Dockerfile's folder to BuildKit, which asks it for that file and the
-// .dockerignore beside it, or the text alone.
-func (j *job) setDockerfile(f dockerfile) error {
-	j.file = f
-	j.attrs["filename"] = f.name
-	if f.dir != "" {
-		return j.mount(localDockerfile, f.dir)
+func (j *job) mount(name, dir string) (folder, error) {
+	f, err := openFolder(dir, j.lose)
+	if err != nil {
+		return f, fmt.Errorf("reading %s: %w", dir, reason(err))
 	}
-	memory := staticfs.NewFS()
-	memory.Add(f.name, &fstypes.Stat{Mode: 0o644}, f.text)
-	if f.ignore != nil {
-		memory.Add(f.name+ignoreSuffix, &fstypes.Stat{Mode: 0o644}, f.ignore)
-	}
-	j.opt.LocalMounts[localDockerfile] = memory
-	return nil
+	j.offer(name, f)
+	return f, nil
 }
 
-func (j *job) mount(name, dir string) error {
-	on, err := fsutil.NewFS(dir)
-	if err != nil {
-		return fmt.Errorf("reading %s: %w", dir, reason(err))
-	}
-	j.opt.LocalMounts[name] = folder{on, dir, j.lose}
-	return nil
+// offer lets BuildKit ask for a folder, which is open until the build has ended.
+func (j *job) offer(name string, f folder) {
+	j.mounts[name] = f
+	j.open = append(j.open, f)
 }
 
 // addContexts offers the additional contexts.
@@ -327,7 +238,11 @@ func (j *job) addContexts(h Host, all []Context) error {
 			}
 			// A name of ours must not hide the main context.
 			local := "named-" + c.Name
-			if err := j.mount(local, dir); err != nil {
+			on, err := j.mount(local, dir)
+			if err != nil {
+				return err
+			}
+			if _, err := on.ignored(ignoreSuffix, filepath.Join(c.Value, ignoreSuffix)); err != nil {
 				return err
 			}
 			j.attrs[key] = "local:" + local

@@ -62,15 +62,20 @@ func TestTheDockerfileIsFound(t *testing.T) {
 		if c.sent != "" {
 			sent = filepath.Join(dir, c.sent)
 		}
-		if string(j.file.text) != c.text || j.file.dir != sent {
-			t.Errorf("%+v: %q from %q", c, j.file.text, j.file.dir)
+		from := ""
+		if j.file.in != nil {
+			from = j.file.in.dir
 		}
+		if string(j.file.text) != c.text || from != sent {
+			t.Errorf("%+v: %q from %q", c, j.file.text, from)
+		}
+		j.close()
 	}
 	j, err := prepared(t, Host{Dir: dir}, Options{Context: "d"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := j.opt.LocalMounts[localDockerfile].Open("Dockerfile.dockerignore")
+	f, err := j.mounts[localDockerfile].Open("Dockerfile.dockerignore")
 	if err != nil {
 		t.Fatal(err)
 	}

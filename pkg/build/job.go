@@ -23,6 +23,7 @@ import (
 	"github.com/tonistiigi/fsutil"
 
 	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/report"
 )
 
 // job is a build that has been checked and is ready to be sent.
@@ -30,7 +31,13 @@ type job struct {
 	opt   client.SolveOpt
 	attrs map[string]string // the frontend's, the same map as in opt
 	file  dockerfile
-	dir   string // the context, where it is a folder
+	dir   string // the context, where it is a directory
+	// mounts are the directories that BuildKit may ask for, by the names that it has for them; open are
+	// those of this host.
+	mounts map[string]fsutil.FS
+	open   []folder
+	// dropped is what results have lost on their way to this host.
+	dropped *report.Dropped
 	// unpack says that the image store shall have the result unpacked, rewritten that the
 	// exporter does not do that.
 	unpack, rewritten bool
@@ -57,6 +64,9 @@ func (j *job) close() {
 	for _, p := range j.pending {
 		p.drop()
 	}
+	for _, f := range j.open {
+		_ = f.Close() // nothing was written
+	}
 }
 
 // commit gives the results that are files their names.
@@ -79,31 +89,42 @@ func (j *job) lose(err error) {
 // prepare turns options into what BuildKit is sent. Everything that the user can have got wrong
 // on this side is found here.
 func (s Session) prepare(ctx context.Context, o Options) (*job, error) {
-	j := &job{attrs: map[string]string{}, options: o, named: s.Named, unnamed: s.Unnamed}
+	j := &job{
+		attrs: map[string]string{}, options: o, mounts: map[string]fsutil.FS{}, dropped: &report.Dropped{},
+		named: s.Named, unnamed: s.Unnamed,
+	}
 	j.opt = client.SolveOpt{
-		Frontend: ownFrontend, FrontendAttrs: j.attrs, LocalMounts: map[string]fsutil.FS{}, Ref: identity.NewID(),
+		Frontend: ownFrontend, FrontendAttrs: j.attrs, Ref: identity.NewID(),
 		// BuildKit keeps no record of it: nobody here reads one, and writing it takes a third of what a build of
 		// one changed line takes.
 		Internal: true,
 	}
-	if err := j.addContext(ctx, s.Host, o); err != nil {
+	if err := s.fill(ctx, j, o); err != nil {
+		j.close()
 		return nil, err
+	}
+	return j, nil
+}
+
+func (s Session) fill(ctx context.Context, j *job, o Options) error {
+	if err := j.addContext(ctx, s.Host, o); err != nil {
+		return err
 	}
 	if j.dir != "" {
 		j.opt.SharedKey = sharedKey(j.dir)
 	}
 	if err := j.addContexts(s.Host, o.Contexts); err != nil {
-		return nil, err
+		return err
 	}
 	for _, add := range []func(Host, Options) error{j.addAttrs, j.addPlatforms, j.addRunAttrs, j.addSyntax, j.addOutputs, j.addCaches, j.addPolicy} {
 		if err := add(s.Host, o); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	s.addImported(j, o)
 	j.offerEnv(s.Host.EnvProgram)
 	j.nameOptions()
-	return j, s.attach(j, o)
+	return s.attach(j, o)
 }
 
 // addAttrs are the options that the frontend takes as they are.

@@ -164,5 +164,5 @@ func (j *job) folder(def *pb.Definition) (fsutil.FS, error) {
 	if !ok || op.GetSource().GetAttrs()[pb.AttrLocalDiffer] != pb.AttrLocalDifferNone {
 		return nil, nil
 	}
-	return j.opt.LocalMounts[name], nil
+	return j.mounts[name], nil
 }

@@ -105,9 +105,7 @@ func TestFilesAreThoseOfTheFolder(t *testing.T) {
 	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	j := &job{lost: func(err error) { t.Errorf("the build is called off: %v", err) }}
-	j.opt.LocalMounts = nil
-	f := folder{dir: dir, lost: j.lose}
+	f := opened(t, dir, func(err error) { t.Errorf("the build is called off: %v", err) })
 	for name, want := range map[string]string{"real": "real", "link": "real", "absolute": "real", "deep/x": "deep/x"} {
 		if got, err := f.file(name); err != nil || got != want {
 			t.Errorf("%s is %q, %v, want %q", name, got, err, want)

@@ -69,7 +69,7 @@ type envProgram struct {
 func (j *job) offerEnv(path string) {
 	path, err := filepath.EvalSymlinks(path)
 	if err == nil {
-		err = j.mount(envName, filepath.Dir(path))
+		_, err = j.mount(envName, filepath.Dir(path))
 	}
 	if err != nil {
 		j.env.err = &host.HintError{

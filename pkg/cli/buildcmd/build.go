@@ -146,5 +146,8 @@ func run(cmd *cobra.Command, env *cli.Env, v *values, context string) error {
 			fmt.Fprintf(s.Err, "warning: %s\n", w.Short)
 		}
 	}
+	for _, line := range result.Dropped {
+		fmt.Fprintln(s.Err, "linnet:", line)
+	}
 	return v.tell(env, h, result)
 }

@@ -1,0 +1,159 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/moby/buildkit/session/filesync"
+	"github.com/tonistiigi/fsutil"
+	fstypes "github.com/tonistiigi/fsutil/types"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/linnet-dev/linnet/pkg/host"
+)
+
+// fileSender answers BuildKit when it asks for this host's directories (FileSync of BuildKit's session). It is
+// BuildKit's own provider, but that a file which was listed is opened without matching all patterns once
+// more, and that matching has an end.
+type fileSender struct {
+	dirs map[string]fsutil.FS
+	lost func(error)
+}
+
+// Register implements session.Attachable.
+func (s fileSender) Register(server *grpc.Server) { filesync.RegisterFileSyncServer(server, s) }
+
+// TarStream implements filesync.FileSyncServer. BuildKit asks for it no more.
+func (s fileSender) TarStream(filesync.FileSync_TarStreamServer) error {
+	return status.Error(codes.Unimplemented, "directories are not sent as archives")
+}
+
+// DiffCopy implements filesync.FileSyncServer.
+func (s fileSender) DiffCopy(stream filesync.FileSync_DiffCopyServer) error {
+	asked := askedFor(stream.Context())
+	name := strings.Join(asked["dir-name"], "")
+	dir, ok := s.dirs[name]
+	if !ok {
+		return status.Errorf(codes.NotFound, "no access allowed to dir %q", name)
+	}
+	patterns := len(asked["include-patterns"]) + len(asked["exclude-patterns"])
+	filter, err := fsutil.NewFilterFS(measured{dir, patterns, s.lost}, &fsutil.FilterOpt{
+		IncludePatterns: asked["include-patterns"], ExcludePatterns: asked["exclude-patterns"], FollowPaths: asked["followpaths"],
+		// Who owns a file here means nothing in an image.
+		Map: func(_ string, stat *fstypes.Stat) fsutil.MapResult {
+			stat.Uid, stat.Gid = 0, 0
+			return fsutil.MapResultKeep
+		},
+	})
+	if err != nil {
+		return err
+	}
+	return fsutil.Send(stream.Context(), stream, listedFS{filter, dir}, nil)
+}
+
+// askedFor is what a request says in its header, where what is not ASCII is quoted.
+func askedFor(ctx context.Context) map[string][]string {
+	header, _ := metadata.FromIncomingContext(ctx)
+	asked := map[string][]string{}
+	for key, values := range header {
+		quoted := strings.Join(header[key+"-encoded"], "") == "1"
+		for _, v := range values {
+			if quoted {
+				v, _ = url.QueryUnescape(v) // then it matches nothing
+			}
+			asked[key] = append(asked[key], v)
+		}
+	}
+	return asked
+}
+
+// listedFS opens what a filter has listed.
+type listedFS struct {
+	fsutil.FS
+	all fsutil.FS
+}
+
+func (l listedFS) Open(path string) (io.ReadCloser, error) { return l.all.Open(path) }
+
+// How long names may be matched with patterns: as long as other work on so many files takes, and a second.
+const (
+	matchOnce    = time.Second
+	matchPerName = 50 * time.Microsecond
+)
+
+// measured ends a walk whose names take too long to match: a .dockerignore is written by whoever writes the
+// context, and each of its patterns is tried on each name.
+type measured struct {
+	fsutil.FS
+	patterns int
+	lost     func(error)
+}
+
+func (m measured) Walk(ctx context.Context, target string, fn fs.WalkDirFunc) error {
+	spent, allowed := time.Duration(0), matchOnce
+	return m.FS.Walk(ctx, target, func(path string, d fs.DirEntry, err error) error {
+		begun := time.Now()
+		if d == nil {
+			return fn(path, d, err)
+		}
+		e := &matched{DirEntry: d}
+		err = fn(path, e, err)
+		if e.at.IsZero() {
+			e.at = time.Now()
+		}
+		spent, allowed = spent+e.at.Sub(begun), allowed+matchPerName
+		if spent <= allowed {
+			return err
+		}
+		err = m.tooSlow()
+		m.lost(err)
+		return err
+	})
+}
+
+func (m measured) tooSlow() error {
+	return &host.HintError{
+		Err: fmt.Errorf("reading the build context: its %d patterns take too long to match", m.patterns),
+		Fix: "fewer patterns in .dockerignore, and fewer * in each; a directory that is left out as a whole is not looked into",
+	}
+}
+
+// matched is a file that a filter looks at when it has matched its name.
+type matched struct {
+	fs.DirEntry
+	at time.Time
+}
+
+func (e *matched) Info() (fs.FileInfo, error) {
+	if e.at.IsZero() {
+		e.at = time.Now()
+	}
+	return e.DirEntry.Info()
+}
+
+// mostIgnored bounds a .dockerignore, in bytes: it goes to the engine and back as a whole, for each directory that
+// is sent.
+const mostIgnored = 256 << 10
+
+// ignored reads a .dockerignore, nil where there is none. One that is too large is refused before anything
+// is sent.
+func (f folder) ignored(name, shown string) ([]byte, error) {
+	text, err := f.read(name, mostIgnored)
+	var path *fs.PathError
+	switch {
+	case err == nil:
+		return text, nil
+	case errors.As(err, &path):
+		return nil, nil // BuildKit says what is wrong with it, or takes it for none
+	}
+	return nil, &host.HintError{Err: fmt.Errorf("reading %s: %w", shown, err), Fix: "list directories as a whole, not what is in them"}
+}
