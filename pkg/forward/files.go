@@ -29,9 +29,10 @@ type outFile struct {
 	undo   func()
 }
 
-func openOut(f *nerdctl.HostFile) (*outFile, error) {
+// openOut opens a host file to be written. What copied files lose on the way is told on errs.
+func openOut(f *nerdctl.HostFile, errs io.Writer) (*outFile, error) {
 	if f.Tar {
-		return unpackTo(f.Path)
+		return unpackTo(f.Path, errs)
 	}
 	tmp, err := os.CreateTemp(filepath.Dir(f.Path), "."+filepath.Base(f.Path)+".")
 	if err != nil {

@@ -158,7 +158,7 @@ func around(ctx context.Context, o Options, plan *nerdctl.Plan) (err error) {
 	}
 	var out *outFile
 	if plan.Stdout != nil {
-		if out, err = openOut(plan.Stdout); err != nil {
+		if out, err = openOut(plan.Stdout, o.Streams.Err); err != nil {
 			return err
 		}
 		defer out.discard()
@@ -217,7 +217,7 @@ func get(ctx context.Context, stage guest.Stage, f nerdctl.BackFile) error {
 		return err
 	}
 	defer in.Close()
-	out, err := openOut(&nerdctl.HostFile{Path: f.Host})
+	out, err := openOut(&nerdctl.HostFile{Path: f.Host}, nil)
 	if err != nil {
 		return err
 	}

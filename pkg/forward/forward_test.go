@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -246,7 +247,7 @@ func TestArchiveStaysInside(t *testing.T) {
 		if err := w.Close(); err != nil {
 			t.Fatal(err)
 		}
-		out, err := unpackTo(inner)
+		out, err := unpackTo(inner, io.Discard)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,11 +9,12 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strings"
+	"syscall"
 )
 
 // packPath streams a tar archive of a host path whose root entry is the path's last
-// element, or "." where the path was typed as a/. : what `cp - CONTAINER:DIR` unpacks.
+// element, or "." where the path was typed as a/. : what `cp - CONTAINER:DIR` unpacks. What is in a
+// directory is read below its descriptor, so that no link that is put there meanwhile leads out of it.
 func packPath(name string, follow bool) (io.ReadCloser, error) {
 	clean := filepath.Clean(name)
 	if follow {
@@ -23,138 +24,85 @@ func packPath(name string, follow bool) (io.ReadCloser, error) {
 		}
 		clean = target
 	}
-	if _, err := os.Lstat(clean); err != nil {
+	info, err := os.Lstat(clean)
+	if err != nil {
 		return nil, fmt.Errorf("reading %w", pathCause(err))
 	}
-	root := filepath.Base(clean)
+	p := &packer{name: filepath.Base(clean), dir: filepath.Dir(clean), top: filepath.Base(clean)}
+	if info.IsDir() {
+		p.dir, p.top = clean, "."
+	}
 	if contentsOnly(name) {
-		root = "."
+		p.name = "."
+	}
+	if p.root, err = os.OpenRoot(p.dir); err != nil {
+		return nil, fmt.Errorf("reading %w", pathCause(err))
 	}
 	r, w := io.Pipe()
-	go func() { w.CloseWithError(pack(w, clean, root)) }()
+	go func() { w.CloseWithError(errors.Join(p.pack(w), p.root.Close())) }()
 	return r, nil
 }
 
-func pack(w io.Writer, dir, root string) error {
-	archive := tar.NewWriter(w)
-	err := filepath.WalkDir(dir, func(file string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return fmt.Errorf("reading %w", pathCause(err))
-		}
-		rel, err := filepath.Rel(dir, file)
-		if err != nil {
-			return err
-		}
-		return packOne(archive, file, path.Join(root, filepath.ToSlash(rel)), e)
-	})
-	return errors.Join(err, archive.Close())
+// packer writes what is below a directory of the host into an archive.
+type packer struct {
+	root    *os.Root
+	dir     string // root's path, for messages
+	top     string // what is packed of it
+	name    string // what that is called in the archive
+	archive *tar.Writer
 }
 
-func packOne(archive *tar.Writer, file, name string, e fs.DirEntry) error {
-	info, err := e.Info()
-	if err != nil {
-		return fmt.Errorf("reading %w", pathCause(err))
+func (p *packer) pack(w io.Writer) error {
+	p.archive = tar.NewWriter(w)
+	err := fs.WalkDir(p.root.FS(), p.top, func(file string, _ fs.DirEntry, err error) error {
+		if err == nil {
+			err = p.one(file)
+		}
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", filepath.Join(p.dir, file), pathReason(err))
+		}
+		return nil
+	})
+	return errors.Join(err, p.archive.Close())
+}
+
+func (p *packer) one(file string) error {
+	info, err := p.root.Lstat(file)
+	if err != nil || info.Mode()&fs.ModeSocket != 0 {
+		return err // a socket means nothing without who listens
 	}
 	var target string
 	if info.Mode()&fs.ModeSymlink != 0 {
-		if target, err = os.Readlink(file); err != nil {
-			return fmt.Errorf("reading %w", pathCause(err))
+		if target, err = p.root.Readlink(file); err != nil {
+			return err
+		}
+	}
+	var in *os.File
+	if info.Mode().IsRegular() {
+		// It may be another by now, whose size and mode count.
+		if in, err = p.root.OpenFile(file, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0); err != nil {
+			return err
+		}
+		defer in.Close()
+		if info, err = in.Stat(); err != nil || !info.Mode().IsRegular() {
+			return errors.Join(err, errors.New("it changes while it is read"))
 		}
 	}
 	header, err := tar.FileInfoHeader(info, target)
 	if err != nil {
-		return fmt.Errorf("reading %s: %w", file, err)
+		return err
 	}
-	header.Name = name
+	header.Name = path.Join(p.name, file)
+	if p.top != "." {
+		header.Name = p.name
+	}
 	if info.IsDir() {
 		header.Name += "/"
 	}
-	if err := archive.WriteHeader(header); err != nil {
+	if err := p.archive.WriteHeader(header); err != nil || in == nil {
 		return err
 	}
-	if !info.Mode().IsRegular() {
-		return nil
-	}
-	in, err := os.Open(file)
-	if err != nil {
-		return fmt.Errorf("reading %w", pathCause(err))
-	}
-	defer in.Close()
 	// A file that grows while it is read would not fit its header.
-	_, err = io.CopyN(archive, in, info.Size())
+	_, err = io.CopyN(p.archive, in, info.Size())
 	return err
-}
-
-// unpackTo unpacks the tar archive that `cp CONTAINER:PATH -` writes, as cp itself would: into
-// dst when it is a folder, and as dst when it is not there or a file.
-func unpackTo(dst string) (*outFile, error) {
-	parent, rename := filepath.Clean(dst), ""
-	if info, err := os.Stat(parent); err != nil || !info.IsDir() {
-		parent, rename = filepath.Dir(parent), filepath.Base(parent)
-	}
-	root, err := os.OpenRoot(parent)
-	if err != nil {
-		return nil, fmt.Errorf("writing %w", pathCause(err))
-	}
-	r, w := io.Pipe()
-	done := make(chan error, 1)
-	go func() {
-		err := unpack(root, r, rename)
-		_, _ = io.Copy(io.Discard, r) // the command must not block on what we cannot take
-		done <- err
-	}()
-	end := func() error {
-		w.Close()
-		return errors.Join(<-done, root.Close())
-	}
-	return &outFile{Writer: w, finish: end, undo: func() { _ = end() }}, nil
-}
-
-// unpack writes an archive below root; os.Root keeps every entry, and every link it meets,
-// inside. rename, when set, replaces the first element of every name.
-func unpack(root *os.Root, r io.Reader, rename string) error {
-	archive := tar.NewReader(r)
-	for {
-		h, err := archive.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("reading the archive: %w", err)
-		}
-		name := path.Clean(h.Name)
-		if rename != "" {
-			_, rest, _ := strings.Cut(name, "/")
-			name = path.Join(rename, rest)
-		}
-		if err := unpackOne(root, archive, h, name); err != nil {
-			return fmt.Errorf("writing %s: %w", name, err)
-		}
-	}
-}
-
-func unpackOne(root *os.Root, in io.Reader, h *tar.Header, name string) error {
-	mode := h.FileInfo().Mode()
-	switch h.Typeflag {
-	case tar.TypeDir:
-		if err := root.Mkdir(name, mode.Perm()); err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
-		}
-		return nil
-	case tar.TypeSymlink:
-		return root.Symlink(h.Linkname, name)
-	case tar.TypeLink:
-		return root.Link(path.Clean(h.Linkname), name)
-	case tar.TypeReg:
-		out, err := root.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode.Perm())
-		if err != nil {
-			return err
-		}
-		if _, err := io.Copy(out, in); err != nil { //nolint:gosec // the user asked for this very copy
-			out.Close()
-			return err
-		}
-		return out.Close()
-	}
-	return nil // devices and pipes stay behind, as with cp off root
 }

@@ -30,7 +30,7 @@ func (p *Plan) Abandoned(path func(name string) string) []string {
 	if p.undone == "" {
 		return nil
 	}
-	return []string{"sh", "-c", `test -s "$0" && exec nerdctl rm --force "$(cat "$0")"`, p.fill(p.undone, path)}
+	return []string{"sh", "-c", `test -s "$0" && exec nerdctl rm --force -- "$(cat "$0")"`, p.fill(p.undone, path)}
 }
 
 // staged are the names of all files of the stage.

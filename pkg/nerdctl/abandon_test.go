@@ -9,7 +9,7 @@ import (
 // A container that nerdctl would have removed at its end is removed although nerdctl did not
 // live to see it.
 func TestAbandonedRunIsUndone(t *testing.T) {
-	const script = `test -s "$0" && exec nerdctl rm --force "$(cat "$0")"`
+	const script = `test -s "$0" && exec nerdctl rm --force -- "$(cat "$0")"`
 	for _, c := range []struct {
 		line, argv string
 		undo       []string

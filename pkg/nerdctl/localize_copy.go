@@ -5,10 +5,20 @@ import (
 	"strings"
 )
 
-// copy localizes the host's side of cp; args are its source and its destination.
+// copy localizes the host's side of cp; args are its source and its destination. What comes out of a container
+// is written here, wherever the engine is: nerdctl has a tar write it that runs as root, and keeps what makes
+// a program run as root. A path that begins with a hyphen is written so that it cannot be taken for a flag, also by those
+// whom nerdctl hands it to.
 func (l *localizer) copy(args []string, streams bool) error {
 	for i := range args {
 		if !isHostSide(args[i]) {
+			continue
+		}
+		if strings.HasPrefix(args[i], "-") {
+			args[i] = "./" + args[i]
+		}
+		if streams && i == 1 && isContainerSide(args[0]) {
+			l.copyThrough(args, i)
 			continue
 		}
 		there, readOnly, err := l.locate(args[i], false)
@@ -43,6 +53,8 @@ func (l *localizer) copyThrough(args []string, i int) {
 		args[i] = l.stage(path, true)
 	}
 }
+
+func isContainerSide(arg string) bool { return strings.Contains(arg, ":") && !isHostSide(arg) }
 
 // isHostSide is nerdctl's rule for which side of cp is a path of the host.
 func isHostSide(arg string) bool {

@@ -142,7 +142,11 @@ func TestLocalize(t *testing.T) {
 
 		{"cp x c:/y", "cp x c:/y", plan{}},
 		{"cp /shared/x/. c:/y", "cp /mnt/shared/x/. c:/y", plan{}},
-		{"cp c:/y /shared/x/", "cp c:/y /mnt/shared/x/", plan{}},
+		{"cp c:/y /shared/x/", "cp c:/y -", plan{Stdout: &nerdctl.HostFile{Path: "/shared/x/", Tar: true}}},
+		{"cp c:/y /fixed/x", "cp c:/y -", plan{Stdout: &nerdctl.HostFile{Path: "/fixed/x", Tar: true}}},
+		{"cp c:/y -- -x", "cp c:/y -- -", plan{Stdout: &nerdctl.HostFile{Path: "/home/me/app/-x", Tar: true}}},
+		{"cp -- --to=x c:/y", "cp -- ./--to=x c:/y", plan{}},
+		{"compose cp -- -x s:/y", "compose cp -- ./-x s:/y", plan{}},
 		{"cp /tmp/x c:/y", "cp /stage/x c:/y", plan{Stage: []nerdctl.StagedFile{{Name: "x", Host: "/tmp/x", KeepMode: true}}}},
 		{"cp /tmp/dir c:/y", "cp - c:/y", plan{Stdin: &nerdctl.HostFile{Path: "/tmp/dir", Tar: true}}},
 		{"cp -L /tmp/a/. c:/y", "cp --follow-link - c:/y", plan{Stdin: &nerdctl.HostFile{Path: "/tmp/a/.", Tar: true, FollowLink: true}}},
@@ -209,7 +213,7 @@ func sameWords(a, b string) bool {
 func TestLocalizeChangesNothingNatively(t *testing.T) {
 	for _, line := range []string{
 		"run -v ./x:/x -v /y:/y --cidfile c --mount type=bind,src=x,dst=/x a sh -c x",
-		"cp x/. c:/y", "cp c:/y x/", "load -i x", "save -o x a", "build -f D --secret id=a,src=b --ssh default=k -o o c", "import x",
+		"cp x/. c:/y", "load -i x", "save -o x a", "build -f D --secret id=a,src=b --ssh default=k -o o c", "import x",
 		"compose -f x --project-directory y up -d", "build --build-context a=b --cache-to type=local,dest=x .",
 		"image encrypt --recipient jwe:k --gpg-homedir g a b", "-n ns --hosts-dir x,y pull a",
 	} {
@@ -239,7 +243,7 @@ func TestLocalizeRefuses(t *testing.T) {
 			t.Errorf("%s: %v", line, err)
 		}
 	}
-	if _, err := localize(t, there(), "cp", "c:/x", "/fixed/x"); err == nil || err.Error() != "/fixed/x is read-only for the engine" {
+	if _, err := localize(t, there(), "compose", "cp", "c:/x", "/fixed/x"); err == nil || err.Error() != "/fixed/x is read-only for the engine" {
 		t.Errorf("cp to a read-only path: %v", err)
 	}
 	h := there()

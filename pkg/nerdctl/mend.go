@@ -55,7 +55,7 @@ func Pruning(inv *Invocation) (list *Invocation, remove func(listed string) (*In
 		if len(ids) == 0 {
 			return nil, nil
 		}
-		return inv.alongside(append([]string{"rm", "--volumes"}, ids...)...)
+		return inv.alongside(append([]string{"rm", "--volumes", "--"}, ids...)...)
 	}, true
 }
 

@@ -68,8 +68,8 @@ func TestPruning(t *testing.T) {
 	for listed, want := range map[string]string{
 		"":                                "",
 		"a Up\nb Paused\nc Pausing\n":     "",
-		"a Up\nb Exited (0) 1 hour ago\n": "--namespace=other rm --volumes b",
-		"a Created\nb Restarting (1) now\nc Unknown\n": "--namespace=other rm --volumes a b c",
+		"a Up\nb Exited (0) 1 hour ago\n": "--namespace=other rm --volumes -- b",
+		"a Created\nb Restarting (1) now\nc Unknown\n": "--namespace=other rm --volumes -- a b c",
 	} {
 		got, err := remove(listed)
 		if err != nil {

@@ -268,7 +268,7 @@ func FuzzLocalize(f *testing.F) {
 			}
 			return
 		}
-		if native && !p.Direct() {
+		if native && !p.Direct() && !slices.Contains(inv.Path, "cp") { // what comes out of a container is written here
 			t.Errorf("%q is not direct where everything is visible: %+v", line, p)
 		}
 		for _, v := range p.Invocation.Flags {

@@ -21,7 +21,11 @@ const (
 	device
 )
 
-var droppedText = [3]string{"dropped the setuid and setgid bits of %s", "dropped the capabilities of %s", "left out %s that are devices"}
+var droppedText = [3]struct{ one, several string }{
+	{"dropped the setuid and setgid bits of 1 file", "dropped the setuid and setgid bits of %d files"},
+	{"dropped the capabilities of 1 file", "dropped the capabilities of %d files"},
+	{"left out 1 file that is a device or pipe", "left out %d files that are devices or pipes"},
+}
 
 // Setuid notes a file that has lost its setuid or setgid bit.
 func (d *Dropped) Setuid(path string) { d.add(setuid, path) }
@@ -55,9 +59,9 @@ func (d *Dropped) Lines() (lines []string) {
 		if len(paths) == 0 {
 			continue
 		}
-		files := fmt.Sprintf("%d files", len(paths))
-		if len(paths) == 1 {
-			files = "1 file"
+		text := droppedText[kind].one
+		if len(paths) > 1 {
+			text = fmt.Sprintf(droppedText[kind].several, len(paths))
 		}
 		var names []string
 		for _, path := range paths[:min(len(paths), namedPaths)] {
@@ -66,7 +70,7 @@ func (d *Dropped) Lines() (lines []string) {
 		if len(paths) > namedPaths {
 			names = append(names, "...")
 		}
-		lines = append(lines, fmt.Sprintf(droppedText[kind], files)+": "+strings.Join(names, ", "))
+		lines = append(lines, text+": "+strings.Join(names, ", "))
 	}
 	return lines
 }
