@@ -15,6 +15,7 @@ import (
 	"github.com/moby/buildkit/frontend/subrequests/lint"
 
 	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/report"
 )
 
 // Answer is what a frontend says of a Dockerfile.
@@ -85,7 +86,7 @@ func (s Session) Ask(ctx context.Context, o Options, question string) (Answer, e
 	if err != nil {
 		return Answer{}, err
 	}
-	a := Answer{Text: answers["result.txt"], JSON: answers["result.json"]}
+	a := Answer{Text: report.Clean(answers["result.txt"]), JSON: answers["result.json"]}
 	if question == "check" {
 		return j.checked(a)
 	}
@@ -149,7 +150,7 @@ func (j *job) checked(a Answer) (Answer, error) {
 		source(&b, lines, n)
 		a.Found++
 	}
-	a.Text = b.String()
+	a.Text = report.Clean(b.String())
 	return a, nil
 }
 

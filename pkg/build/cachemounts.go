@@ -2,7 +2,6 @@ package build
 
 import (
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -33,7 +32,7 @@ func portable(dir string) string {
 // folder's own name says nothing about another checkout.
 func composeName(dir string) string {
 	for _, name := range []string{"compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"} {
-		text, err := os.ReadFile(filepath.Join(dir, name))
+		text, err := readSmall(filepath.Join(dir, name))
 		if err != nil {
 			continue
 		}

@@ -33,14 +33,27 @@ func NewDisplay(out io.Writer, mode string) (Display, error) {
 	if !slices.Contains(displays, mode) {
 		return Display{}, &host.HintError{Err: fmt.Errorf("--progress: there is no way %q to show progress", mode), Fix: "one of " + strings.Join(displays, ", ")}
 	}
+	if mode == "auto" {
+		mode = "tty"
+		if _, err := progressui.NewDisplay(out, progressui.TtyMode); err != nil {
+			mode = "plain"
+		}
+	}
 	d, err := progressui.NewDisplay(out, progressui.DisplayMode(mode), progressui.WithPhase("building"))
 	if err != nil {
 		return Display{}, &host.HintError{Err: fmt.Errorf("--progress %s: standard error is not a terminal", mode), Fix: "--progress plain"}
 	}
-	return Display{show: func(ctx context.Context, ch chan *client.SolveStatus) []client.VertexWarning {
+	show := Display{show: func(ctx context.Context, ch chan *client.SolveStatus) []client.VertexWarning {
 		// What still comes in when the build is called off is shown as well: its last words.
 		warnings, _ := d.UpdateFrom(context.WithoutCancel(ctx), ch)
 		return warnings
+	}}
+	if mode == "rawjson" {
+		return show, nil // for programs, as it is
+	}
+	return Display{show: func(ctx context.Context, ch chan *client.SolveStatus) []client.VertexWarning {
+		c := &cleaner{drawing: mode == "tty"}
+		return show.through(c.clean).show(ctx, ch)
 	}}, nil
 }
 

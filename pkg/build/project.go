@@ -1,14 +1,16 @@
 package build
 
 import (
-	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"io"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 )
 
 // Project is a name for what is built in a folder that is the same in every checkout and on every
@@ -49,7 +51,7 @@ func gitFolder(dir string) (top, git string) {
 }
 
 func linkedFolder(top, path string) string {
-	text, err := os.ReadFile(path)
+	text, err := readSmall(path)
 	if err != nil {
 		return ""
 	}
@@ -58,10 +60,31 @@ func linkedFolder(top, path string) string {
 		return ""
 	}
 	dir = within(top, dir)
-	if common, err := os.ReadFile(filepath.Join(dir, "commondir")); err == nil {
+	if common, err := readSmall(filepath.Join(dir, "commondir")); err == nil {
 		return within(dir, strings.TrimSpace(string(common)))
 	}
 	return dir
+}
+
+// mostSettings bounds what is read of a directory's settings, in bytes.
+const mostSettings = 1 << 20
+
+// readSmall reads a regular file whose writer is not trusted: it waits for nobody who writes a pipe, and reads no
+// more than is good for settings.
+func readSmall(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(err, notRegular(path))
+	}
+	text, err := io.ReadAll(io.LimitReader(f, mostSettings+1))
+	if err == nil && len(text) > mostSettings {
+		err = tooLarge(mostSettings)
+	}
+	return text, err
 }
 
 func within(base, path string) string {
@@ -74,14 +97,13 @@ func within(base, path string) string {
 // origin reads the remote's address from a git configuration file. What git includes there from
 // elsewhere is not followed.
 func origin(path string) string {
-	f, err := os.Open(path)
+	text, err := readSmall(path)
 	if err != nil {
 		return ""
 	}
-	defer f.Close()
 	section := ""
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		line := strings.TrimSpace(lines.Text())
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
 		if strings.HasPrefix(line, "[") {
 			section = line
 			continue
