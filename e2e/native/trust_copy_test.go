@@ -90,6 +90,21 @@ func TestACopyGivesNoRights(t *testing.T) {
 	if archive := e.Must(t, "cp", id+":/o", "-"); !strings.Contains(archive, "0006755") {
 		t.Error("the archive has no setuid program")
 	}
+	// Out of a service's container, too.
+	project := t.TempDir()
+	compose := "name: copying\nservices: {a: {image: " + e.Busybox(t) + ", network_mode: none, command: [sh, -c, 'cp /bin/busybox /p && chmod 4755 /p && exec sleep 1d']}}\n"
+	if err := os.WriteFile(filepath.Join(project, "compose.yaml"), []byte(compose), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	of := []string{"compose", "--project-directory", project, "-f", filepath.Join(project, "compose.yaml")}
+	t.Cleanup(func() { e.Run(t, append(of, "down", "-t", "0")...) })
+	e.Must(t, append(of, "up", "-d")...)
+	lab.Eventually(t, "the service's file", func() bool { return e.Run(t, append(of, "exec", "-T", "a", "test", "-u", "/p")...).Code == 0 })
+	r = e.Run(t, append(of, "cp", "a:/p", project)...)
+	info, err = os.Stat(filepath.Join(project, "p"))
+	if r.Code != 0 || err != nil || info.Mode() != 0o755 || !strings.Contains(r.Err, "dropped the setuid and setgid bits of 1 file: "+project+"/p") {
+		t.Errorf("compose cp: exit code %d, %v, %v\n%s", r.Code, info, err, r.Err)
+	}
 	// A file, in the place of one, and into what is not there.
 	file := filepath.Join(t.TempDir(), "file")
 	for range 2 {
