@@ -54,12 +54,11 @@ func native(engine *lab.Engine, dir string) *builders {
 // builds compares linnet's builds with nerdctl's and with raw buildctl's. After each group the images that came out
 // are compared: their layers have to be the same.
 func (b *bench) builds(x *builders) error {
+	var failed []error
 	for _, part := range []func(*bench) error{x.cached, x.alternating, x.changed, x.platforms, x.cold} {
-		if err := part(b); err != nil {
-			return err
-		}
+		failed = append(failed, part(b))
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // project makes a context: a Dockerfile, and files of so many bytes each.
@@ -114,9 +113,9 @@ func (x *builders) byLinnet(tag string, args ...string) command {
 func (x *builders) output(argv ...string) (string, error) {
 	_, _, out, err := x.there(argv...).measure()
 	if err != nil {
-		return "", fmt.Errorf("%s: %w\n%s", strings.Join(argv, " "), err, out)
+		return "", fmt.Errorf("%s: %w\n%s", strings.Join(argv, " "), err, out.said)
 	}
-	return strings.TrimSpace(string(out)), nil
+	return strings.TrimSpace(string(out.printed)), nil
 }
 
 // same fails when the images do not have the same layers.
@@ -234,7 +233,7 @@ func (x *builders) container(b *bench) error {
 		return err
 	}
 	if _, _, out, err := x.byLinnet("container", dir).measure(); err != nil {
-		return fmt.Errorf("building an image to run: %w\n%s", err, out)
+		return fmt.Errorf("building an image to run: %w\n%s", err, out.said)
 	}
 	run := []string{"run", "--rm", "--network=none", "container", "/true"}
 	nerdctl := x.there(append([]string{"nerdctl"}, run...)...)

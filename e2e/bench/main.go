@@ -29,27 +29,40 @@ func main() {
 	only := flag.String("only", "", "only these parts, by comma: start, build; in a virtual machine also throughput, boot")
 	smaller := flag.Int("smaller", 8, "what the sizes of builds are divided by in a virtual machine, which may be emulated")
 	starts := flag.Int("starts", 3, "rounds of starting the virtual machine")
+	against := flag.String("against", "", "measure `ps` and `run` beside the linnet of this tree (bin and libexec), and nothing else; in 40 rounds unless -n says another number")
 	flag.Parse()
 	if *inVM && os.Geteuid() == 0 {
 		os.Exit(lab.AsUser([]string{"build", "image"}, nil))
 	}
 	b := &bench{rounds: *rounds, starts: *starts, smaller: max(*smaller, 1)}
+	if *against != "" && !isSet("n") {
+		b.rounds = 40
+	}
 	if *only != "" {
 		b.only = strings.Split(*only, ",")
 	}
 	measure := b.run
-	if *inVM {
+	switch {
+	case *inVM:
 		measure = b.runVM
+	case *against != "":
+		measure = func() error { return b.runAgainst(*against) }
 	}
-	if err := measure(); err != nil {
+	err := measure()
+	if *asJSON {
+		_ = json.NewEncoder(os.Stdout).Encode(b.results)
+	} else {
+		b.print(os.Stdout)
+	}
+	if err = errors.Join(err, errors.Join(b.differ...)); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
-	if *asJSON {
-		_ = json.NewEncoder(os.Stdout).Encode(b.results)
-		return
-	}
-	b.print(os.Stdout)
+}
+
+func isSet(name string) (set bool) {
+	flag.Visit(func(f *flag.Flag) { set = set || f.Name == name })
+	return set
 }
 
 // command is one contestant.
@@ -93,8 +106,10 @@ type bench struct {
 	engine  *lab.Engine
 	results []result
 	peaks   []peak
-	dir     string
-	only    []string // of the parts; none are all
+	// differ are the commands whose output is not that of the first of their group: a measure of something else.
+	differ []error
+	dir    string
+	only   []string // of the parts; none are all
 }
 
 func (b *bench) run() (err error) {
@@ -148,24 +163,18 @@ func (b *bench) run() (err error) {
 	if err := os.Symlink(hello, filepath.Join(empty, "bin", "nerdctl")); err != nil {
 		return err
 	}
-	for _, g := range groups {
-		if !b.has("start") {
-			break
-		}
-		if err := b.group(g.name, g.same, g.commands); err != nil {
-			return err
-		}
-	}
+	var failed []error // the other groups are measured all the same
 	x := native(engine, filepath.Join(b.dir, "builds"))
 	if b.has("start") {
-		if err := x.container(b); err != nil {
-			return err
+		for _, g := range groups {
+			failed = append(failed, b.group(g.name, g.same, g.commands))
 		}
+		failed = append(failed, x.container(b))
 	}
-	if !b.has("build") {
-		return nil
+	if b.has("build") {
+		failed = append(failed, b.builds(x), x.memory(b))
 	}
-	return errors.Join(b.builds(x), x.memory(b))
+	return errors.Join(failed...)
 }
 
 // hello builds the program that every budget is counted from.
@@ -187,12 +196,14 @@ func (b *bench) hello() (string, error) {
 func (b *bench) group(name string, same bool, commands []command) error {
 	walls := make([][]time.Duration, len(commands))
 	cpus := make([][]time.Duration, len(commands))
-	outputs := make([][]byte, len(commands))
+	outputs := make([]output, len(commands))
 	for round := -2; round < b.rounds; round++ {
-		for i, c := range commands {
+		for turn := range commands {
+			i := (turn + round + 2) % len(commands) // each is first as often as the others
+			c := commands[i]
 			wall, cpu, out, err := c.measure()
 			if err != nil {
-				return fmt.Errorf("%s: %w\n%s", c.Name, err, out)
+				return fmt.Errorf("%s: %s: %w\n%s%s", name, c.Name, err, out.printed, out.said)
 			}
 			if round < 0 {
 				continue // warming up
@@ -204,12 +215,13 @@ func (b *bench) group(name string, same bool, commands []command) error {
 	}
 	first := median(walls[0])
 	for i, c := range commands {
-		if same && !bytes.Equal(outputs[i], outputs[0]) {
-			return fmt.Errorf("%s: its output is not that of %s:\n%s\n%s", c.Name, commands[0].Name, outputs[i], outputs[0])
+		equal := !same || bytes.Equal(outputs[i].printed, outputs[0].printed)
+		if !equal {
+			b.differ = append(b.differ, fmt.Errorf("%s: the output of %s is not that of %s:\n%s\n%s", name, c.Name, commands[0].Name, outputs[i].printed, outputs[0].printed))
 		}
 		b.results = append(b.results, result{
 			Group: name, Name: c.Name, Wall: median(walls[i]), CPU: median(cpus[i]),
-			Over: median(walls[i]) - first, Budget: c.within, Spread: spread(walls[i]), Correct: same,
+			Over: median(walls[i]) - first, Budget: c.within, Spread: spread(walls[i]), Correct: same && equal,
 			Ratio: float64(median(walls[i])) / float64(first), Within: c.ratio,
 		})
 	}
@@ -217,10 +229,10 @@ func (b *bench) group(name string, same bool, commands []command) error {
 }
 
 // measure runs the command once.
-func (c command) measure() (wall, cpu time.Duration, out []byte, err error) {
+func (c command) measure() (wall, cpu time.Duration, out output, err error) {
 	if c.before != nil {
 		if err := c.before(); err != nil {
-			return 0, 0, nil, err
+			return 0, 0, out, err
 		}
 	}
 	wall, cpu, out, err = c.once(c.argv)
@@ -228,26 +240,30 @@ func (c command) measure() (wall, cpu time.Duration, out []byte, err error) {
 		return wall, cpu, out, err
 	}
 	wall2, cpu2, more, err := c.once(c.then)
-	return wall + wall2, cpu + cpu2, append(out, more...), err
+	return wall + wall2, cpu + cpu2, output{append(out.printed, more.printed...), append(out.said, more.said...)}, err
 }
 
-func (c command) once(argv []string) (wall, cpu time.Duration, out []byte, err error) {
-	var text bytes.Buffer
+// output is what a command has written to its standard output, and to its standard error: remarks there, such as
+// nerdctl's that a signal came too late for a container, make no difference.
+type output struct{ printed, said []byte }
+
+func (c command) once(argv []string) (wall, cpu time.Duration, out output, err error) {
+	var text, said bytes.Buffer
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Env, cmd.Stdout, cmd.Stderr = c.env, &text, &text
+	cmd.Env, cmd.Stdout, cmd.Stderr = c.env, &text, &said
 	if c.stdin != "" {
 		in, err := os.Open(c.stdin)
 		if err != nil {
-			return 0, 0, nil, err
+			return 0, 0, out, err
 		}
 		defer in.Close()
 		cmd.Stdin = in
 	}
 	begun := time.Now()
 	err = cmd.Run()
-	wall, out = time.Since(begun), text.Bytes()
+	wall, out = time.Since(begun), output{text.Bytes(), said.Bytes()}
 	if err == nil && c.inside != nil {
-		wall, out, err = c.inside(out)
+		wall, out.printed, err = c.inside(out.printed)
 	}
 	return wall, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), out, err
 }
@@ -271,7 +287,7 @@ func (b *bench) print(w io.Writer) {
 	for _, r := range b.results {
 		if r.Group != group {
 			group = r.Group
-			fmt.Fprintf(w, "\n%s\n  %-26s %9s %9s %9s %9s\n", group, "", "wall", "quartiles", "cpu", "over")
+			fmt.Fprintf(w, "\n%s\n  %-34s %9s %9s %9s %9s\n", group, "", "wall", "quartiles", "cpu", "over")
 		}
 		verdict := ""
 		if r.Budget > 0 {
@@ -286,7 +302,7 @@ func (b *bench) print(w io.Writer) {
 				verdict = fmt.Sprintf("%.2f of the first, OVER the budget of %.2f", r.Ratio, r.Within)
 			}
 		}
-		fmt.Fprintf(w, "  %-26s %9s %9s %9s %9s  %s\n", r.Name, ms(r.Wall), ms(r.Spread), ms(r.CPU), ms(r.Over), verdict)
+		fmt.Fprintf(w, "  %-34s %9s %9s %9s %9s  %s\n", r.Name, ms(r.Wall), ms(r.Spread), ms(r.CPU), ms(r.Over), verdict)
 	}
 	for _, p := range b.peaks {
 		verdict := "within"

@@ -169,3 +169,49 @@ func TestWhatIsAskedOfBuildKit(t *testing.T) {
 		t.Errorf("the copy is called %q", j.opt.SharedKey)
 	}
 }
+
+// A link that leads out of the context is followed where nobody else can have put it there, also in several steps, and
+// nowhere else.
+func TestALinkThatLeadsOut(t *testing.T) {
+	dir := files(t, map[string]string{
+		"in/Dockerfile": "->../out/one", "out/one": "->../other/two", "other/two": "FROM scratch AS two\n",
+		"in/sub/Dockerfile": "FROM scratch AS sub\n", "in/elsewhere": "->../other", "in/loop": "->../out/loop", "out/loop": "->../in/loop",
+		"in/inside": "->sub/Dockerfile", "in/rooted": "->/sub/Dockerfile",
+	})
+	read := func(file string) (string, error) {
+		j, err := prepared(t, Host{Dir: dir}, Options{Context: "in", File: file})
+		if err != nil {
+			return "", err
+		}
+		j.close()
+		return string(j.file.text), nil
+	}
+	for file, want := range map[string]string{
+		"": "FROM scratch AS two\n", "in/elsewhere/two": "FROM scratch AS two\n", "in/inside": "FROM scratch AS sub\n",
+		"in/rooted": "FROM scratch AS sub\n", "out/one": "FROM scratch AS two\n",
+	} {
+		if got, err := read(file); err != nil || got != want {
+			t.Errorf("%q is %q, %v", file, got, err)
+		}
+	}
+	if _, err := read("in/loop"); shown(err) != "reading in/loop: too many links | -f names the Dockerfile, from the working directory" {
+		t.Errorf("a loop: %v", shown(err))
+	}
+	for _, open := range []string{"in", "out"} {
+		if err := os.Chmod(filepath.Join(dir, open), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		want := "it is a link that leads out of its directory, and others may write there | name the file that is meant: -f "
+		for _, file := range []string{"", "in/Dockerfile", "out/one"} {
+			if _, err := read(file); (open == "out" || file != "out/one") && !strings.Contains(shown(err), want) {
+				t.Errorf("%s is anybody's, %q: %v", open, file, shown(err))
+			}
+		}
+		if got, err := read("in/inside"); err != nil || got != "FROM scratch AS sub\n" {
+			t.Errorf("%s is anybody's: %q, %v", open, got, err)
+		}
+		if err := os.Chmod(filepath.Join(dir, open), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

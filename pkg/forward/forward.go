@@ -7,6 +7,7 @@
 package forward
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -43,6 +44,17 @@ func Run(ctx context.Context, o Options) error {
 	}
 	if list, remove, ok := nerdctl.Pruning(o.Invocation); ok {
 		return prune(ctx, o, list, remove)
+	}
+	if list, one, ok := nerdctl.CopyingOut(o.Invocation); ok {
+		o.Done()
+		var listed bytes.Buffer
+		err := within(ctx, o, list, &listed)
+		if err == nil {
+			o.Invocation, err = one(listed.String())
+		}
+		if err != nil {
+			return err
+		}
 	}
 	plan, err := nerdctl.Localize(nerdctl.Mend(o.Invocation), near(o))
 	if err != nil {

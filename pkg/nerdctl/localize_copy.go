@@ -1,7 +1,9 @@
 package nerdctl
 
 import (
+	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -73,4 +75,39 @@ func keepTail(typed, path string) string {
 		}
 	}
 	return path
+}
+
+// CopyingOut is `compose cp SERVICE:PATH PATH` in two commands, so that what comes out of a container is written here, as with
+// cp. List prints the service's containers; Copy takes what List has printed and returns the cp of one of them.
+func CopyingOut(inv *Invocation) (list *Invocation, copyOne func(listed string) (*Invocation, error), ok bool) {
+	if strings.Join(inv.Path, " ") != "compose cp" || inv.Help || inv.Bool("dry-run") ||
+		len(inv.Args) != 2 || !isContainerSide(inv.Args[0]) || !isHostSide(inv.Args[1]) {
+		return nil, nil, false
+	}
+	service, path, _ := strings.Cut(inv.Args[0], ":")
+	words := []string{"compose"}
+	for _, v := range inv.Flags {
+		if name := v.Name(); v.Level > 0 && name != "follow-link" && name != "index" && name != "dry-run" {
+			words = append(words, v.word())
+		}
+	}
+	list, err := inv.alongside(append(words, "ps", "--all", "--quiet", "--", service)...)
+	if err != nil {
+		return nil, nil, false
+	}
+	return list, func(listed string) (*Invocation, error) {
+		all := strings.Fields(listed)
+		index, _ := strconv.Atoi(inv.String("index")) // Parse has read it
+		switch {
+		case len(all) == 0:
+			return nil, fmt.Errorf("copying from %s: the service has no container", service)
+		case index > len(all):
+			return nil, fmt.Errorf("copying from %s: the service has %d containers, and not the one with --index %d", service, len(all), index)
+		}
+		words := []string{"cp"}
+		if inv.Bool("follow-link") {
+			words = append(words, "--follow-link")
+		}
+		return inv.alongside(append(words, "--", all[max(index, 1)-1]+":"+path, inv.Args[1])...)
+	}, true
 }

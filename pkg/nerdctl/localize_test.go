@@ -201,6 +201,42 @@ func TestLocalize(t *testing.T) {
 	}
 }
 
+// A copy out of a service's container is one out of a container, once it is known which.
+func TestCopyingOut(t *testing.T) {
+	for line, want := range map[string]string{
+		"--namespace n compose -f x cp s:/y z":               "--namespace=n compose --f=x ps --all --quiet -- s | --namespace=n cp -- one:/y z",
+		"compose cp -L --index 2 --project-name p s:/y /abs": "compose --project-name=p ps --all --quiet -- s | cp --follow-link -- two:/y /abs",
+		"compose cp --index 3 s:/y z":                        "compose ps --all --quiet -- s | copying from s: the service has 2 containers, and not the one with --index 3",
+		"compose cp z s:/y":                                  "",
+		"compose cp s:/y -":                                  "",
+		"compose cp --dry-run s:/y z":                        "",
+		"cp s:/y z":                                          "",
+	} {
+		inv, err := nerdctl.Parse(strings.Fields(line))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, one, ok := nerdctl.CopyingOut(inv)
+		got := ""
+		if ok {
+			got = strings.Join(list.Argv(), " ") + " | "
+			if c, err := one("one\ntwo\n"); err != nil {
+				got += err.Error()
+			} else {
+				got += strings.Join(c.Argv(), " ")
+			}
+		}
+		if got != want {
+			t.Errorf("%s:\nhave %s\nwant %s", line, got, want)
+		}
+		if ok {
+			if _, err := one(""); err == nil || err.Error() != "copying from s: the service has no container" {
+				t.Errorf("with none: %v", err)
+			}
+		}
+	}
+}
+
 func sameWords(a, b string) bool {
 	x, y := strings.Fields(a), strings.Fields(b)
 	slices.Sort(x)

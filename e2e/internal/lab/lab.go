@@ -65,6 +65,8 @@ type Engine struct {
 	Env []string
 	// Netns, when set, is the network namespace (a file) that every command runs in.
 	Netns string
+	// Tree, when set, has the bin/linnet and the libexec that run, in place of the suite's.
+	Tree string
 }
 
 // New makes a home. When the test ends, the engine is reset, and if the test failed, its
@@ -87,11 +89,15 @@ func New(t testing.TB) *Engine {
 }
 
 // Open makes a home outside of any test; done resets the engine and removes the home.
-func Open() (e *Engine, done func(), err error) {
+func Open() (e *Engine, done func(), err error) { return OpenTree("") }
+
+// OpenTree is Open for the linnet of another tree, which has bin and libexec.
+func OpenTree(tree string) (e *Engine, done func(), err error) {
 	e, err = newEngine()
 	if err != nil {
 		return nil, nil, err
 	}
+	e.Tree = tree
 	return e, func() {
 		if err := e.remove(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -167,6 +173,14 @@ func (e *Engine) keep(test string) string {
 // Linnet is the finished client.
 func Linnet() string { return filepath.Join(Root(), "bin", "linnet") }
 
+// Linnet is the client of this engine.
+func (e *Engine) Linnet() string {
+	if e.Tree != "" {
+		return filepath.Join(e.Tree, "bin", "linnet")
+	}
+	return Linnet()
+}
+
 // Environ is the environment of the engine's commands.
 func (e *Engine) Environ() []string {
 	env := []string{}
@@ -188,7 +202,7 @@ func InNetns(ctx context.Context, netns string, argv ...string) *exec.Cmd {
 
 // Command prepares a linnet command line.
 func (e *Engine) Command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := InNetns(ctx, e.Netns, append([]string{Linnet()}, args...)...)
+	cmd := InNetns(ctx, e.Netns, append([]string{e.Linnet()}, args...)...)
 	cmd.Env = e.Environ()
 	cmd.WaitDelay = 10 * time.Second
 	return cmd
