@@ -10,7 +10,7 @@ LINT     := _output/tools/bin/golangci-lint
 # In order: `make -j` must not test what is being built.
 .NOTPARALLEL:
 
-.PHONY: all build deps image system lint cross test test-unit test-differential test-fuzz test-e2e test-chaos test-vm-smoke test-vm demo bench bench-vm update record-limactl clean
+.PHONY: all build deps image system lint cross test test-mends sbom test-unit test-differential test-fuzz test-e2e test-chaos test-vm-smoke test-vm demo bench bench-vm update record-limactl clean
 
 all: build deps ## the client, the agent and every component
 
@@ -40,7 +40,14 @@ cross: ## the client compiles and vets for every platform it is meant for
 		echo "cross $$p" && export CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} && \
 		for c in linnet linnet-build linnet-compose; do go build -o /dev/null ./cmd/$$c || exit 1; done && go vet ./... || exit 1; done
 
-test: system build deps lint cross test-unit test-differential test-fuzz test-e2e test-vm-smoke ## everything; what CI runs
+test: system build deps lint cross test-mends test-unit test-differential test-fuzz test-e2e test-vm-smoke ## everything; what CI runs
+
+test-mends: deps ## go vet and upstream's own tests on each mended package, and the command program's own
+	@go run ./deps/build -check
+	@cd deps/nerdctl && go vet . && go test .
+
+sbom: deps ## what the components are made of, mends included (CycloneDX), on standard output
+	@go run ./deps/build -sbom
 
 test-unit: ## unit, golden and script tests, with the race detector
 	@go test -race -shuffle=on -skip '^TestDifferential' $(UNIT)

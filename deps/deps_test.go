@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -191,14 +192,14 @@ func TestCompare(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			infos := map[string]*debug.BuildInfo{"a": test.a, "b": test.b}
-			got := compare(c, "prefix", "amd64", func(name string) (*debug.BuildInfo, error) {
+			got := compare(c, nil, "prefix", "amd64", func(name string) (*debug.BuildInfo, error) {
 				if info := infos[filepath.Base(name)]; info != nil {
 					return info, nil
 				}
 				return nil, fs.ErrNotExist
 			})
 			want := Installed{Name: "one", Pinned: "v1.0.0", Found: test.found, State: test.state, Path: filepath.Join("prefix", filepath.FromSlash(test.path))}
-			if got != want {
+			if !reflect.DeepEqual(got, want) {
 				t.Errorf("got  %+v\nwant %+v", got, want)
 			}
 		})
@@ -207,7 +208,7 @@ func TestCompare(t *testing.T) {
 
 func TestCompareDoesNotTrustWhatItCannotRead(t *testing.T) {
 	c := Component{Name: "one", Version: "v1.0.0", Programs: []Program{{To: "bin/a"}}}
-	got := compare(c, "prefix", "amd64", func(string) (*debug.BuildInfo, error) { return nil, errors.New("not a Go program") })
+	got := compare(c, nil, "prefix", "amd64", func(string) (*debug.BuildInfo, error) { return nil, errors.New("not a Go program") })
 	if got.State != Different || got.Found != Unknown {
 		t.Errorf("got %+v, want it different and unknown", got)
 	}
@@ -236,10 +237,52 @@ func TestInspectReadsRealPrograms(t *testing.T) {
 	var states []string
 	for _, in := range Inspect(prefix, []Component{
 		component("go-program", version), component("go-program", "v0.0.1"), component("script", "v0.0.1"), component("none", "v0.0.1"),
-	}) {
+	}, nil) {
 		states = append(states, string(in.State))
 	}
 	if got, want := strings.Join(states, " "), "pinned different different missing"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// A program says which mends it was built with; one that lacks one is not what is pinned.
+func TestCompareKnowsMends(t *testing.T) {
+	c := Component{Name: "one", Version: "v1.0.0", Module: "example.com/one", Programs: []Program{{Main: ".", To: "bin/one"}}}
+	mends := []Mend{{Name: "a-word", Module: "example.com/one"}, {Name: "unlinked", Module: "example.com/two"}}
+	for path, want := range map[string]State{"./mended/a-word": Pinned, "./mended/other+a-word": Pinned, "./mended/other": Different} {
+		info := &debug.BuildInfo{Deps: []*debug.Module{{Path: c.Module, Version: c.Version, Replace: &debug.Module{Path: path}}}}
+		got := compare(c, mends, "prefix", "amd64", func(string) (*debug.BuildInfo, error) { return info, nil })
+		if got.State != want || got.Found != c.Version || (want == Different) != slices.Equal(got.Unmended, []string{"a-word"}) {
+			t.Errorf("%s: %+v, want %s", path, got, want)
+		}
+	}
+}
+
+func TestMendsAreWhatTheyMustBe(t *testing.T) {
+	all, err := Mends()
+	if err != nil || len(all) < 2 {
+		t.Fatalf("%d mends, %v", len(all), err)
+	}
+	notice, err := os.ReadFile("../NOTICE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range all {
+		if _, err := os.Stat(filepath.Join("mends", m.Name, "mend.go")); (err == nil) == (len(m.Edits) > 0) {
+			t.Errorf("%s: one of mend.go and edits: %v", m.Name, err)
+		}
+		if want := m.Module + " " + m.Function; !strings.Contains(string(notice), want) {
+			t.Errorf("NOTICE does not name %s", want)
+		}
+	}
+	text := "mends:\n  - {name: A b, component: c, module: m, file: ../x.go, function: '(T).x', sha256: z, defect: d, upstream: u, test: ''}\n"
+	_, err = ParseMends([]byte(text))
+	for _, want := range []string{"name: ", "function: ", "file: ", "sha256: ", "test must not be empty"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not say %q", err, want)
+		}
+	}
+	if _, err := ParseMends([]byte("mends:\n" + strings.Repeat("  - {name: a}\n", MostMends+1))); err == nil || !strings.Contains(err.Error(), "are the most") {
+		t.Errorf("%d mends: %v", MostMends+1, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 )
 
@@ -30,6 +31,10 @@ type Installed struct {
 	// Found is the version of the program at Path: empty when it is missing.
 	Found string `json:"found"`
 	State State  `json:"state"`
+	// Mends are those that the component's programs were built with, by name; Unmended are those that they lack, which makes
+	// the state Different.
+	Mends    []string `json:"mends,omitempty"`
+	Unmended []string `json:"unmended,omitempty"`
 	// Path is the program that decided the state: the first one that is missing or not the
 	// pinned version, or else the component's first.
 	Path string `json:"path"`
@@ -37,16 +42,16 @@ type Installed struct {
 
 // Inspect says for each component what is installed below prefix, for the architecture of
 // this process. It reads the programs' headers and runs none of them.
-func Inspect(prefix string, components []Component) []Installed {
+func Inspect(prefix string, components []Component, mends []Mend) []Installed {
 	found := make([]Installed, 0, len(components))
 	for _, c := range components {
-		found = append(found, compare(c, prefix, runtime.GOARCH, buildinfo.ReadFile))
+		found = append(found, compare(c, MendsOf(mends, c.Name), prefix, runtime.GOARCH, buildinfo.ReadFile))
 	}
 	return found
 }
 
 // compare decides the state of one component; read returns the build information of a file.
-func compare(c Component, prefix, goarch string, read func(string) (*debug.BuildInfo, error)) Installed {
+func compare(c Component, mends []Mend, prefix, goarch string, read func(string) (*debug.BuildInfo, error)) Installed {
 	first := Installed{Name: c.Name, Pinned: c.Version}
 	for i, p := range c.Programs {
 		in := Installed{Name: c.Name, Pinned: c.Version, State: Pinned}
@@ -58,7 +63,13 @@ func compare(c Component, prefix, goarch string, read func(string) (*debug.Build
 		case err != nil: // there, but no Go program, or not readable: surely not what we built
 			in.State, in.Found = Different, Unknown
 		default:
-			if in.Found = moduleVersion(info, c.Module); in.Found != c.Version {
+			in.Mends = mendsIn(info)
+			for _, m := range mends {
+				if links(info, m.Module) && !slices.Contains(in.Mends, m.Name) {
+					in.Unmended = append(in.Unmended, m.Name)
+				}
+			}
+			if in.Found = moduleVersion(info, c.Module); in.Found != c.Version || len(in.Unmended) > 0 {
 				in.State = Different
 			}
 		}
@@ -70,6 +81,11 @@ func compare(c Component, prefix, goarch string, read func(string) (*debug.Build
 		}
 	}
 	return first
+}
+
+// links reports whether a module went into a program.
+func links(info *debug.BuildInfo, module string) bool {
+	return slices.ContainsFunc(info.Deps, func(d *debug.Module) bool { return d.Path == module })
 }
 
 // moduleVersion is the version of module that went into a program: of its main module when

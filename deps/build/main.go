@@ -43,6 +43,7 @@ const (
 type options struct {
 	prefix, cache, arch string
 	tools, needs        bool
+	check, sbom         bool
 	without             string
 	names               []string
 }
@@ -56,6 +57,8 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&o.arch, "arch", runtime.GOARCH, "build for `arch`, as Go names it; components with cgo cannot be cross-built")
 	flags.BoolVar(&o.tools, "tools", false, "build the developers' tools of deps/tools/go.mod instead of components")
 	flags.StringVar(&o.without, "without", "", "leave out these `mends`, a comma between them: for tests of what they mend")
+	flags.BoolVar(&o.check, "check", false, "build nothing: run go vet and the mended packages' own tests on the mended copies")
+	flags.BoolVar(&o.sbom, "sbom", false, "build nothing: print what is installed, in CycloneDX's JSON")
 	flags.BoolVar(&o.needs, "needs", false, "build nothing: print the Debian packages that are missing, one a line")
 	err := flags.Parse(args)
 	o.names = flags.Args()
@@ -129,6 +132,12 @@ func (o options) do(ctx context.Context, stdout, stderr io.Writer) error {
 			fmt.Fprintln(stdout, name)
 		}
 		return nil
+	}
+	switch {
+	case o.check:
+		return b.checkMends(ctx, wanted)
+	case o.sbom:
+		return b.writeSBOM(stdout, wanted)
 	}
 	return b.install(ctx, wanted)
 }

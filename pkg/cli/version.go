@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -84,7 +85,11 @@ func (a *app) versions(ctx context.Context) (versions, error) {
 		case deps.Missing:
 			v.Problems = append(v.Problems, fmt.Sprintf("%s is missing: %s: make deps", c.Name, c.Path))
 		case deps.Different:
-			v.Problems = append(v.Problems, fmt.Sprintf("%s is %s and not the pinned %s: %s", c.Name, c.Found, c.Pinned, c.Path))
+			text := fmt.Sprintf("%s is %s and not the pinned %s: %s", c.Name, c.Found, c.Pinned, c.Path)
+			if c.Found == c.Pinned {
+				text = fmt.Sprintf("%s was built without %s: %s: make deps", c.Name, strings.Join(c.Unmended, ", "), c.Path)
+			}
+			v.Problems = append(v.Problems, text)
 		}
 	}
 	return v, nil
@@ -119,6 +124,10 @@ func (a *app) components() ([]deps.Installed, error) {
 	if err != nil {
 		return nil, err
 	}
+	mends, err := deps.Mends()
+	if err != nil {
+		return nil, err
+	}
 	kind := deps.Linux
 	if runtime.GOOS != "linux" {
 		kind = deps.VM
@@ -129,7 +138,7 @@ func (a *app) components() ([]deps.Installed, error) {
 			wanted = append(wanted, c)
 		}
 	}
-	return deps.Inspect(l.Libexec, wanted), nil
+	return deps.Inspect(l.Libexec, wanted, mends), nil
 }
 
 func printVersions(w io.Writer, v versions, terminal bool) error {
@@ -149,6 +158,11 @@ func printVersions(w io.Writer, v versions, terminal bool) error {
 	}
 	if err := t.Print(w); err != nil {
 		return err
+	}
+	for _, c := range v.Components {
+		if len(c.Mends) > 0 {
+			fmt.Fprintf(w, "\nmends of %s: %s\n", c.Name, strings.Join(c.Mends, ", "))
+		}
 	}
 	for _, p := range v.Problems {
 		if _, err := fmt.Fprintln(w, "\nnot as pinned: "+p); err != nil {
