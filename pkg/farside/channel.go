@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/linnet-dev/linnet/pkg/agent"
+	"github.com/linnet-dev/linnet/pkg/host"
 )
 
 const (
@@ -127,7 +128,9 @@ func (s *Server) dial(ctx context.Context, service string) (net.Conn, error) {
 	if !ok {
 		return nil, fmt.Errorf(agent.NoService+" %q", service)
 	}
-	return d.DialContext(ctx, "unix", socket)
+	ctx, cancel := context.WithTimeout(ctx, dialLimit)
+	defer cancel()
+	return host.DialUnix(ctx, socket)
 }
 
 // pass copies one way and passes its end on: the end of what is sent forwards, and that

@@ -86,15 +86,21 @@ func (l Layout) ID() string {
 	return hex.EncodeToString(sum[:4])
 }
 
-// dirs are the directories that linnet makes or has made, but for those that its daemons see to.
+// dirs are the directories of linnet that commands go by, and innerDirs those further inside, which are
+// safe when the former are. Both leave out what the daemons make for themselves.
 func (l Layout) dirs() []string {
 	return []string{
-		l.Engine(), l.Run(), filepath.Dir(l.Spec()), filepath.Dir(l.Log("agent")), l.RegistryHosts(),
-		l.ContainerdRoot(), l.BuildkitRoot(), l.NerdctlRoot(), filepath.Dir(l.NetConf()), l.NetConf(), l.Leases(),
-		l.BuildTokens(), l.RecentBuilds(), l.ImportedCache(), l.Compose(),
-		l.LimaHome(), filepath.Dir(l.LimaKey()), l.LimaInstance(), filepath.Dir(l.LimaDisk()), l.LimaDisk(),
-		filepath.Dir(l.VM()), l.VM(), l.VMRun(), filepath.Dir(l.VMLog("relay")),
-		filepath.Dir(l.Volatile()), l.Volatile(), l.ContainerdState(), l.ShimSockets(), l.Stages(), l.Commands(),
+		l.Engine(), l.Run(), filepath.Dir(l.Spec()), l.NetConf(),
+		l.BuildTokens(), l.ImportedCache(), l.Compose(), l.LimaHome(), l.VM(), l.VMRun(), l.Volatile(), l.Stages(),
+	}
+}
+
+func (l Layout) innerDirs() []string {
+	return []string{
+		filepath.Dir(l.Log("agent")), l.RegistryHosts(), l.ContainerdRoot(), l.BuildkitRoot(), l.NerdctlRoot(),
+		filepath.Dir(l.NetConf()), l.Leases(), l.RecentBuilds(),
+		filepath.Dir(l.LimaKey()), l.LimaInstance(), filepath.Dir(l.LimaDisk()), l.LimaDisk(), filepath.Dir(l.VM()), filepath.Dir(l.VMLog("relay")),
+		filepath.Dir(l.Volatile()), l.ContainerdState(), l.ShimSockets(), l.Commands(),
 	}
 }
 

@@ -141,6 +141,19 @@ func isPrivate(groups, gid, owner string) bool {
 	return false
 }
 
+// entry checks what is in a directory that is trusted, and the way to what it leads to where it is a link.
+func (t trust) entry(path string) error {
+	var st unix.Stat_t
+	if unix.Lstat(path, &st) != nil {
+		return nil // whoever needs it says so
+	}
+	if uint32(st.Mode)&unix.S_IFMT == unix.S_IFLNK { //nolint:unconvert // 16 bits on macOS
+		_, err := t.way(path)
+		return err
+	}
+	return t.check(path, &st, false)
+}
+
 // checkDirs checks directories whose parents are trusted, and follows no link to one.
 func checkDirs(dirs ...string) error {
 	t := own()
@@ -159,24 +172,27 @@ func checkDirs(dirs ...string) error {
 	return nil
 }
 
-// CheckDirs checks who else may change the directories of linnet below Home and in /run. The way to Home
-// was checked by NewLayout.
-func (l Layout) CheckDirs() error {
-	return Distrusted("using what linnet keeps", checkDirs(l.dirs()...),
+// CheckDirs checks who else may change the directories of linnet below Home and in /run, all of them. The
+// way to Home was checked by NewLayout.
+func (l Layout) CheckDirs() error { return distrustDirs(append(l.dirs(), l.innerDirs()...)) }
+
+func distrustDirs(dirs []string) error {
+	return Distrusted("using what linnet keeps", checkDirs(dirs...),
 		"see what is in it and who made it; then remove it, or make it a directory of yours alone (chown, chmod go-w)")
 }
 
-// CheckOwners checks who else may change what is linnet's: its directories and, for root, the settings
-// and the programs that it is going to run. It takes some tens of lstat(2). program is the path of the
-// running program.
+// CheckOwners checks who else may change what each command goes by: linnet's directories, but for what
+// is further inside, which CheckDirs looks at when an engine starts, and, for root, the settings and the
+// programs that it is going to run. It takes some thirty lstat(2). program is the path of the running
+// program.
 func (l Layout) CheckOwners(program string) error {
-	if err := l.CheckDirs(); err != nil {
+	if err := distrustDirs(l.dirs()); err != nil {
 		return err
 	}
 	if os.Geteuid() != 0 {
 		return nil // nobody's privileges but the user's own are at stake
 	}
-	if _, err := own().way(l.Settings()); err != nil {
+	if err := own().entry(l.Settings()); err != nil {
 		return Distrusted("reading the settings", err, "see what is in it; then chown root and chmod go-w it")
 	}
 	return l.CheckPrograms(program, l.Bin("nerdctl"))
@@ -194,6 +210,7 @@ func (l Layout) CheckPrograms(program string, files ...string) error {
 	if beside, err := filepath.EvalSymlinks(filepath.Dir(program)); err == nil && unix.Lstat(beside, &st) == nil {
 		t = trust{owners: append(t.owners, st.Uid), except: beside}
 	}
+	_, err := t.way(l.Libexec)
 	dirs := []string{l.BinDir(), l.CNI()}
 	if len(files) == 0 {
 		dirs = append(dirs, l.Emulators())
@@ -206,12 +223,12 @@ func (l Layout) CheckPrograms(program string, files ...string) error {
 		}
 	}
 	for _, path := range append(dirs, files...) {
-		if _, err := t.way(path); err != nil {
-			return Distrusted("running linnet's components as root", err,
-				"install them where root alone can write, or take that away from others (chown root, chmod go-w)")
+		if err == nil {
+			err = t.entry(path)
 		}
 	}
-	return nil
+	return Distrusted("running linnet's components as root", err,
+		"install them where root alone can write, or take that away from others (chown root, chmod go-w)")
 }
 
 // MakeDir makes a directory of linnet's, for its user alone, and those above it, and sees that they

@@ -78,6 +78,9 @@ func (m *Machine) Plan(ctx context.Context, goal vm.Goal) (vm.Plan, error) {
 // Lock makes the folders for it and takes the lock of the one client that changes the machine.
 func (m *Machine) Lock(ctx context.Context) (release func(), err error) {
 	l := m.o.Layout
+	if err := l.CheckDirs(); err != nil {
+		return nil, err
+	}
 	defer tellWaiting(m.o.Report, "waiting for another command that changes the virtual machine")()
 	for {
 		for _, dir := range []string{l.VMRun(), filepath.Dir(l.VMLog("relay"))} {

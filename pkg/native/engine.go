@@ -110,7 +110,7 @@ func (n *Native) Logs() []guest.Log {
 // Reset stops the engine and removes what it keeps. The settings file stays.
 func (n *Native) Reset(ctx context.Context) error {
 	l := n.o.Layout
-	if err := errors.Join(l.CheckPrograms(n.o.Program), checkUsersMounts(l)); err != nil {
+	if err := errors.Join(l.CheckDirs(), l.CheckPrograms(n.o.Program), checkUsersMounts(l)); err != nil {
 		return err
 	}
 	lock, err := n.lockStopped(ctx)
