@@ -143,23 +143,28 @@ func TestAnAgentChoosesNoSize(t *testing.T) {
 			"tells of more than 10000 events",
 		},
 		"large output": {
-			hostile{run: reply(&agentpb.RunReply{What: &agentpb.RunReply_Stdout{Stdout: []byte(large)}})}, run,
+			hostile{run: reply(&agentpb.RunReply{What: &agentpb.RunReply_Stdout{Stdout: []byte(large)}})},
+			run,
 			"sends a message of more than 1024 KiB",
 		},
 		"input taken back": {
-			hostile{run: reply(&agentpb.RunReply{What: &agentpb.RunReply_Grant{Grant: -1}})}, run,
+			hostile{run: reply(&agentpb.RunReply{What: &agentpb.RunReply_Grant{Grant: -1}})},
+			run,
 			"takes -1 bytes of input at once",
 		},
 		"input without end": {
-			hostile{run: reply(&agentpb.RunReply{What: &agentpb.RunReply_Grant{Grant: 1 << 62}})}, run,
+			hostile{run: reply(&agentpb.RunReply{What: &agentpb.RunReply_Grant{Grant: 1 << 62}})},
+			run,
 			"takes 4611686018427387904 bytes of input at once",
 		},
 		"an exit code": {
-			hostile{run: reply(&agentpb.RunReply{What: &agentpb.RunReply_Exit{Exit: &agentpb.Exit{Code: 70000}}})}, run,
+			hostile{run: reply(&agentpb.RunReply{What: &agentpb.RunReply_Exit{Exit: &agentpb.Exit{Code: 70000}}})},
+			run,
 			"says that the command ended with 70000",
 		},
 		"credentials that nobody gives": {
-			hostile{run: reply(&agentpb.RunReply{What: &agentpb.RunReply_Credentials{Credentials: &agentpb.CredentialsRequest{Registry: "a\x1b"}}})}, run,
+			hostile{run: reply(&agentpb.RunReply{What: &agentpb.RunReply_Credentials{Credentials: &agentpb.CredentialsRequest{Registry: "a\x1b"}}})},
+			run,
 			`asks for the credentials of "a\x1b", and this command was given none`,
 		},
 		"a stage that is a flag": {

@@ -90,7 +90,7 @@ func (g *Guest) Status(ctx context.Context) (guest.Status, error) {
 	s.State = "starting"
 	channel, err := g.relayStatus(ctx)
 	if err != nil || !channel.Connected {
-		return s, nil //nolint:nilerr // no relay answers yet
+		return s, nil // no relay answers yet
 	}
 	for _, p := range channel.Ports {
 		s.Ports = append(s.Ports, guest.Port(p))

@@ -28,6 +28,7 @@ type Grant struct {
 	mu      sync.Mutex
 	allowed map[string]bool // by the first of a registry's keys
 	fresh   []string        // registries whose mirrors were not looked for yet
+	open    bool            // AllowOthers was called
 	others  int             // how many more may be asked for that were not named
 	refused map[string]bool // as shown; no more than a few
 	more    int             // how often something else was refused
@@ -56,7 +57,9 @@ func (g *Grant) Allow(names ...string) {
 func (g *Grant) AllowOthers() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.others = max(g.others, othersMax)
+	if !g.open { // once: a command may have many builds
+		g.open, g.others = true, othersMax
+	}
 }
 
 // Credentials are what Config.Credentials says of a registry that is allowed; of any other, that

@@ -84,10 +84,9 @@ func (l *lab) asks(owners map[string][]*agentpb.Port) map[string]string {
 func TestAGuestOpensNoMorePortsThanTheHostSays(t *testing.T) {
 	l := newLab(t)
 	l.Ports.Max = 20
-	target := &agentpb.Port{Protocol: "tcp", HostIp: "127.0.0.1", TargetIp: "127.0.0.1", TargetPort: 1}
 	owners := map[string][]*agentpb.Port{}
 	for i := range 15_000 {
-		p := &agentpb.Port{Protocol: target.Protocol, HostIp: target.HostIp, HostPort: uint32(20_000 + i), TargetIp: target.TargetIp, TargetPort: 1}
+		p := &agentpb.Port{Protocol: "tcp", HostIp: "127.0.0.1", HostPort: uint32(20_000 + i), TargetIp: "127.0.0.1", TargetPort: 1}
 		owner := fmt.Sprintf("c%d/b/e", i%100)
 		owners[owner] = append(owners[owner], p)
 	}

@@ -10,16 +10,16 @@ import (
 func TestCleanKeepsPrintableTextAndShowsWhatSteersATerminal(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "",
-		"plain, ünïcode, 日本語, 👩‍👩‍👧, می‌خواهم": "plain, ünïcode, 日本語, 👩‍👩‍👧, می‌خواهم",
-		"two\nlines\tand a tab":       "two\nlines\tand a tab",
-		"windows\r\nlines\r\n":        "windows\nlines\n",
-		"over\rwritten":               `over\x0dwritten`,
-		"\x1b]0;title\x07\x1b[2Jgone": `\x1b]0;title\x07\x1b[2Jgone`,
-		"\u009b31mC1 \x7f":            `\x9b31mC1 \x7f`,
-		"a\u202etxt.exe\u2066":        `a\u202etxt.exe\u2066`,
-		"a\u2028b":                    `a\u2028b`,
-		"cut \xff\xe2\x82":            `cut \xff\xe2\x82`,
-		"said \ufffd before":          "said \ufffd before",
+		"plain, ünïcode, 日本語, a\u200db, c\u200cd": "plain, ünïcode, 日本語, a\u200db, c\u200cd",
+		"two\nlines\tand a tab":                   "two\nlines\tand a tab",
+		"windows\r\nlines\r\n":                    "windows\nlines\n",
+		"over\rwritten":                           `over\x0dwritten`,
+		"\x1b]0;title\x07\x1b[2Jgone":             `\x1b]0;title\x07\x1b[2Jgone`,
+		"\u009b31mC1 \x7f":                        `\x9b31mC1 \x7f`,
+		"a\u202etxt.exe\u2066":                    `a\u202etxt.exe\u2066`,
+		"a\u2028b":                                `a\u2028b`,
+		"cut \xff\xe2\x82":                        `cut \xff\xe2\x82`,
+		"said \ufffd before":                      "said \ufffd before",
 	} {
 		if got := Clean(text); got != want {
 			t.Errorf("Clean(%q) = %q, want %q", text, got, want)
