@@ -342,7 +342,9 @@ func (g *Guest) Path(path string) (guest.Visible, error) {
 			Hint: "keep it elsewhere",
 		}
 	}
-	for _, m := range g.machine.shared() {
+	mounts := g.machine.shared()
+	slices.SortFunc(mounts, func(a, b Mount) int { return len(b.Path) - len(a.Path) }) // a folder in another one may be read-only
+	for _, m := range mounts {
 		if below(resolved, m.Path) {
 			return guest.Visible{Path: resolved, ReadOnly: m.ReadOnly}, nil
 		}
@@ -365,7 +367,7 @@ func folder(path string) string {
 }
 
 // shared are the folders that the machine shares: those that it was configured with, or will
-// be. The longest path comes first: a folder in another one may be read-only.
+// be, the home directory first.
 func (m *Machine) shared() []Mount {
 	var mounts []Mount
 	if shape, ok := ReadShape(m.o.Layout); ok {
@@ -375,6 +377,5 @@ func (m *Machine) shared() []Mount {
 	} else if there, err := existing(m.o.Wanted.mounts(m.o.Facts.Home)); err == nil {
 		mounts = there
 	}
-	slices.SortFunc(mounts, func(a, b Mount) int { return len(b.Path) - len(a.Path) })
 	return mounts
 }
