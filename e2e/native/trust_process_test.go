@@ -89,13 +89,18 @@ func TestWordsMakeNoProcessOurs(t *testing.T) {
 // installation is another copy of what is installed; it is used with a home of somebody else's.
 func installation(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp(filepath.Dir(lab.Root()), "ln-other-")
+	beside := filepath.Join(lab.Root(), "_output") // on the same file system
+	err := os.MkdirAll(beside, 0o755)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp(beside, "other-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	for _, part := range []string{"bin", "libexec"} {
-		run(t, "cp", "-a", "--reflink=auto", filepath.Join(lab.Root(), part), dir)
+		run(t, "cp", "-al", filepath.Join(lab.Root(), part), dir)
 	}
 	return dir
 }

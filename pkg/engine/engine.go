@@ -88,6 +88,7 @@ func New(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldLog
 	// buildkitd asks containerd for its snapshotters once, at its start, and fails builds for
 	// seconds after its connection broke: a new containerd gets a new buildkitd.
 	e.daemons[1].needs, e.daemons[0].user = e.daemons[0], e.daemons[1]
+	e.daemons[0].before = func(context.Context) error { return dropTempMounts(l) }
 	e.daemons[1].patient = true
 	e.daemons[1].before = func(ctx context.Context) error { return endSteps(ctx, l.Socket(containerd)) }
 	if !runsDaemon(e.daemons[0].argv) {

@@ -80,7 +80,7 @@ func startMain(specFile string, stderr io.Writer) int {
 		var spec agent.Spec
 		if spec, err = agent.ReadSpec(specFile); err == nil {
 			if err := host.PlainProcess(); err != nil {
-				fmt.Fprintln(stderr, "linnet-agent: some of what the caller's shell has set stays with the engine:", err)
+				fmt.Fprintln(stderr, "linnet-agent: some of what the caller's shell has set stays with the engine:", strings.ReplaceAll(err.Error(), "\n", "; "))
 			}
 			host.PlainSignals()
 			_, err = host.Daemon{

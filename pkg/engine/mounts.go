@@ -30,6 +30,8 @@ func ownMounts(l host.Layout) []mountPlace {
 		{filepath.Join(l.ContainerdRoot(), "tmpmounts/*"), ""},
 		{filepath.Join(l.ContainerdRoot(), "io.containerd.snapshotter.v1.*/*-check*/merged"), "overlay"},
 		{filepath.Join(l.ContainerdRoot(), "io.containerd.snapshotter.v1.*/*-check/*/merged"), "overlay"},
+		// What containerd's libraries mount for a moment, where XDG_RUNTIME_DIR is.
+		{tempMounts(l), ""},
 		// Cache mounts that several steps of builds share, and the steps' networks.
 		{filepath.Join(l.BuildkitRoot(), "*/cachemounts/*"), "overlay"},
 		{filepath.Join(l.BuildkitRoot(), "net/*/*"), "nsfs"},
@@ -37,6 +39,9 @@ func ownMounts(l host.Layout) []mountPlace {
 		{filepath.Join(l.NerdctlRoot(), "*/containers/*/*/shm"), "tmpfs"},
 	}
 }
+
+// tempMounts is the pattern of what containerd's libraries mount for a moment (core/mount).
+func tempMounts(l host.Layout) string { return filepath.Join(l.Volatile(), "containerd-mount*") }
 
 // sortMounts tells the engine's own mounts at or below dirs from others. What is mounted in one of
 // ours goes with it. Both are in the order in which they were made. The memory file system of

@@ -26,6 +26,8 @@ type traces struct {
 	results []cniResult
 	// owned are the CNI names of the containers that run: nothing of theirs is touched.
 	owned []string
+	// kept are the CNI names of the containers that nerdctl keeps, running or not.
+	kept []string
 	// bridges is set when the bridges' own rules are meant as well.
 	bridges bool
 	// names and subnets are those of our networks, taken the subnets that others' interfaces have: a
@@ -37,6 +39,9 @@ type traces struct {
 // newTraces looks; owned and bridges are the caller's to set.
 func newTraces(l host.Layout) (traces, error) {
 	t := traces{layout: l, results: results(l)}
+	for _, path := range keptContainers(l) {
+		t.kept = append(t.kept, cniName(path))
+	}
 	var err error
 	if t.leases, err = leases(l); err != nil {
 		return t, err
@@ -135,6 +140,7 @@ func (t traces) chainsOf(running bool) map[string]bool {
 	}
 	names := slices.Clone(t.names)
 	containers := slices.Clone(t.owned)
+	containers = append(containers, t.kept...)
 	for _, a := range t.leases {
 		names, containers = append(names, a.network), append(containers, a.container)
 	}
@@ -171,6 +177,12 @@ func (t traces) free(address string) bool {
 		})
 }
 
+// freeSubnet reports whether a subnet is one of our networks, and of nobody else's.
+func (t traces) freeSubnet(text string) bool {
+	prefix, err := netip.ParsePrefix(text)
+	return err == nil && slices.Contains(t.subnets, prefix) && !slices.ContainsFunc(t.taken, prefix.Overlaps)
+}
+
 // named reports whether an option of a rule in a chain names something of ours.
 func (t traces) named(chain, option, value string) bool {
 	switch option {
@@ -184,7 +196,7 @@ func (t traces) named(chain, option, value string) bool {
 				slices.ContainsFunc(t.results, func(r cniResult) bool { return r.container == id }))
 	case "-s", "-d":
 		// These rules tell the address and nothing more.
-		return chain == "CNI-FORWARD" && t.free(value)
+		return chain == "CNI-FORWARD" && t.free(value) || ofOneContainer.MatchString(chain) && t.freeSubnet(value)
 	}
 	return false
 }

@@ -53,9 +53,11 @@ func TestRulesOfThisHome(t *testing.T) {
 	// Chains go with all that is in them.
 	chains := []string{
 		"CNI-dd758293bd593babc3eac478", "CNI-DN-fdfa573bb060027d500c6", chain("CNI-", "web", "default-noted"),
-		chain("CNI-DN-", "web", "default-0a1b"), chain("CNI-", "bridge", "default-0a1b"),
+		chain("CNI-DN-", "web", "default-0a1b"), chain("CNI-", "bridge", "default-0a1b"), "CNI-DN-000000000000000000cc0",
 	}
 	inside := []string{
+		// All but this was undone.
+		"-A CNI-DN-000000000000000000cc0 -s 10.231.7.0/24 -d 127.0.0.1/32 -p tcp -m tcp --dport 80 -j CNI-HOSTPORT-SETMARK",
 		"-N " + chain("CNI-DN-", "web", "default-0a1b"), // made, and not called yet
 		"-A " + chain("CNI-", "bridge", "default-0a1b") + " ! -d 224.0.0.0/4 -j MASQUERADE",
 	}
@@ -83,7 +85,8 @@ func TestRulesOfThisHome(t *testing.T) {
 		"-A CNI-FORWARD -s 10.231.7.9/32 -j ACCEPT",
 		// Of nobody that is known.
 		"-N CNI-0000000000000000000000aa",
-		`-A CNI-0000000000000000000000aa -d 10.231.7.0/24 -m comment --comment "name: \"bridge\" id: \"default-other\"" -j ACCEPT`,
+		`-A CNI-0000000000000000000000aa -d 10.231.8.0/24 -m comment --comment "name: \"bridge\" id: \"default-other\"" -j ACCEPT`,
+		"-A CNI-DN-000000000000000000bb -s 10.4.1.0/24 -d 127.0.0.1/32 -p tcp -m tcp --dport 80 -j CNI-HOSTPORT-SETMARK",
 	}
 	var listing string
 	for i := range max(len(ours), len(theirs)) {

@@ -192,11 +192,16 @@ func endReservers(l host.Layout, owned []string) error {
 
 // noted are the identifiers of all containers that this home keeps, or has left something of.
 func noted(l host.Layout) (ids []string) {
-	kept, _ := filepath.Glob(filepath.Join(l.NerdctlRoot(), "*", "containers", "*", "*")) // the pattern is fine
-	for _, path := range slices.Concat(kept, bundles(l)) {
+	for _, path := range slices.Concat(keptContainers(l), bundles(l)) {
 		ids = append(ids, filepath.Base(path))
 	}
 	return ids
+}
+
+// keptContainers lists nerdctl's own directories of containers: .../<namespace>/<id>.
+func keptContainers(l host.Layout) []string {
+	found, _ := filepath.Glob(filepath.Join(l.NerdctlRoot(), "*", "containers", "*", "*")) // the pattern is fine
+	return found
 }
 
 // forget removes what other programs note of those containers outside of this home, once none of

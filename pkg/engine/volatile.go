@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -47,4 +48,24 @@ func dropVolatile(l host.Layout) error {
 		return err
 	}
 	return host.RemoveTree(dir)
+}
+
+// dropTempMounts unmounts what a containerd that was killed had mounted for a moment. None of ours may run.
+func dropTempMounts(l host.Layout) error {
+	mounts, err := host.Mounts()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, m := range mounts {
+		if temp, _ := filepath.Match(tempMounts(l), m.Point); !temp { // the pattern is fine
+			continue
+		}
+		if err := unmount(m.Point); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		_ = os.Remove(m.Point) // empty, or kept
+	}
+	return errors.Join(errs...)
 }

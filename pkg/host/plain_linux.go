@@ -29,26 +29,36 @@ const (
 	ioprioWhoProcess = 1 // ioprio_set(2)
 )
 
-// plainLimits are the resource limits of a service, as docker.service and the virtual machine's
-// unit have them.
-func plainLimits() map[int]unix.Rlimit {
-	all := map[int]unix.Rlimit{}
-	for _, free := range []int{
-		unix.RLIMIT_AS, unix.RLIMIT_CORE, unix.RLIMIT_CPU, unix.RLIMIT_DATA, unix.RLIMIT_FSIZE,
-		unix.RLIMIT_LOCKS, unix.RLIMIT_NPROC, unix.RLIMIT_RSS, unix.RLIMIT_RTTIME,
-	} {
-		all[free] = unix.Rlimit{Cur: unlimited, Max: unlimited}
+// plainLimit is a resource limit (getrlimit(2)) of a service.
+type plainLimit struct {
+	name      string
+	resource  int
+	soft, max uint64
+}
+
+// plainLimits are as docker.service and the virtual machine's unit have them, and the kernel's own where
+// those say nothing.
+func plainLimits() []plainLimit {
+	all := []plainLimit{
+		{"AS", unix.RLIMIT_AS, unlimited, unlimited},
+		{"CORE", unix.RLIMIT_CORE, unlimited, unlimited},
+		{"CPU", unix.RLIMIT_CPU, unlimited, unlimited},
+		{"DATA", unix.RLIMIT_DATA, unlimited, unlimited},
+		{"FSIZE", unix.RLIMIT_FSIZE, unlimited, unlimited},
+		{"LOCKS", unix.RLIMIT_LOCKS, unlimited, unlimited},
+		{"MEMLOCK", unix.RLIMIT_MEMLOCK, plainLocked, plainLocked},
+		{"MSGQUEUE", unix.RLIMIT_MSGQUEUE, plainQueues, plainQueues},
+		{"NICE", unix.RLIMIT_NICE, 0, 0},
+		{"NOFILE", unix.RLIMIT_NOFILE, plainOpenFiles, plainOpenFiles},
+		{"NPROC", unix.RLIMIT_NPROC, unlimited, unlimited},
+		{"RSS", unix.RLIMIT_RSS, unlimited, unlimited},
+		{"RTPRIO", unix.RLIMIT_RTPRIO, 0, 0},
+		{"RTTIME", unix.RLIMIT_RTTIME, unlimited, unlimited},
+		{"STACK", unix.RLIMIT_STACK, plainStack, unlimited},
 	}
-	for resource, most := range map[int]uint64{
-		unix.RLIMIT_NOFILE: plainOpenFiles, unix.RLIMIT_MEMLOCK: plainLocked, unix.RLIMIT_MSGQUEUE: plainQueues,
-		unix.RLIMIT_NICE: 0, unix.RLIMIT_RTPRIO: 0,
-	} {
-		all[resource] = unix.Rlimit{Cur: most, Max: most}
-	}
-	all[unix.RLIMIT_STACK] = unix.Rlimit{Cur: plainStack, Max: unlimited}
 	if text, err := os.ReadFile("/proc/sys/kernel/threads-max"); err == nil {
 		if threads, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64); err == nil {
-			all[unix.RLIMIT_SIGPENDING] = unix.Rlimit{Cur: threads / 2, Max: threads / 2} // as the kernel's first process
+			all = append(all, plainLimit{"SIGPENDING", unix.RLIMIT_SIGPENDING, threads / 2, threads / 2}) // as the kernel's first process
 		}
 	}
 	return all
@@ -60,9 +70,9 @@ func plainLimits() map[int]unix.Rlimit {
 func PlainProcess() error {
 	unix.Umask(plainUmask)
 	var errs []error
-	for resource, want := range plainLimits() {
-		if err := limit(resource, want); err != nil {
-			errs = append(errs, fmt.Errorf("setting resource limit %d: %w", resource, err))
+	for _, l := range plainLimits() {
+		if err := limit(l.resource, unix.Rlimit{Cur: l.soft, Max: l.max}); err != nil {
+			errs = append(errs, fmt.Errorf("setting RLIMIT_%s: %w", l.name, err))
 		}
 	}
 	for file, text := range map[string]string{"/proc/self/oom_score_adj": plainOOMScore, "/proc/self/coredump_filter": plainDumpFilter} {
