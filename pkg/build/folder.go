@@ -43,14 +43,17 @@ func openFolder(dir string, lost func(error)) (folder, error) {
 func folderOf(root *os.Root, dir string, lost func(error)) (folder, error) {
 	file, err := root.Open(".")
 	if err != nil {
-		root.Close()
+		_ = root.Close() // nothing was written
 		return folder{}, err
 	}
 	return folder{root, file, dir, lost}, nil
 }
 
-// Close closes the descriptors.
-func (f folder) Close() error { return errors.Join(f.root.Close(), f.self.Close()) }
+// Close closes the descriptors; nothing is written through them.
+func (f folder) Close() {
+	_ = f.root.Close()
+	_ = f.self.Close()
+}
 
 // below opens a directory of the folder. No link on the way leads out of it.
 func (f folder) below(dir string) (folder, error) {
@@ -74,9 +77,12 @@ func (f folder) Open(path string) (io.ReadCloser, error) {
 	return sent{file, path, f.lost}, nil
 }
 
-// why says what is wrong with a path that was listed, without the path.
+// why says what is wrong with a path that was listed, without the path. What is no error of the system's is
+// os.Root's own: a link leads out.
 func why(root *os.Root, path string, err error) error {
-	if isLink(root, path) || isLink(root, filepath.Dir(path)) {
+	var system syscall.Errno
+	own := !errors.As(err, &system) && !errors.Is(err, errNotRegular)
+	if own || system == syscall.ELOOP || system == syscall.EXDEV || isLink(root, path) || isLink(root, filepath.Dir(path)) {
 		return errors.New("a link took its place while it was read")
 	}
 	return reason(err)
@@ -107,9 +113,9 @@ func (f folder) open(path string) (*os.File, error) {
 	return file, nil
 }
 
-func notRegular(path string) error {
-	return &fs.PathError{Op: "open", Path: path, Err: errors.New("not a regular file")}
-}
+var errNotRegular = errors.New("not a regular file")
+
+func notRegular(path string) error { return &fs.PathError{Op: "open", Path: path, Err: errNotRegular} }
 
 // read is the content of one file, found as BuildKit would find it in a copy of the folder, where links lead
 // to what is in the folder. More than limit bytes are an error.

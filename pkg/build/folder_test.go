@@ -64,7 +64,7 @@ func opened(t testing.TB, dir string, lost func(error)) folder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { f.Close() })
+	t.Cleanup(f.Close)
 	return f
 }
 

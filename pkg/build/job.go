@@ -65,7 +65,7 @@ func (j *job) close() {
 		p.drop()
 	}
 	for _, f := range j.open {
-		_ = f.Close() // nothing was written
+		f.Close()
 	}
 }
 

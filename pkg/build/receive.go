@@ -90,7 +90,7 @@ func (r fileReceiver) directory(stream grpc.ServerStream, dir string, remove boo
 		return fmt.Errorf("opening %s: %w", dir, err)
 	}
 	root := fsutil.NewRoot(on)
-	defer root.Close()
+	defer func() { _ = root.Close() }()                  // what was written has been closed
 	uid, gid := uint32(os.Getuid()), uint32(os.Getgid()) //nolint:gosec // neither is negative on Unix
 	o := fsutil.ReceiveOpt{Merge: !remove, Filter: func(path string, stat *fstypes.Stat) bool {
 		stat.Uid, stat.Gid = uid, gid

@@ -20,13 +20,13 @@ import (
 // 100,000 files that takes four times as long as a walk by paths. This one takes as long: it
 // opens each directory once, in that above it.
 func (f folder) Walk(ctx context.Context, target string, fn fs.WalkDirFunc) error {
-	w := &walker{ctx: ctx, fn: fn, root: f.root, dir: f.dir, links: map[uint64]string{}}
+	w := &walker{fn: fn, root: f.root, dir: f.dir, links: map[uint64]string{}}
 	if _, err := attributesOf(f.root); err != nil {
 		return fmt.Errorf("reading the attributes of %s: %w", f.dir, reason(err)) // all that is in it would seem gone
 	}
 	target = filepath.Clean(string(filepath.Separator) + target)[1:]
 	if target == "" {
-		return skipped(w.directory(f.root, "", false))
+		return skipped(w.directory(ctx, f.root, "", false))
 	}
 	info, err := f.root.Lstat(target)
 	if err != nil {
@@ -39,13 +39,13 @@ func (f folder) Walk(ctx context.Context, target string, fn fs.WalkDirFunc) erro
 	if err != nil {
 		return err
 	}
-	defer parent.Close()
+	defer func() { _ = parent.Close() }() // nothing was written
 	in, err := openListed(parent)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	return skipped(w.entry(in, target, fs.FileInfoToDirEntry(info)))
+	return skipped(w.entry(ctx, in, target, fs.FileInfoToDirEntry(info)))
 }
 
 func skipped(err error) error {
@@ -61,8 +61,7 @@ func isGone(err error) bool {
 }
 
 type walker struct {
-	ctx context.Context
-	fn  fs.WalkDirFunc
+	fn fs.WalkDirFunc
 	// root and dir are the folder's: its descriptor and its path.
 	root *os.Root
 	dir  string
@@ -94,7 +93,7 @@ func attributesOf(root *os.Root) (map[string][]byte, error) {
 }
 
 // directory walks what is in a directory. report says that fn is told when it cannot be listed.
-func (w *walker) directory(root *os.Root, path string, report bool) error {
+func (w *walker) directory(ctx context.Context, root *os.Root, path string, report bool) error {
 	in, err := openListed(root)
 	if err != nil {
 		return w.cannotList(path, report, err)
@@ -108,7 +107,7 @@ func (w *walker) directory(root *os.Root, path string, report bool) error {
 	}
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return cmp.Compare(a.Name(), b.Name()) })
 	for _, e := range entries {
-		if err := w.entry(in, filepath.Join(path, e.Name()), e); err != nil {
+		if err := w.entry(ctx, in, filepath.Join(path, e.Name()), e); err != nil {
 			return err
 		}
 	}
@@ -132,8 +131,8 @@ func (w *walker) cannotList(path string, report bool, err error) error {
 }
 
 // entry walks one entry of a directory, and what is in it.
-func (w *walker) entry(in listed, path string, d fs.DirEntry) error {
-	if err := context.Cause(w.ctx); err != nil {
+func (w *walker) entry(ctx context.Context, in listed, path string, d fs.DirEntry) error {
+	if err := context.Cause(ctx); err != nil {
 		return err
 	}
 	e := &entry{in: in, walker: w, path: path, name: d.Name(), kind: d.Type()}
@@ -160,8 +159,8 @@ func (w *walker) entry(in listed, path string, d fs.DirEntry) error {
 	if err != nil {
 		return w.cannotList(path, true, err)
 	}
-	defer root.Close()
-	return skipped(w.directory(root, path, true))
+	defer func() { _ = root.Close() }() // nothing was written
+	return skipped(w.directory(ctx, root, path, true))
 }
 
 // entry is a file of a folder that is listed. What it is asked for is found in the directory that was
