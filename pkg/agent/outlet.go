@@ -7,12 +7,15 @@ import (
 	"io"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 const (
-	// outletQueue is how many messages an outlet holds for its writer, so that one output
+	// outletRoom is how many bytes an outlet holds for its writer, in at most outletQueue messages, so that one output
 	// that nobody reads does not hold up the other at once.
-	outletQueue = 16
+	outletRoom  = 512 << 10
+	outletQueue = 512
 	// linger is the time that a writer has left when the command was cancelled.
 	linger = time.Second
 )
@@ -23,6 +26,7 @@ type outlet struct {
 	to     io.Writer
 	failed func() // called once when the writer fails
 	queue  chan []byte
+	room   *semaphore.Weighted // bytes that may still come into the queue
 	done   chan struct{}
 	stuck  bool  // the writer took nothing in its last moments
 	err    error // of the writer; valid when done is closed
@@ -31,6 +35,7 @@ type outlet struct {
 // newOutlet starts an outlet, which ends with finish, or with ctx.
 func newOutlet(ctx context.Context, name string, to io.Writer, failed func()) *outlet {
 	o := &outlet{name: name, to: to, failed: failed, queue: make(chan []byte, outletQueue), done: make(chan struct{})}
+	o.room = semaphore.NewWeighted(outletRoom)
 	go o.run(ctx)
 	return o
 }
@@ -43,12 +48,12 @@ func (o *outlet) run(ctx context.Context) {
 			if !ok {
 				return
 			}
-			if o.err != nil {
-				continue
+			if o.err == nil {
+				if _, o.err = o.to.Write(p); o.err != nil {
+					o.failed()
+				}
 			}
-			if _, o.err = o.to.Write(p); o.err != nil {
-				o.failed()
-			}
+			o.room.Release(weight(p))
 		case <-ctx.Done():
 			return
 		}
@@ -60,20 +65,43 @@ func (o *outlet) take(ctx context.Context, p []byte) {
 	if o == nil || o.stuck {
 		return
 	}
-	select {
-	case o.queue <- p:
+	if o.put(ctx, p) {
 		return
-	case <-o.done:
-		return
-	case <-ctx.Done():
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), linger)
+	defer cancel()
+	o.stuck = !o.put(last, p)
+}
+
+// put hands p over within ctx, and reports whether it did; a writer that has ended takes everything.
+func (o *outlet) put(ctx context.Context, p []byte) bool {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-o.done:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	if o.room.Acquire(ctx, weight(p)) == nil {
+		select {
+		case o.queue <- p:
+			return true
+		case <-ctx.Done():
+			o.room.Release(weight(p))
+		}
 	}
 	select {
-	case o.queue <- p:
 	case <-o.done:
-	case <-time.After(linger):
-		o.stuck = true
+		return true
+	default:
+		return false
 	}
 }
+
+// weight is what a message takes of the room; one that is larger than all of it has the room to itself.
+func weight(p []byte) int64 { return int64(min(len(p), outletRoom)) }
 
 // finish returns when the writer has everything.
 func (o *outlet) finish(ctx context.Context) {
