@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -258,6 +259,24 @@ func TestCompareKnowsMends(t *testing.T) {
 	}
 }
 
+// readAll is the text of all files of a pattern.
+func readAll(t *testing.T, pattern string) string {
+	t.Helper()
+	names, err := filepath.Glob(pattern)
+	if err != nil || len(names) == 0 {
+		t.Fatalf("%s: %v", pattern, err)
+	}
+	var all strings.Builder
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(text)
+	}
+	return all.String()
+}
+
 func TestMendsAreWhatTheyMustBe(t *testing.T) {
 	all, err := Mends()
 	if err != nil || len(all) < 2 {
@@ -267,7 +286,11 @@ func TestMendsAreWhatTheyMustBe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	suite := readAll(t, "../e2e/native/trust_*_test.go")
 	for _, m := range all {
+		if !strings.Contains(suite, "func "+m.Test+"(") || !regexp.MustCompile(`lab\.Unmended\(t, [^)]*"`+m.Name+`"`).MatchString(suite) {
+			t.Errorf("%s: no %s shows what happens without it", m.Name, m.Test)
+		}
 		if _, err := os.Stat(filepath.Join("mends", m.Name, "mend.go")); (err == nil) == (len(m.Edits) > 0) {
 			t.Errorf("%s: one of mend.go and edits: %v", m.Name, err)
 		}

@@ -36,8 +36,13 @@ func addVariables(cmd *cobra.Command) error {
 		return fmt.Errorf("reading the container's variables: %w", err)
 	}
 	for _, v := range variables {
-		if _, set := os.LookupEnv(v); set {
-			continue // a bare name of ours: nerdctl would take our value for the container's
+		if _, set := os.LookupEnv(v); set { // a bare name: nerdctl would take this process's value for the container's
+			if v != "GOGC" { // which was read when this process began
+				continue
+			}
+			if err := os.Unsetenv(v); err != nil {
+				return err
+			}
 		}
 		if err := cmd.Flags().Set("env", v); err != nil {
 			return fmt.Errorf("reading the container's variables: %w", err)

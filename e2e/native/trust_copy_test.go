@@ -62,6 +62,15 @@ func TestCopyTakesNoNameForAnOption(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil || e.Must(t, "exec", id, "cat", "/tmp/y") != "file" {
 		t.Errorf("%v\n%s", err, out)
 	}
+	t.Run("Unmended", func(t *testing.T) {
+		e := lab.New(t)
+		e.Env = append(e.Env, lab.Unmended(t, "copied-names"))
+		id := copying(t, e)
+		e.Run(t, "cp", option, id+":/tmp")
+		if got := e.Run(t, "exec", id, "cat", "/tmp/--files-from=list/in").Out; got == "inside\n" {
+			t.Error("without the mend nothing is seen")
+		}
+	})
 }
 
 // What comes out of a container gives nobody rights on this host, and says so; an archive is as it is.

@@ -65,6 +65,14 @@ func (o *outlet) take(ctx context.Context, p []byte) {
 	if o == nil || o.stuck {
 		return
 	}
+	if o.room.TryAcquire(weight(p)) {
+		select {
+		case o.queue <- p:
+			return
+		default:
+			o.room.Release(weight(p))
+		}
+	}
 	if o.put(ctx, p) {
 		return
 	}

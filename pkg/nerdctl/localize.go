@@ -30,8 +30,8 @@ type Host struct {
 type Plan struct {
 	// Invocation is the rewritten command line. Argv renders it, once the stage is there.
 	Invocation *Invocation
-	// Variables are those of the container, NAME=value or a bare NAME, in the order in which they count. They reach
-	// nerdctl as data and are in no environment but the container's.
+	// Variables are those of the container, NAME=value or a bare NAME, each name once. They reach nerdctl as data and are in
+	// no environment but the container's.
 	Variables []string
 	// Env are NAME=value that must be in nerdctl's own environment in the guest, each name
 	// once: what a compose file is interpolated with. Unset are names that must not be in it.

@@ -25,7 +25,16 @@ func (l *localizer) variable(typed string) error {
 	if value, set := l.host.LookupEnv(name); !valued && set {
 		typed = name + "=" + value
 	}
-	l.plan.Variables = append(l.plan.Variables, typed)
+	// The last one of a name counts, in the place of the first: nerdctl drops what stands in its list a second time.
+	i := slices.IndexFunc(l.plan.Variables, func(v string) bool {
+		have, _, _ := strings.Cut(v, "=")
+		return have == name
+	})
+	if i < 0 {
+		l.plan.Variables = append(l.plan.Variables, typed)
+	} else {
+		l.plan.Variables[i] = typed
+	}
 	return nil
 }
 

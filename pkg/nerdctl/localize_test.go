@@ -22,7 +22,7 @@ func here() nerdctl.Host {
 }
 
 // fromFile is what there's environment files come to.
-var fromFile = []string{"TOKEN=s3cret\n #x ", "A= #B ", "PATH=/host/bin", "LAST==\\\""}[:4:4]
+var fromFile = []string{"TOKEN=s3cret\n #x ", "A= #B ", "PATH=/host/bin", "LAST==\\\""}
 
 // there is a host in front of a virtual machine: the home directory is visible, /shared is
 // somewhere else over there, /fixed is read-only, and nothing else is visible.
@@ -86,8 +86,8 @@ func TestLocalize(t *testing.T) {
 		{"run -e UNSET a", "run a", plan{Variables: []string{"UNSET"}}},
 		{"run -e A=B=C a", "run a", plan{Variables: []string{"A=B=C"}}},
 		{"run -e A= a", "run a", plan{Variables: []string{"A="}}},
-		{"run -e A=1 -e B=2 -e A=3 a", "run a", plan{Variables: []string{"A=1", "B=2", "A=3"}}},
-		{"run -e UNSET=1 -e UNSET a", "run a", plan{Variables: []string{"UNSET=1", "UNSET"}}},
+		{"run -e A=1 -e B=2 -e A=3 a", "run a", plan{Variables: []string{"A=3", "B=2"}}},
+		{"run -e UNSET=1 -e UNSET a", "run a", plan{Variables: []string{"UNSET"}}},
 		{"run -e PATH a", "run a", plan{Variables: []string{"PATH=/host/bin"}}},
 		{"run -e PATH=/x -e LD_PRELOAD=/y a", "run a", plan{Variables: []string{"PATH=/x", "LD_PRELOAD=/y"}}},
 		{"run -e http_proxy a", "run a", plan{Variables: []string{"http_proxy=http://proxy"}}},
@@ -112,8 +112,9 @@ func TestLocalize(t *testing.T) {
 
 		{"run --env-file .env a", "run a", plan{Variables: fromFile}},
 		{"run --env-file /etc/env a", "run a", plan{Variables: fromFile}},
-		{"run --env-file .env -e TOKEN=mine a", "run a", plan{Variables: append(fromFile, "TOKEN=mine")}},
-		{"run -e TOKEN=mine --env-file .env a", "run a", plan{Variables: append(fromFile, "TOKEN=mine")}},
+		{"run --env-file .env -e TOKEN=mine a", "run a", plan{Variables: append([]string{"TOKEN=mine"}, fromFile[1:]...)}},
+		{"run -e TOKEN=mine --env-file .env a", "run a", plan{Variables: append([]string{"TOKEN=mine"}, fromFile[1:]...)}},
+		{"run --env-file .env --env-file /etc/env -e A=x -e A=y a", "run a", plan{Variables: []string{fromFile[0], "A=y", fromFile[2], fromFile[3]}}},
 		{"run --label-file a,/etc/l b", "run --label-file=a,/stage/in0-l b", plan{Stage: []nerdctl.StagedFile{{Name: "in0-l", Host: "/etc/l"}}}},
 		{"run --label-file ~/l a", "run --label-file=/home/me/l a", plan{}},
 		{"run --cidfile /tmp/cid --pidfile pid a", "run --cidfile=/stage/out0-cid --pidfile=pid a", plan{

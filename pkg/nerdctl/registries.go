@@ -39,6 +39,8 @@ const (
 // does itself for login, logout and search goes by the server that they name.
 var pulls = map[string]imageUse{
 	"run": firstArg, "create": firstArg, "pull": firstArg, "push": firstArg, "search": firstArg,
+	// These fetch what is missing of an image that is here in part.
+	"tag": firstArg, "save": allArgs, "convert": firstArg, "encrypt": firstArg, "decrypt": firstArg, "commit": inFile,
 	"manifest create": allArgs, "manifest inspect": allArgs, "manifest push": allArgs,
 	"build": inFile, "debug": inFile,
 	"compose build": inFile, "compose create": inFile, "compose pull": inFile, "compose push": inFile,

@@ -15,8 +15,8 @@ func TestALineNeedsTheRegistriesThatItNames(t *testing.T) {
 		{"images", "", false},
 		{"exec app docker.io/x", "", false},
 		{"start app", "", false},
-		{"tag a registry.example.com/a", "", false},
-		{"save registry.example.com/a", "", false},
+		{"tag a registry.example.com/a", "docker.io", false},
+		{"save registry.example.com/a", "registry.example.com", false},
 		{"rmi registry.example.com/a", "", false},
 		{"compose ps", "", false},
 		{"compose logs", "", false},
@@ -54,7 +54,7 @@ func TestALineNeedsTheRegistriesThatItNames(t *testing.T) {
 // looked at.
 func TestEveryCommandThatNamesImagesIsClassified(t *testing.T) {
 	local := []string{
-		"commit", "convert", "decrypt", "encrypt", "history", "inspect", "image inspect", "load", "import", "rm", "image rm", "rmi", "save", "tag",
+		"history", "inspect", "image inspect", "load", "import", "rm", "image rm", "rmi",
 		"images", "ls", "prune", "manifest annotate", "manifest rm", "compose images", "checkpoint create",
 	}
 	var walk func(path []string, c *Command)
@@ -72,8 +72,11 @@ func TestEveryCommandThatNamesImagesIsClassified(t *testing.T) {
 	walk(nil, Root())
 	for key := range pulls {
 		path := strings.Fields(key)
-		if key == "debug" {
-			path = []string{"builder", "debug"}
+		switch key {
+		case "debug":
+			path = []string{"builder", key}
+		case "convert", "encrypt", "decrypt":
+			path = []string{"image", key}
 		}
 		c := Root()
 		for _, name := range path {
