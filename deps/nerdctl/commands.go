@@ -25,7 +25,7 @@ import (
 	"github.com/containerd/nerdctl/v2/pkg/ocihook"
 )
 
-// constructors are nerdctl's commands. A test holds them to the tree of the pinned nerdctl.
+// constructors are nerdctl's commands. TestTheCommandProgramHasNerdctlsCommands (e2e/native) holds them to the tree of the pinned nerdctl.
 var constructors = []func() *cobra.Command{
 	container.AttachCommand, container.CommitCommand, container.CreateCommand, container.DiffCommand, container.ExecCommand,
 	container.ExportCommand, container.HealthCheckCommand, container.KillCommand, container.LogsCommand, container.PauseCommand,
