@@ -9,11 +9,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/guest/guesttest"
+	"github.com/linnet-dev/linnet/pkg/host"
 )
 
 func TestMain(m *testing.M) {
@@ -131,7 +131,7 @@ func (replacer) Replace(p guest.Process) error {
 	if !filepath.IsAbs(p.Argv[0]) {
 		return fmt.Errorf("starting %s: %w", p.Argv[0], os.ErrNotExist)
 	}
-	return syscall.Exec(p.Argv[0], p.Argv, slices.Concat(os.Environ(), p.Env))
+	return host.Become(p.Argv[0], p.Argv, slices.Concat(os.Environ(), p.Env), p.Variables)
 }
 
 func TestReplaceSuite(t *testing.T) { guesttest.ReplaceSuite(t) }
