@@ -132,6 +132,26 @@ func TestADaemonIsFoundByWhatItRuns(t *testing.T) {
 	eventually(t, "its end", func() bool { return foundPID(argv) == 0 })
 }
 
+// What other programs note beside it does not make the removal of a note fail.
+func TestANoteGoesAndWhatIsBesideItStays(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "id")
+	note, beside := filepath.Join(dir, "port-reserver.pid"), filepath.Join(dir, "other")
+	if err := errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(note, nil, 0o600), os.WriteFile(beside, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{note, note, beside} {
+		if err := removeNote(path); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if _, err := os.Lstat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the empty directory: %v", err)
+	}
+}
+
 // A socket that somebody listens on is not removed, and whose it is is told at once.
 func TestALivingSocketStays(t *testing.T) {
 	d := newFake(t, "good")
