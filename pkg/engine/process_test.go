@@ -67,13 +67,22 @@ func TestADaemonIsFoundByWhatItRuns(t *testing.T) {
 	copyProgram(t, "/bin/sleep", filepath.Join(other, "sleep"))
 	argv := []string{program, "1234.5"}
 
-	impostor := startAs(t, "/bin/sleep", argv...)
-	eventually(t, "the impostor", func() bool { return len(host.CommandLine(impostor.Process.Pid)) == 2 })
-	if pid := foundPID(argv); pid != 0 {
-		t.Fatalf("another program under the same command line was found: %d", pid)
+	// Another program, and one of that name from where everybody can put one.
+	renamed, open := filepath.Join(other, "doze"), t.TempDir()
+	copyProgram(t, "/bin/sleep", renamed)
+	copyProgram(t, "/bin/sleep", filepath.Join(open, "sleep"))
+	if err := os.Chmod(open, 0o777); err != nil {
+		t.Fatal(err)
 	}
-	if err := endDaemon(argv, 0); err != nil || syscall.Kill(impostor.Process.Pid, 0) != nil {
-		t.Errorf("another program was ended (%v)", err)
+	for _, it := range []string{renamed, filepath.Join(open, "sleep")} {
+		impostor := startAs(t, it, argv...)
+		eventually(t, "the impostor", func() bool { return host.Program(impostor.Process.Pid) == it })
+		if pid := foundPID(argv); pid != 0 {
+			t.Fatalf("%s under the same command line was found: %d", it, pid)
+		}
+		if err := endDaemon(argv, 0); err != nil || syscall.Kill(impostor.Process.Pid, 0) != nil {
+			t.Errorf("%s was ended (%v)", it, err)
+		}
 	}
 
 	ours := startAs(t, program, argv...)
@@ -85,8 +94,18 @@ func TestADaemonIsFoundByWhatItRuns(t *testing.T) {
 	if foundPID([]string{filepath.Join(other, "sleep"), "1234.5"}) != ours.Process.Pid {
 		t.Error("another installation does not find it")
 	}
-	// An upgrade replaces the program, or removes it.
-	if err := os.Rename(filepath.Join(other, "sleep"), program); err != nil {
+	// An upgrade moves all that there was away, and back when it fails.
+	for _, move := range [][2]string{{dir, dir + ".old"}, {dir + ".old", dir}} {
+		if err := os.Rename(move[0], move[1]); err != nil {
+			t.Fatal(err)
+		}
+		if foundPID(argv) != ours.Process.Pid {
+			t.Errorf("in %s it is not found", move[1])
+		}
+	}
+	// Or it replaces the program, or removes it.
+	copyProgram(t, "/bin/sleep", program+".new")
+	if err := os.Rename(program+".new", program); err != nil {
 		t.Fatal(err)
 	}
 	if foundPID(argv) != ours.Process.Pid {
@@ -98,11 +117,39 @@ func TestADaemonIsFoundByWhatItRuns(t *testing.T) {
 	if foundPID(argv) != ours.Process.Pid {
 		t.Error("after the removal of its program it is not found")
 	}
+	moved := startAs(t, filepath.Join(other, "sleep"), filepath.Join(other, "sleep"), "5678.5")
+	eventually(t, "its exec", func() bool { return foundPID(moved.Args) == moved.Process.Pid })
+	if err := errors.Join(os.Rename(other, other+".old"), os.RemoveAll(other+".old")); err != nil {
+		t.Fatal(err)
+	}
+	if foundPID(moved.Args) != moved.Process.Pid {
+		t.Error("after the removal of what was moved away it is not found")
+	}
 	if err := ours.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	// Not collected yet, it counts as gone.
 	eventually(t, "its end", func() bool { return foundPID(argv) == 0 })
+}
+
+// What other programs note beside it does not make the removal of a note fail.
+func TestANoteGoesAndWhatIsBesideItStays(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "id")
+	note, beside := filepath.Join(dir, "port-reserver.pid"), filepath.Join(dir, "other")
+	if err := errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(note, nil, 0o600), os.WriteFile(beside, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{note, note, beside} {
+		if err := removeNote(path); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if _, err := os.Lstat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the empty directory: %v", err)
+	}
 }
 
 // A socket that somebody listens on is not removed, and whose it is is told at once.

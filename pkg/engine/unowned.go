@@ -165,6 +165,13 @@ func removeFile(path string) error {
 	return nil
 }
 
+// removeNote removes a file that another program noted, and the directory when it was the last one there.
+func removeNote(path string) error {
+	err := removeFile(path)
+	_ = os.Remove(filepath.Dir(path)) // not empty yet
+	return err
+}
+
 // endReservers ends what holds published ports of containers that do not run: processes of our control
 // group that nerdctl notes by container.
 func endReservers(l host.Layout, owned []string) error {
@@ -181,7 +188,7 @@ func endReservers(l host.Layout, owned []string) error {
 		if name := cniName(filepath.Dir(note)); slices.Contains(owned, name) {
 			kept = append(kept, pid)
 		} else if slices.Contains(mine, pid) {
-			errs = append(errs, removeFile(note), removeFile(filepath.Dir(note)))
+			errs = append(errs, removeNote(note))
 		}
 	}
 	idle := holdAll(mine, func(pid int) bool {
@@ -212,8 +219,7 @@ func forget(ids []string) error {
 		pipes, _ := filepath.Glob(filepath.Join(runtimeFIFO, "*", id+"-*"))                // the pattern is fine
 		notes, _ := filepath.Glob(filepath.Join(nerdctlRun, "*", id, "port-reserver.pid")) // this one too
 		for _, path := range slices.Concat(pipes, notes) {
-			errs = append(errs, removeFile(path))
-			_ = os.Remove(filepath.Dir(path)) // not empty yet
+			errs = append(errs, removeNote(path))
 		}
 	}
 	return errors.Join(errs...)

@@ -90,7 +90,7 @@ func (l Layout) ID() string {
 // safe when the former are. Both leave out what the daemons make for themselves.
 func (l Layout) dirs() []string {
 	return []string{
-		l.Engine(), l.Run(), filepath.Dir(l.Spec()), l.NetConf(),
+		l.Home, l.Engine(), l.Run(), filepath.Dir(l.Spec()), l.NetConf(),
 		l.BuildTokens(), l.ImportedCache(), l.Compose(), l.LimaHome(), l.VM(), l.VMRun(), l.Volatile(), l.Stages(),
 	}
 }

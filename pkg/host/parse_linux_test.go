@@ -2,7 +2,6 @@ package host
 
 import (
 	"slices"
-	"strings"
 	"testing"
 )
 
@@ -25,16 +24,6 @@ torn
 	}
 	if got := MountsAt(mounts, want[0].Point); !slices.Equal(got, want[:1]) || len(mounts) != 5 {
 		t.Errorf("the point itself: %q of %q", got, mounts)
-	}
-}
-
-func TestAPrivateGroupHasOneMember(t *testing.T) {
-	const groups = "root:x:0:\nada:x:1000:\nbob:x:1001:bob\nstaff:x:50:\neve:x:1002:eve,bob\ntorn\n"
-	for user, want := range map[string]bool{"1000 ada": true, "1001 bob": true, "50 ada": false, "1002 eve": false, "1000 bob": false, "7 ada": false} {
-		gid, name, _ := strings.Cut(user, " ")
-		if got := isPrivate(groups, gid, name); got != want {
-			t.Errorf("%s: %v", user, got)
-		}
 	}
 }
 

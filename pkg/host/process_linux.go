@@ -80,8 +80,9 @@ func (p Process) End(grace time.Duration) error {
 }
 
 // ProgramArgs returns the command line of a process if it is what it says: this process's user runs it,
-// and what runs is the very file that its first word names. Anybody can put any words on a
-// command line; a container's root can even have them name the same path, of another file.
+// and what runs is the file that its first word names, or named before that was replaced, removed or
+// moved. Anybody can put any words on a command line; a container's root can even have them name the same
+// path, of another file.
 func ProgramArgs(pid int) (argv []string, ok bool) {
 	argv = CommandLine(pid)
 	if len(argv) == 0 || !filepath.IsAbs(argv[0]) || !Own(pid) {
@@ -95,10 +96,27 @@ func ProgramArgs(pid int) (argv []string, ok bool) {
 	if file, err := os.Stat(argv[0]); err == nil && os.SameFile(file, running) {
 		return argv, true
 	}
-	// An upgrade has put another file there, or none. The name is worth something here alone: in
-	// another mount namespace it is about other files.
+	// An upgrade has put another file there, or none, or has moved the directory away. The name is worth
+	// something here alone: in another mount namespace it is about other files.
 	name, err := os.Readlink(link)
-	return argv, err == nil && name == argv[0]+deleted && sharesMounts(pid)
+	if err != nil || !sharesMounts(pid) {
+		return nil, false
+	}
+	return argv, name == argv[0]+deleted || movedFrom(argv[0], strings.TrimSuffix(name, deleted))
+}
+
+// movedFrom reports whether a program that runs from a path may be the one that was started by another:
+// it has that name, and where it is nobody could have put it but who may change linnet's own programs.
+func movedFrom(started, path string) bool {
+	if filepath.Base(path) != filepath.Base(started) {
+		return false
+	}
+	self, err := os.Readlink("/proc/self/exe") // where that is by now: it moves along with the others
+	if err != nil {
+		return false
+	}
+	_, err = ownAnd(strings.TrimSuffix(self, deleted)).way(path)
+	return err == nil
 }
 
 // Program names what a process runs, for people.

@@ -52,6 +52,7 @@ func TestHomesThatOthersCanChange(t *testing.T) {
 	}
 	chown(t, theirs, stranger)
 	chown(t, planted, stranger)
+	long := strings.Repeat("x", 256)
 	belongs := theirs + " belongs to uid 54321, mode 0755"
 	for _, c := range []struct{ name, home, want string }{
 		{"another's", theirs, belongs},
@@ -63,6 +64,7 @@ func TestHomesThatOthersCanChange(t *testing.T) {
 		{"writable for a group", group, group + " can be written by others: it belongs to root (uid 0), mode 0770"},
 		{"a sticky directory", sticky, sticky + " can be written by others: it belongs to root (uid 0), mode 1777"},
 		{"a link that another made", planted, planted + " belongs to uid 54321, mode 0777"},
+		{"what cannot be looked at", dir + "/" + long + "/home", dir + "/" + long + " cannot be looked at: file name too long"},
 		{"links without an end", dir + "/loop", dir + "/loop leads through too many symbolic links"},
 		{"in a sticky directory", made, ""},
 		{"to be made in a sticky directory", sticky + "/new", ""},
@@ -111,6 +113,7 @@ func TestDirectoriesOfOursThatOthersCanChange(t *testing.T) {
 		want    string // %s is the home
 	}{
 		{"well", func(*testing.T, host.Layout) error { return nil }, ""},
+		{"the home itself", func(t *testing.T, l host.Layout) error { chown(t, l.Home, stranger); return nil }, "using what linnet keeps: %s belongs to uid 54321, mode 0755"},
 		{"another's", func(t *testing.T, l host.Layout) error { chown(t, l.Run(), stranger); return nil }, "using what linnet keeps: %s/native/run belongs to uid 54321, mode 0700"},
 		{"writable for all", func(_ *testing.T, l host.Layout) error { return os.Chmod(l.BuildTokens(), 0o777) }, "using what linnet keeps: %s/build can be written by others: it belongs to root (uid 0), mode 0777"},
 		{"sticky", func(_ *testing.T, l host.Layout) error { return os.Chmod(l.LimaHome(), 0o777|os.ModeSticky) }, "using what linnet keeps: %s/lima can be written by others: it belongs to root (uid 0), mode 1777"},

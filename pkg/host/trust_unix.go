@@ -23,7 +23,7 @@ import (
 // runs, reads as its own, or removes. The rules are those of sshd's StrictModes: a directory and all
 // above it belong to root or this user, and nobody else may write there. Above, a sticky directory such
 // as /tmp will do, where nobody moves what is another's; and so will a group that has one member, the
-// owner, which many systems give every user.
+// owner, which many systems give every user, unless this process is root's.
 type DistrustError struct {
 	// Path is what it is about: the thing itself or a directory above.
 	Path string
@@ -54,36 +54,56 @@ func own() trust {
 	return trust{owners: []uint32{0, uint32(os.Geteuid())}} //nolint:gosec // a user's number
 }
 
+// ownAnd is trust in whom a running program belongs to, too, and in what is above it.
+func ownAnd(program string) trust {
+	t := own()
+	var st unix.Stat_t
+	if beside, err := filepath.EvalSymlinks(filepath.Dir(program)); err == nil && unix.Lstat(beside, &st) == nil {
+		t = trust{owners: append(t.owners, st.Uid), except: beside}
+	}
+	return t
+}
+
 // check looks at one file or directory. above says that it is a directory on the way to what is meant.
 func (t trust) check(path string, st *unix.Stat_t, above bool) error {
 	if t.except != "" && (t.except == path || strings.HasPrefix(t.except, strings.TrimSuffix(path, "/")+"/")) {
 		return nil
 	}
 	mode := uint32(st.Mode) //nolint:unconvert // 16 bits on macOS
-	reason := fmt.Sprintf("belongs to %s, mode %04o", userName(st.Uid), mode&0o7777)
+	// Only for what is wrong: looking for a user's name may ask a server.
+	reason := func() string { return fmt.Sprintf("belongs to %s, mode %04o", userName(st.Uid), mode&0o7777) }
 	if !slices.Contains(t.owners, st.Uid) {
-		return &DistrustError{Path: path, Reason: reason}
+		return &DistrustError{Path: path, Reason: reason()}
 	}
 	if mode&unix.S_IFMT == unix.S_IFLNK {
 		return nil // who may change it is said by the directory
 	}
 	others := mode&0o002 != 0 || mode&0o020 != 0 && !privateGroup(st.Uid, st.Gid)
 	if others && (!above || mode&unix.S_ISVTX == 0) {
-		return &DistrustError{Path: path, Reason: "can be written by others: it " + reason}
+		return &DistrustError{Path: path, Reason: "can be written by others: it " + reason()}
 	}
 	return nil
 }
 
+// unseen is what an error of lstat(2) means: nil when nothing is there yet, or when others have to say
+// what is, as this user may not look. Anything else leaves open who may change the path.
+func unseen(path string, err error) error {
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.EACCES) && os.Geteuid() != 0 {
+		return nil
+	}
+	return &DistrustError{Path: path, Reason: "cannot be looked at: " + err.Error()}
+}
+
 // way goes to a path, absolute, and checks every directory on the way, that of each link included, and
 // what is there. It returns the real path: no part of it is a symbolic link. What is not there yet,
-// behind a link too, will be made; what cannot be looked at, others have to say.
+// behind a link too, will be made; what this user may not look at, others have to say.
 func (t trust) way(path string) (real string, err error) {
 	real = "/"
 	rest := strings.Split(path, "/")
 	for links := 0; ; {
 		var st unix.Stat_t
 		if err := unix.Lstat(real, &st); err != nil {
-			return filepath.Join(real, filepath.Join(rest...)), nil //nolint:nilerr // see above
+			return filepath.Join(real, filepath.Join(rest...)), unseen(real, err)
 		}
 		rest = slices.DeleteFunc(rest, func(name string) bool { return name == "" || name == "." })
 		if err := t.check(real, &st, len(rest) > 0); err != nil {
@@ -117,9 +137,10 @@ func userName(uid uint32) string {
 }
 
 // privateGroup reports whether a group has but one member, an ordinary user: its name is the user's,
-// and it lists nobody else. Such users make directories that their group may write to.
+// and neither /etc/group nor /etc/passwd puts anybody else into it. Such users make directories that their
+// group may write to. Root goes by none: who is in a group can come from elsewhere, too.
 func privateGroup(uid, gid uint32) bool {
-	if uid == 0 {
+	if uid == 0 || os.Geteuid() == 0 {
 		return false
 	}
 	u, err := user.LookupId(strconv.FormatUint(uint64(uid), 10))
@@ -127,25 +148,41 @@ func privateGroup(uid, gid uint32) bool {
 		return false
 	}
 	groups, err := os.ReadFile("/etc/group")
-	return err == nil && isPrivate(string(groups), u.Gid, u.Username)
+	if err != nil {
+		return false
+	}
+	users, err := os.ReadFile("/etc/passwd")
+	return err == nil && isPrivate(string(groups), string(users), u)
 }
 
-// isPrivate looks for a group in a list (group(5): name:password:GID:members).
-func isPrivate(groups, gid, owner string) bool {
+// isPrivate looks for the owner's group in the lists of groups (group(5): name:password:GID:members) and
+// of users (passwd(5): name:password:UID:GID:...), whose own group makes them members that the former
+// does not list. A group that stands there twice has the members of both lines.
+func isPrivate(groups, users string, owner *user.User) bool {
+	found := 0
 	for line := range strings.Lines(groups) {
 		fields := strings.Split(strings.TrimSpace(line), ":")
-		if len(fields) == 4 && fields[2] == gid {
-			return fields[0] == owner && (fields[3] == "" || fields[3] == owner)
+		if len(fields) != 4 || fields[2] != owner.Gid {
+			continue
+		}
+		if found++; found > 1 || fields[0] != owner.Username || fields[3] != "" && fields[3] != owner.Username {
+			return false
 		}
 	}
-	return false
+	for line := range strings.Lines(users) {
+		fields := strings.Split(strings.TrimSpace(line), ":")
+		if len(fields) >= 4 && fields[3] == owner.Gid && fields[2] != owner.Uid {
+			return false
+		}
+	}
+	return found == 1
 }
 
 // entry checks what is in a directory that is trusted, and the way to what it leads to where it is a link.
 func (t trust) entry(path string) error {
 	var st unix.Stat_t
-	if unix.Lstat(path, &st) != nil {
-		return nil //nolint:nilerr // whoever needs it says so
+	if err := unix.Lstat(path, &st); err != nil {
+		return unseen(path, err) // of what is missing, whoever needs it says so
 	}
 	if uint32(st.Mode)&unix.S_IFMT == unix.S_IFLNK { //nolint:unconvert // 16 bits on macOS
 		_, err := t.way(path)
@@ -159,8 +196,12 @@ func checkDirs(dirs ...string) error {
 	t := own()
 	for _, dir := range dirs {
 		var st unix.Stat_t
-		if unix.Lstat(dir, &st) != nil {
-			continue // not there yet
+		err := unix.Lstat(dir, &st)
+		if err != nil {
+			if err := unseen(dir, err); err != nil {
+				return err
+			}
+			continue
 		}
 		if err := t.check(dir, &st, false); err != nil {
 			return err
@@ -205,11 +246,7 @@ func (l Layout) CheckPrograms(program string, files ...string) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
-	t := own()
-	var st unix.Stat_t
-	if beside, err := filepath.EvalSymlinks(filepath.Dir(program)); err == nil && unix.Lstat(beside, &st) == nil {
-		t = trust{owners: append(t.owners, st.Uid), except: beside}
-	}
+	t := ownAnd(program)
 	_, err := t.way(l.Libexec)
 	dirs := []string{l.BinDir(), l.CNI()}
 	if len(files) == 0 {
@@ -273,8 +310,11 @@ func DialUnix(ctx context.Context, path string) (net.Conn, error) {
 
 func checkSocket(path string) error {
 	var st unix.Stat_t
-	if unix.Lstat(path, &st) != nil || slices.Contains(own().owners, st.Uid) {
-		return nil //nolint:nilerr // whether it is a socket, connecting shows
+	if err := unix.Lstat(path, &st); err != nil {
+		return unseen(path, err)
+	}
+	if slices.Contains(own().owners, st.Uid) {
+		return nil // whether it is a socket, connecting shows
 	}
 	return own().check(path, &st, false)
 }

@@ -1,0 +1,68 @@
+//go:build unix
+
+package host
+
+import (
+	"os"
+	"os/user"
+	"strconv"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestAPrivateGroupHasOneMember(t *testing.T) {
+	const groups = "root:x:0:\nada:x:1000:\nbob:x:1001:bob\nstaff:x:50:\neve:x:1002:eve,bob\ndan:x:1003:\nfay:x:1004:\nalias:x:1004:bob\ntorn\n"
+	const users = "root:x:0:0:::\nada:x:1000:1000:::\nada2:x:1000:1000:::\nbob:x:1001:1001:::\neve:x:1002:1002:::\n" +
+		"dan:x:1003:1003:::\nguest:x:2003:1003:::\nfay:x:1004:1004:::\ntorn\n"
+	for _, c := range []struct {
+		name, gid string
+		want      bool
+	}{
+		{"ada", "1000", true},
+		{"bob", "1001", true},
+		{"ada", "50", false},
+		{"eve", "1002", false}, // bob is in it
+		{"bob", "1000", false},
+		{"ada", "7", false},
+		{"dan", "1003", false}, // guest's own group, too
+		{"fay", "1004", false}, // a second line has bob
+	} {
+		uid := map[string]string{"ada": "1000", "bob": "1001", "eve": "1002", "dan": "1003", "fay": "1004"}[c.name]
+		if got := isPrivate(groups, users, &user.User{Username: c.name, Uid: uid, Gid: c.gid}); got != c.want {
+			t.Errorf("%s of %s: %v", c.gid, c.name, got)
+		}
+	}
+}
+
+func TestRootGoesByNoGroup(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("about root: make test runs this as root")
+	}
+	u, err := user.Lookup("daemon") // a group of that name has nobody else
+	if err != nil {
+		t.Fatal(err)
+	}
+	uid, _ := strconv.ParseUint(u.Uid, 10, 32)
+	gid, _ := strconv.ParseUint(u.Gid, 10, 32)
+	if privateGroup(uint32(uid), uint32(gid)) {
+		t.Errorf("group %d of user %d counts as nobody else's", gid, uid)
+	}
+}
+
+// Every command checks thirty directories, and looking for a user's name may take as long as a server does.
+func TestADirectoryThatIsRightTakesNoLookup(t *testing.T) {
+	dir := t.TempDir()
+	var st unix.Stat_t
+	if err := unix.Lstat(dir, &st); err != nil {
+		t.Fatal(err)
+	}
+	rules := own()
+	if n := testing.AllocsPerRun(10, func() {
+		if err := rules.check(dir, &st, false); err != nil {
+			t.Error(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations: a text was made that nobody reads", n)
+	}
+}
