@@ -253,3 +253,13 @@ func TestAGuestThatTellsWithoutEndIsNotListenedTo(t *testing.T) {
 		t.Errorf("published are %d", len(got))
 	}
 }
+
+func TestARelayTellsItsRules(t *testing.T) {
+	l := newLab(t)
+	l.Ports = PortRules{Max: 5, Widest: netip.MustParseAddr("127.0.0.1")}
+	l.start()
+	got, err := QueryRules(t.Context(), l.ControlSocket)
+	if want := (PortRules{Max: 5, Lowest: 1024, Widest: l.Ports.Widest}); err != nil || got != want || !got.Same(l.Ports) || got.Same(PortRules{}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}

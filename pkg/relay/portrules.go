@@ -19,12 +19,12 @@ import (
 // PortRules say what a guest may have listen on this host. What is zero takes the default.
 type PortRules struct {
 	// Max is how many ports all containers together may publish, by default 1000.
-	Max int
+	Max int `json:"max"`
 	// Lowest is the lowest port, by default 1024.
-	Lowest uint16
+	Lowest uint16 `json:"lowest"`
 	// Widest is the widest address: that, loopback ones, and every address where it is unspecified, as
 	// it is by default. Who asks for all addresses gets this one.
-	Widest netip.Addr
+	Widest netip.Addr `json:"widest"`
 }
 
 func (r PortRules) orDefaults() PortRules {
@@ -32,6 +32,9 @@ func (r PortRules) orDefaults() PortRules {
 	r.Widest = orElse(r.Widest, netip.IPv4Unspecified())
 	return r
 }
+
+// Same reports whether rules allow the same ports.
+func (r PortRules) Same(other PortRules) bool { return r.orDefaults() == other.orDefaults() }
 
 // Words are the rules as flags of the command that relays.
 func (r PortRules) Words() []string {
