@@ -188,7 +188,7 @@ func (c *Client) Close() error {
 
 // Info asks for versions, process ids and states.
 func (c *Client) Info(ctx context.Context) (*agentpb.InfoReply, error) {
-	reply, err := c.engine.Info(ctx, &agentpb.InfoRequest{})
+	reply, err := c.engine.Info(ctx, &agentpb.InfoRequest{}, grpc.MaxCallRecvMsgSize(infoMax))
 	if err != nil {
 		return nil, c.failure(err)
 	}

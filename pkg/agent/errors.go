@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -41,7 +42,11 @@ func FromStatus(err error) error {
 		return ErrStopping
 	}
 	if s.Code() == codes.ResourceExhausted && strings.HasPrefix(s.Message(), tooLarge) {
-		return breach("sends a message of more than %d KiB", ReplyMax>>10)
+		most := ReplyMax
+		if strings.HasSuffix(s.Message(), fmt.Sprintf(" %d)", infoMax)) {
+			most = infoMax
+		}
+		return breach("sends a message of more than %d KiB", most>>10)
 	}
 	text, hint, _ := cutLast(s.Message(), hintMark)
 	if hint != "" {

@@ -103,6 +103,10 @@ func TestAnAgentChoosesNoSize(t *testing.T) {
 	for i := range many {
 		many[i] = &agentpb.Daemon{Name: "x"}
 	}
+	empty := make([]*agentpb.Daemon, 100_000)
+	for i := range empty {
+		empty[i] = &agentpb.Daemon{}
+	}
 	reply := func(r *agentpb.RunReply) func(agentpb.Commands_RunServer) error {
 		return func(s agentpb.Commands_RunServer) error {
 			for {
@@ -123,7 +127,12 @@ func TestAnAgentChoosesNoSize(t *testing.T) {
 		"a large answer": {
 			hostile{info: func() *agentpb.InfoReply { return &agentpb.InfoReply{Version: large} }},
 			func(c *Client) error { _, err := c.Info(t.Context()); return err },
-			"sends a message of more than 1024 KiB",
+			"sends a message of more than 128 KiB",
+		},
+		"a large answer of small parts": {
+			hostile{info: func() *agentpb.InfoReply { return &agentpb.InfoReply{Daemons: empty} }},
+			func(c *Client) error { _, err := c.Info(t.Context()); return err },
+			"sends a message of more than 128 KiB",
 		},
 		"many daemons": {
 			hostile{info: func() *agentpb.InfoReply { return &agentpb.InfoReply{Daemons: many} }},

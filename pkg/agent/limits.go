@@ -17,6 +17,11 @@ const (
 	// ReplyMax is the largest message to a client, HeaderMax the largest list of headers, in bytes.
 	ReplyMax  = 1 << 20
 	HeaderMax = 64 << 10
+	// infoMax is the largest of what an agent says of itself, in bytes: it is made of small parts, which take
+	// more memory than they have bytes. Those that may be there have far less.
+	infoMax = 128 << 10
+	// PortsMax is how many ports one container may publish, or all together.
+	PortsMax = 10_000
 	// textMax is the longest text that is shown, in bytes; more is cut off.
 	textMax = 4 << 10
 	// eventsMax is how many events one call may tell of, eventMax the longest text of one in bytes;

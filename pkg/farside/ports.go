@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 
+	"github.com/linnet-dev/linnet/pkg/agent"
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
@@ -81,6 +82,9 @@ func NewPorts(state string, log logrus.FieldLogger) *Ports {
 // Claim has ports opened on the host, and is refused when one is taken there. When nobody
 // attends it is noted, and opened as soon as somebody does.
 func (p *Ports) Claim(ctx context.Context, req *agentpb.ClaimRequest) (*agentpb.ClaimReply, error) {
+	if n := len(req.GetPorts()); n > agent.PortsMax { // the other side would listen to nothing any more
+		return nil, status.Errorf(codes.ResourceExhausted, "publishing %d ports: a container may publish %d at most", n, agent.PortsMax)
+	}
 	c := p.add(req)
 	if c == nil {
 		return &agentpb.ClaimReply{}, nil

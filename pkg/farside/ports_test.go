@@ -366,3 +366,15 @@ func TestDatagramsPassAService(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// The other side reads so many ports at once; more are refused here, to the one container.
+func TestAContainerPublishesSoManyPorts(t *testing.T) {
+	p := NewPorts("", logrus.New())
+	_, err := p.Claim(t.Context(), claimOf("a/b/e", make([]uint32, 10_001)...))
+	if want := "publishing 10001 ports: a container may publish 10000 at most"; status.Convert(err).Message() != want {
+		t.Errorf("%v, not %s", err, want)
+	}
+	if len(p.claims) > 0 {
+		t.Error("they are claimed")
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/linnet-dev/linnet/pkg/agent"
@@ -30,6 +31,9 @@ type Guest struct {
 	environ []string
 	report  *report.Reporter
 	limits  limits
+
+	// warned says that warnRules has told.
+	warned atomic.Bool
 
 	mu     sync.Mutex
 	client *agent.Client
@@ -79,6 +83,9 @@ var daemons = map[guest.Service]string{guest.Containerd: "containerd", guest.Bui
 func (g *Guest) ready(ctx context.Context, names ...string) error {
 	for tries := 1; ; tries++ {
 		err := g.await(ctx, names)
+		if err == nil {
+			g.warnRules(ctx)
+		}
 		if errors.Is(err, agent.ErrProtocol) {
 			return &host.HintError{Err: fmt.Errorf("the virtual machine runs since before this linnet was installed: %w", err), Fix: "linnet vm restart (it stops the containers in there)"}
 		}
@@ -151,6 +158,16 @@ func (g *Guest) unlessStuck(ctx context.Context, ask func(context.Context) error
 		return context.Cause(asking)
 	}
 	return err
+}
+
+// warnRules tells, once, that the relay does not go by the settings of today: it has those of its start.
+func (g *Guest) warnRules(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	rules, err := relay.QueryRules(ctx, g.layout.VMSocket("relay"))
+	if err == nil && rules.Max > 0 && !rules.Same(g.machine.o.Ports) && g.machine.o.Warn != nil && !g.warned.Swap(true) {
+		g.machine.o.Warn("vm.ports has changed since the relay was started: linnet vm restart")
+	}
 }
 
 func (g *Guest) relayStatus(ctx context.Context) (relay.Status, error) {

@@ -92,6 +92,7 @@ func (g *Guest) Status(ctx context.Context) (guest.Status, error) {
 	if err != nil || !channel.Connected {
 		return s, nil // no relay answers yet
 	}
+	g.warnRules(ctx)
 	for _, p := range channel.Ports {
 		s.Ports = append(s.Ports, guest.Port(p))
 	}

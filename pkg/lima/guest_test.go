@@ -1,10 +1,12 @@
 package lima
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,6 +29,11 @@ import (
 // guestOf is the Guest of a machine that runs, with a relay that says of itself what is given.
 func guestOf(t *testing.T, m machine, says relay.Status) *Guest {
 	t.Helper()
+	return guestWith(t, m, says, relay.PortRules{})
+}
+
+func guestWith(t *testing.T, m machine, says relay.Status, rules relay.PortRules) *Guest {
+	t.Helper()
 	m.check(t, m.fake.Put("running", vmtest.Config(m.want.Shape, ""), 100<<30, "locked"))
 	m.check(t, os.MkdirAll(m.o.Layout.VMRun(), 0o700))
 	l, err := net.Listen("unix", m.o.Layout.VMSocket("relay"))
@@ -38,8 +45,11 @@ func guestOf(t *testing.T, m machine, says relay.Status) *Guest {
 			if err != nil {
 				return
 			}
-			_, _ = conn.Read(make([]byte, 16)) // its word
-			_ = json.NewEncoder(conn).Encode(says)
+			if word, _ := bufio.NewReader(conn).ReadString('\n'); word == "rules\n" {
+				_ = json.NewEncoder(conn).Encode(rules)
+			} else {
+				_ = json.NewEncoder(conn).Encode(says)
+			}
 			conn.Close()
 		}
 	}()
@@ -235,6 +245,40 @@ func TestTheConsoleIsWhereLimaWritesIt(t *testing.T) {
 		logs := NewGuest(m.o, "/nosuch/linnet").Logs()
 		if got := logs[len(logs)-1]; got.Name != "serial" || filepath.Base(got.Path) != want {
 			t.Errorf("%s: %+v", kind, got)
+		}
+	}
+}
+
+// A relay that runs has the rules of its start: that the settings have changed is said, once by each
+// command and by `vm status`.
+func TestThatTheRulesOfPortsHaveChangedIsSaid(t *testing.T) {
+	const changed = "vm.ports has changed since the relay was started: linnet vm restart"
+	first := relay.PortRules{Max: 1000, Lowest: 1024, Widest: netip.IPv4Unspecified()}
+	for _, c := range []struct {
+		name          string
+		started, asks relay.PortRules
+		want          []string
+	}{
+		{"the same", first, relay.PortRules{}, nil},
+		{"narrower", first, relay.PortRules{Widest: netip.MustParseAddr("127.0.0.1")}, []string{changed}},
+		{"fewer", first, relay.PortRules{Max: 5}, []string{changed}},
+		{"one from before", relay.PortRules{}, relay.PortRules{Max: 5}, nil},
+	} {
+		for name, do := range map[string]func(*Guest) error{
+			"command": func(g *Guest) error { return errors.Join(g.Ready(t.Context()), g.Ready(t.Context())) },
+			"status":  func(g *Guest) error { _, err := g.Status(t.Context()); return err },
+		} {
+			t.Run(c.name+"/"+name, func(t *testing.T) {
+				m := newMachine(t)
+				m.o.Ports = c.asks
+				g := guestWith(t, m, relay.Status{Connected: true}, c.started)
+				serveAgent(t, m, func(s *grpc.Server) { agentpb.RegisterEngineServer(s, aged{revision: strconv.Itoa(agent.Protocol)}) })
+				defer g.disconnect()
+				_ = do(g) // of status, the agent says nothing of itself
+				if !slices.Equal(*m.warned, c.want) {
+					t.Errorf("it warns %q", *m.warned)
+				}
+			})
 		}
 	}
 }

@@ -43,28 +43,40 @@ type Port struct {
 	Error string `json:"error,omitempty"`
 }
 
-// The two words of the control socket, each a line; the answer is one line of JSON, or the
+// The words of the control socket, each a line; the answer is one line of JSON, or the
 // connection's end when the relay has ended.
 const (
 	wordStatus = "status"
+	wordRules  = "rules"
 	wordStop   = "stop"
 )
 
 // Query asks a relay's control socket for its state; ErrNotRunning when there is none.
-func Query(ctx context.Context, socket string) (Status, error) {
-	var s Status
-	conn, err := ask(ctx, socket, wordStatus)
+func Query(ctx context.Context, socket string) (s Status, err error) {
+	err = query(ctx, socket, wordStatus, &s)
+	return s, err
+}
+
+// QueryRules asks a relay's control socket for the rules it was started with; ErrNotRunning when there is
+// none. One from before they could be asked for is an error.
+func QueryRules(ctx context.Context, socket string) (r PortRules, err error) {
+	err = query(ctx, socket, wordRules, &r)
+	return r, err
+}
+
+func query(ctx context.Context, socket, word string, into any) error {
+	conn, err := ask(ctx, socket, word)
 	if err != nil {
-		return s, err
+		return err
 	}
 	defer conn.Close()
-	if err := json.NewDecoder(conn).Decode(&s); err != nil {
+	if err := json.NewDecoder(conn).Decode(into); err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
-		return s, fmt.Errorf("asking the relay: %w", err)
+		return fmt.Errorf("asking the relay: %w", err)
 	}
-	return s, nil
+	return nil
 }
 
 // Stop ends the relay and waits until it has let go of everything; nil when there is none.
@@ -115,6 +127,8 @@ func (r *Relay) serveControl(ctx context.Context, conn net.Conn, asked *leaving,
 		return
 	case err == nil && line == wordStatus+"\n":
 		_ = json.NewEncoder(conn).Encode(r.status()) // whoever asked may be gone
+	case err == nil && line == wordRules+"\n":
+		_ = json.NewEncoder(conn).Encode(r.ports.rules)
 	}
 	conn.Close()
 }

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
 
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
 )
@@ -178,6 +180,57 @@ func TestWhatAGuestMayPublish(t *testing.T) {
 	}
 }
 
+// An empty port is two bytes on the wire, and many more in memory: ports are counted, too, in one message
+// before it is read and in all of them.
+func TestPortsAreCountedBeforeTheyAreRead(t *testing.T) {
+	ports := func(n int, p *agentpb.Port) (all []*agentpb.Port) {
+		for range n {
+			all = append(all, p)
+		}
+		return all
+	}
+	longest := "0000:0000:0000:0000:0000:ffff:255.255.255.255"
+	widest := &agentpb.Port{Protocol: "sctp", HostIp: longest, HostPort: 65535, TargetIp: longest, TargetPort: 65535}
+	codec := attendCodec{encoding.GetCodecV2("proto")}
+	for _, c := range []struct {
+		name string
+		open []*agentpb.Port
+		want error
+	}{
+		{"none", nil, nil},
+		{"as many as there may be", ports(10_000, widest), nil},
+		{"one more, empty", ports(10_001, &agentpb.Port{}), errPortsBreach},
+		{"many, empty", ports(480_000, &agentpb.Port{}), errPortsBreach},
+	} {
+		wire, err := codec.Marshal(&agentpb.AttendReply{Owner: "c/b/e", Open: c.open})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if wire.Len() > attendMessageMax {
+			t.Errorf("%s: %d bytes are more than a message may have", c.name, wire.Len())
+		}
+		var read agentpb.AttendReply
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err = codec.Unmarshal(wire, &read)
+		runtime.ReadMemStats(&after)
+		if !errors.Is(err, c.want) || err == nil && len(read.GetOpen()) != len(c.open) {
+			t.Errorf("%s: %v, and %d ports are read", c.name, err, len(read.GetOpen()))
+		}
+		if took := (after.TotalAlloc - before.TotalAlloc) >> 20; took > 8 {
+			t.Errorf("%s: reading takes %d MiB", c.name, took)
+		}
+	}
+	var before backlog
+	held := 0
+	for m := (&agentpb.AttendReply{Open: ports(1000, &agentpb.Port{})}); before.add(m) == nil; {
+		held += len(m.GetOpen())
+	}
+	if held > 32<<10 {
+		t.Errorf("%d empty ports are held", held)
+	}
+}
+
 func TestAGuestThatTellsWithoutEndIsNotListenedTo(t *testing.T) {
 	l := newLab(t)
 	text := strings.Repeat("x", 100<<10)
@@ -198,5 +251,15 @@ func TestAGuestThatTellsWithoutEndIsNotListenedTo(t *testing.T) {
 	}
 	if got := l.status().Ports; len(got) != 0 {
 		t.Errorf("published are %d", len(got))
+	}
+}
+
+func TestARelayTellsItsRules(t *testing.T) {
+	l := newLab(t)
+	l.Ports = PortRules{Max: 5, Widest: netip.MustParseAddr("127.0.0.1")}
+	l.start()
+	got, err := QueryRules(t.Context(), l.ControlSocket)
+	if want := (PortRules{Max: 5, Lowest: 1024, Widest: l.Ports.Widest}); err != nil || got != want || !got.Same(l.Ports) || got.Same(PortRules{}) {
+		t.Errorf("%+v, %v", got, err)
 	}
 }

@@ -7,20 +7,24 @@ import (
 	"net/netip"
 	"strconv"
 
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/linnet-dev/linnet/pkg/agent"
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
 )
 
 // PortRules say what a guest may have listen on this host. What is zero takes the default.
 type PortRules struct {
 	// Max is how many ports all containers together may publish, by default 1000.
-	Max int
+	Max int `json:"max"`
 	// Lowest is the lowest port, by default 1024.
-	Lowest uint16
+	Lowest uint16 `json:"lowest"`
 	// Widest is the widest address: that, loopback ones, and every address where it is unspecified, as
 	// it is by default. Who asks for all addresses gets this one.
-	Widest netip.Addr
+	Widest netip.Addr `json:"widest"`
 }
 
 func (r PortRules) orDefaults() PortRules {
@@ -28,6 +32,9 @@ func (r PortRules) orDefaults() PortRules {
 	r.Widest = orElse(r.Widest, netip.IPv4Unspecified())
 	return r
 }
+
+// Same reports whether rules allow the same ports.
+func (r PortRules) Same(other PortRules) bool { return r.orDefaults() == other.orDefaults() }
 
 // Words are the rules as flags of the command that relays.
 func (r PortRules) Words() []string {
@@ -37,16 +44,22 @@ func (r PortRules) Words() []string {
 	}
 }
 
-// What a guest may tell of its ports, in bytes: one message, all of them until it has caught up, and
-// the name of a container and its network.
+// What a guest may tell of its ports, in bytes: one message, which is all the ports that a container may
+// publish with the longest addresses; all of them until it has caught up, as they are in memory; the name
+// of a container and its network; and a port, on the wire at most and in memory at least.
 const (
-	attendMessageMax = 1 << 20
+	attendMessageMax = agent.PortsMax*portWire + 2*ownerMax
 	attendBeforeMax  = 4 << 20
 	ownerMax         = 512
+	portWire         = 112
+	portMemory       = 128
 )
 
-// errAttendBreach is why a guest is not listened to.
-var errAttendBreach = fmt.Errorf("the guest's agent tells of more than %d MiB of published ports", attendBeforeMax>>20)
+// Why a guest is not listened to.
+var (
+	errAttendBreach = fmt.Errorf("the guest's agent tells of more than %d MiB of published ports", attendBeforeMax>>20)
+	errPortsBreach  = fmt.Errorf("the guest's agent tells of more than %d ports at once", agent.PortsMax)
+)
 
 // backlog holds what a guest tells before it has caught up.
 type backlog struct {
@@ -56,12 +69,48 @@ type backlog struct {
 
 func (b *backlog) add(m *agentpb.AttendReply) error {
 	// An empty message has a size, too.
-	if b.size += proto.Size(m) + 64; b.size > attendBeforeMax {
+	if b.size += proto.Size(m) + 64 + portMemory*len(m.GetOpen()); b.size > attendBeforeMax {
 		return errAttendBreach
 	}
 	b.messages = append(b.messages, m)
 	return nil
 }
+
+// attendCodec reads what a guest tells, unless it is of too many ports: an empty one is two bytes there, and
+// many more once it has been read.
+type attendCodec struct{ encoding.CodecV2 }
+
+func (c attendCodec) Unmarshal(data mem.BufferSlice, v any) error {
+	if _, ok := v.(*agentpb.AttendReply); ok {
+		text := data.MaterializeToBuffer(mem.DefaultBufferPool())
+		defer text.Free()
+		if err := countPorts(text.ReadOnlyData()); err != nil {
+			return err
+		}
+	}
+	return c.CodecV2.Unmarshal(data, v)
+}
+
+// countPorts refuses an AttendReply with too many ports.
+func countPorts(text []byte) error {
+	for n := 0; len(text) > 0; {
+		number, _, size := protowire.ConsumeField(text)
+		if size < 0 {
+			return protowire.ParseError(size)
+		}
+		if number == openField {
+			n++
+		}
+		if n > agent.PortsMax {
+			return errPortsBreach
+		}
+		text = text[size:]
+	}
+	return nil
+}
+
+// openField is the number of AttendReply's field open.
+var openField = (&agentpb.AttendReply{}).ProtoReflect().Descriptor().Fields().ByName("open").Number()
 
 // place is where a guest's port shall be on this host, and the target that it passes to.
 func (r PortRules) place(w *agentpb.Port) (place, string, error) {

@@ -15,6 +15,8 @@ import (
 	"github.com/sirupsen/logrus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/encoding/proto"
 
 	"github.com/linnet-dev/linnet/pkg/agent"
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
@@ -164,7 +166,7 @@ func (p *ports) attendOnce(ctx context.Context) error {
 			cancel()
 			return nil, net.ErrClosed
 		}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(attendMessageMax)), grpc.WithMaxHeaderListSize(agent.HeaderMax))
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(attendMessageMax), grpc.ForceCodecV2(attendCodec{encoding.GetCodecV2(proto.Name)})), grpc.WithMaxHeaderListSize(agent.HeaderMax))
 	if err != nil {
 		return err
 	}
