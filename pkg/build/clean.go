@@ -29,6 +29,7 @@ type stream struct {
 func (c *cleaner) clean(s *client.SolveStatus) {
 	for _, v := range s.Vertexes {
 		v.Name, v.Error = report.CleanLine(v.Name), report.Clean(v.Error)
+		v.ProgressGroup = cleanGroup(v.ProgressGroup)
 	}
 	for _, v := range s.Statuses {
 		v.ID, v.Name = report.CleanLine(v.ID), report.CleanLine(v.Name)
@@ -45,6 +46,15 @@ func (c *cleaner) clean(s *client.SolveStatus) {
 			w.SourceInfo = cleanSource(w.SourceInfo)
 		}
 	}
+}
+
+// cleanGroup is a group of steps that is shown as one, or nil for none. It is a copy: others read it, too.
+func cleanGroup(group *pb.ProgressGroup) *pb.ProgressGroup {
+	again := group.CloneVT()
+	if again != nil {
+		again.Name = report.CleanLine(group.Name)
+	}
+	return again
 }
 
 // cleanSource is a file whose lines are shown. It is a copy: others read it, too.

@@ -13,24 +13,29 @@ func TestWhatIsShownSteersNoTerminal(t *testing.T) {
 	const evil = "a\x1b]0;title\x07\x1b[2J\u202eb"
 	const want = `a\x1b]0;title\x07\x1b[2J\u202eb`
 	info := &pb.SourceInfo{Filename: evil, Data: []byte("FROM x\n" + evil)}
+	group := &pb.ProgressGroup{Id: "one", Name: evil, Weak: true}
 	s := &client.SolveStatus{
-		Vertexes: []*client.Vertex{{Name: evil, Error: evil}},
+		Vertexes: []*client.Vertex{{Name: evil, Error: evil, ProgressGroup: group}, {Name: "of no group"}},
 		Statuses: []*client.VertexStatus{{ID: evil, Name: evil}},
 		Logs:     []*client.VertexLog{{Data: []byte(evil)}},
 		Warnings: []*client.VertexWarning{{Short: []byte(evil), Detail: [][]byte{[]byte(evil)}, URL: evil, SourceInfo: info}},
 	}
 	(&cleaner{}).clean(s)
 	w := s.Warnings[0]
+	again := s.Vertexes[0].ProgressGroup
 	for i, got := range []string{
-		s.Vertexes[0].Name, s.Vertexes[0].Error, s.Statuses[0].ID, s.Statuses[0].Name, string(s.Logs[0].Data),
+		again.Name, s.Vertexes[0].Name, s.Vertexes[0].Error, s.Statuses[0].ID, s.Statuses[0].Name, string(s.Logs[0].Data),
 		string(w.Short), string(w.Detail[0]), w.URL, w.SourceInfo.Filename, strings.TrimPrefix(string(w.SourceInfo.Data), "FROM x\n"),
 	} {
 		if got != want {
 			t.Errorf("%d is %q", i, got)
 		}
 	}
-	if info.Filename != evil {
+	if info.Filename != evil || group.Name != evil {
 		t.Error("what others read has changed, too")
+	}
+	if again.Id != "one" || !again.Weak || s.Vertexes[1].ProgressGroup != nil {
+		t.Errorf("the groups are %v and %v", again, s.Vertexes[1].ProgressGroup)
 	}
 }
 
