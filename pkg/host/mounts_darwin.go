@@ -15,6 +15,8 @@ type Mount struct {
 	Point string
 	// Type is the file system's, as in apfs, and Source what it was mounted from.
 	Type, Source string
+	// Device and Root are empty: macOS has no bind mounts.
+	Device, Root string
 }
 
 // Mounts lists what is mounted (getfsstat(2)).

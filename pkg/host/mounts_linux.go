@@ -18,6 +18,8 @@ type Mount struct {
 	Point string
 	// Type is the file system's, as in overlay or tmpfs, and Source what it was mounted from.
 	Type, Source string
+	// Device is the file system's number, and Root the directory in it that is at Point.
+	Device, Root string
 }
 
 // Mounts lists what this process sees mounted, in the order of mountinfo (proc(5)): what is mounted
@@ -38,7 +40,7 @@ func parseMounts(mountinfo string) (mounts []Mount) {
 		if len(fields) < 5 {
 			continue
 		}
-		mounts = append(mounts, Mount{Point: octal.Replace(fields[4]), Type: source[0], Source: octal.Replace(source[1])})
+		mounts = append(mounts, Mount{Point: octal.Replace(fields[4]), Type: source[0], Source: octal.Replace(source[1]), Device: fields[2], Root: octal.Replace(fields[3])})
 	}
 	return mounts
 }

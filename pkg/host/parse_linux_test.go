@@ -16,8 +16,8 @@ torn
 `
 	mounts := parseMounts(info)
 	want := []Mount{
-		{Point: "/run/linnet/1/containerd/a/rootfs", Type: "overlay", Source: "overlay"},
-		{Point: "/run/linnet/1/containerd/a b\tc\\040", Type: "tmpfs", Source: "a b"},
+		{Point: "/run/linnet/1/containerd/a/rootfs", Type: "overlay", Source: "overlay", Device: "0:31", Root: "/"},
+		{Point: "/run/linnet/1/containerd/a b\tc\\040", Type: "tmpfs", Source: "a b", Device: "0:32", Root: "/x"},
 	}
 	if got := MountsAt(mounts, "/run/linnet/1/containerd", "/none"); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
