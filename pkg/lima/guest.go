@@ -353,7 +353,7 @@ func (g *Guest) Path(path string) (guest.Visible, error) {
 	if err != nil {
 		return guest.Visible{}, &guest.NotVisibleError{Host: path, Reason: host.PathReason(err), Hint: "check the spelling of the path"}
 	}
-	if home := g.machine.linnetHome(); below(resolved, home) {
+	if home := g.machine.linnetHome(); hostNames().inside(resolved, home) {
 		return guest.Visible{}, &guest.NotVisibleError{
 			Host: path, Reason: "it belongs to linnet itself, and the virtual machine does not see " + home,
 			Hint: "keep it elsewhere",

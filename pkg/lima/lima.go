@@ -143,7 +143,7 @@ func (m *Machine) Want(ctx context.Context) (vm.Spec, error) {
 	if err != nil {
 		userHome = m.o.Facts.Home
 	}
-	if chosen.hidden, err = chosen.hide(m.linnetHome(), userHome, m.views); err != nil {
+	if chosen.hidden, err = chosen.hide(hostNames(), m.linnetHome(), userHome, m.views); err != nil {
 		return vm.Spec{}, err
 	}
 	if len(chosen.hidden) > 0 && m.views() {

@@ -17,35 +17,45 @@ import (
 // shared of them is covered before anything else runs (deps/image/early).
 const GuestHidden = "/run/linnet/hidden"
 
-// below reports whether a path is a directory, or in it; both are clean.
-func below(path, dir string) bool {
-	return path == dir || dir == "/" || strings.HasPrefix(path, dir+"/")
-}
-
 // hide keeps LINNET_HOME out of what is shared: keys, sockets and the machine's own configuration are
 // there, and what the engine's programs on this side are started with. The home directory is shared
 // around it: where views can be had, the machine's processes have none of it to share; elsewhere it is
 // hidden in the machine, where root can find it. A share that was chosen is a promise that nothing else
-// can be written, everywhere: one that has LINNET_HOME in it is refused.
-func (c choice) hide(linnetHome, userHome string, views func() bool) (hidden []string, err error) {
+// can be written, everywhere: one that has LINNET_HOME in it is refused. So is each that has it by another
+// name, as in a bind mount, which no view goes without.
+func (c choice) hide(n names, linnetHome, userHome string, views func() bool) (hidden []string, err error) {
 	refuse := func(m Mount, why, fix string) error {
 		return &host.HintError{Err: fmt.Errorf("sharing %s: %s", m.Path, why), Fix: fix}
 	}
+	const move = "name the directories in it that are needed, or share it read-only (:ro), or set " + host.EnvHome + " to a directory elsewhere"
 	for _, m := range c.mounts {
+		others := n.others(m.Path, linnetHome)
 		switch {
-		case below(m.Path, linnetHome):
+		case n.inside(m.Path, linnetHome):
 			return nil, refuse(m, "it belongs to linnet itself ("+host.EnvHome+" is "+linnetHome+")", "name another directory in vm.mounts")
-		case !below(linnetHome, m.Path):
-			continue
 		case m.ReadOnly:
+		case len(others) > 0:
+			return nil, refuse(m, host.EnvHome+" ("+linnetHome+") is in it by another name ("+others[0]+"), which the virtual machine must not write", move)
+		case !below(linnetHome, m.Path):
 		case m.Path != userHome:
-			return nil, refuse(m, host.EnvHome+" is in it ("+linnetHome+"), which the virtual machine must not write", "name the directories in it that are needed, or share it read-only (:ro), or set "+host.EnvHome+" to a directory elsewhere")
+			return nil, refuse(m, host.EnvHome+" is in it ("+linnetHome+"), which the virtual machine must not write", move)
 		case c.mountType == "reverse-sshfs" && !views():
 			return nil, refuse(m, "with vm.mountType reverse-sshfs the virtual machine could write "+linnetHome+" in it", "set vm.mountType to auto, or share it read-only (\"~:ro\")")
 		}
-		hidden = []string{linnetHome}
 	}
-	return hidden, nil
+	return n.hidden(c.mounts, linnetHome), nil
+}
+
+// hidden are the paths of LINNET_HOME in mounts.
+func (n names) hidden(mounts []Mount, linnetHome string) (hidden []string) {
+	for _, m := range mounts {
+		if below(linnetHome, m.Path) {
+			hidden = append(hidden, linnetHome)
+		}
+		hidden = append(hidden, n.others(m.Path, linnetHome)...)
+	}
+	slices.Sort(hidden)
+	return slices.Compact(hidden)
 }
 
 // viewed are mounts that have LINNET_HOME in them, shared from a view without it.
@@ -126,12 +136,8 @@ type Sharing struct {
 func (m *Machine) Sharing() Sharing {
 	s := Sharing{Mounts: m.shared()}
 	home := m.linnetHome()
-	for _, mount := range s.Mounts {
-		if below(home, mount.Path) {
-			s.Hidden = []string{home}
-		}
-	}
-	if len(s.Hidden) > 0 {
+	s.Hidden = hostNames().hidden(s.Mounts, home)
+	if slices.Equal(s.Hidden, []string{home}) { // no view goes without another name
 		shape, ok := ReadShape(m.o.Layout)
 		s.Kept = ok && shape.Viewed || !ok && m.views()
 	}
