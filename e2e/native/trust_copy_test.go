@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/linnet-dev/linnet/e2e/internal/lab"
@@ -132,5 +133,53 @@ func TestACopyGivesNoRights(t *testing.T) {
 	}
 	if r := e.Run(t, "cp", id+":/gone", t.TempDir()); r.Code == 0 || !strings.Contains(r.Err, "does not exist") {
 		t.Errorf("exit code %d, %q", r.Code, r.Err)
+	}
+}
+
+// A container's root comes as what is in it, and never as a link to this host's: of one that runs and of one that does not, into a
+// directory that is there and as a new one.
+func TestCopyOfAContainersRoot(t *testing.T) {
+	e := lab.Shared(t)
+	id := e.Must(t, "create", "--network=none", e.Busybox(t), "sh", "-c", "mkdir /o && echo x >/o/f && ln -s o /link && ln -s / /whole && ln /o/f /hard && touch /ready && exec sleep 1d")
+	t.Cleanup(func() { e.Run(t, "rm", "-f", id) })
+	copied := func(state, mark string) {
+		t.Helper()
+		for _, to := range []string{t.TempDir(), filepath.Join(t.TempDir(), "new")} {
+			r := e.Run(t, "cp", id+":/", to)
+			info, err := os.Lstat(to)
+			if r.Code != 0 || err != nil || !info.IsDir() {
+				t.Fatalf("%s: %s: exit code %d, %v, %v\n%s", state, to, r.Code, info, err, r.Err)
+			}
+			if _, err := os.Lstat(filepath.Join(to, mark)); err != nil {
+				t.Errorf("%s: %v", state, err)
+			}
+			if left, _ := os.ReadDir(filepath.Join(to, "proc")); len(left) > 0 {
+				t.Errorf("%s: %s has files of the kernel's: %v", state, to, left)
+			}
+		}
+	}
+	copied("created", "bin/busybox")
+	e.Must(t, "start", id)
+	lab.Eventually(t, "the container's files", func() bool { return e.Run(t, "exec", id, "test", "-e", "/ready").Code == 0 })
+	copied("running", "o/f")
+	// A link of the container's comes as what it leads to; one that leads to the root is told.
+	to := filepath.Join(t.TempDir(), "new")
+	e.Must(t, "cp", id+":/link", to)
+	if text, err := os.ReadFile(filepath.Join(to, "f")); err != nil || string(text) != "x\n" {
+		t.Errorf("%q, %v", text, err)
+	}
+	to = filepath.Join(t.TempDir(), "new")
+	r := e.Run(t, "cp", id+":/whole", to)
+	if _, err := os.Lstat(to); err == nil || r.Code == 0 || !strings.Contains(r.Err, "add /. to the container's path") {
+		t.Errorf("exit code %d, %v\n%s", r.Code, err, r.Err)
+	}
+	// What is neither a file nor a directory stays.
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r = e.Run(t, "cp", id+":/o/f", pipe)
+	if info, err := os.Lstat(pipe); err != nil || info.Mode().IsRegular() || r.Err != "linnet: writing "+pipe+": it is a device, a pipe or a socket: name a file or a directory\n" {
+		t.Errorf("exit code %d, %v, %v\n%s", r.Code, info, err, r.Err)
 	}
 }

@@ -32,7 +32,7 @@ type outFile struct {
 // openOut opens a host file to be written. What copied files lose on the way is told on errs.
 func openOut(f *nerdctl.HostFile, errs io.Writer) (*outFile, error) {
 	if f.Tar {
-		return unpackTo(f.Path, errs)
+		return unpackTo(f, errs)
 	}
 	tmp, err := os.CreateTemp(filepath.Dir(f.Path), "."+filepath.Base(f.Path)+".")
 	if err != nil {

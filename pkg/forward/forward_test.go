@@ -247,7 +247,7 @@ func TestArchiveStaysInside(t *testing.T) {
 		if err := w.Close(); err != nil {
 			t.Fatal(err)
 		}
-		out, err := unpackTo(inner, io.Discard)
+		out, err := unpackTo(&nerdctl.HostFile{Path: inner}, io.Discard)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -16,8 +17,8 @@ import (
 // element, or "." where the path was typed as a/. : what `cp - CONTAINER:DIR` unpacks. What is in a
 // directory is read below its descriptor, so that no link that is put there meanwhile leads out of it.
 func packPath(name string, follow bool) (io.ReadCloser, error) {
-	clean := filepath.Clean(name)
-	if follow {
+	clean, asDir := filepath.Clean(name), contentsOnly(name) || strings.HasSuffix(name, "/")
+	if follow || asDir {
 		target, err := filepath.EvalSymlinks(clean)
 		if err != nil {
 			return nil, fmt.Errorf("reading %w", pathCause(err))
@@ -27,6 +28,9 @@ func packPath(name string, follow bool) (io.ReadCloser, error) {
 	info, err := os.Lstat(clean)
 	if err != nil {
 		return nil, fmt.Errorf("reading %w", pathCause(err))
+	}
+	if asDir && !info.IsDir() {
+		return nil, fmt.Errorf("reading %s: it is not a directory", name)
 	}
 	p := &packer{name: filepath.Base(clean), dir: filepath.Dir(clean), top: filepath.Base(clean)}
 	if info.IsDir() {
@@ -54,7 +58,7 @@ type packer struct {
 
 func (p *packer) pack(w io.Writer) error {
 	p.archive = tar.NewWriter(w)
-	err := fs.WalkDir(p.root.FS(), p.top, func(file string, _ fs.DirEntry, err error) error {
+	one := func(file string, _ fs.DirEntry, err error) error {
 		if err == nil {
 			err = p.one(file)
 		}
@@ -62,7 +66,13 @@ func (p *packer) pack(w io.Writer) error {
 			return fmt.Errorf("reading %s: %w", filepath.Join(p.dir, file), pathReason(err))
 		}
 		return nil
-	})
+	}
+	var err error
+	if p.top == "." {
+		err = fs.WalkDir(p.root.FS(), p.top, one)
+	} else {
+		err = one(p.top, nil, nil) // WalkDir would follow a link
+	}
 	return errors.Join(err, p.archive.Close())
 }
 

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/linnet-dev/linnet/pkg/nerdctl"
 	"github.com/linnet-dev/linnet/pkg/report"
 )
 
@@ -20,18 +21,24 @@ import (
 var (
 	errDirOntoFile = errors.New("a directory cannot be copied onto a file")
 	errNoDir       = errors.New("there is no such directory to copy a file into")
+	errSpecial     = errors.New("it is a device, a pipe or a socket: name a file or a directory")
 )
 
 // unpackTo unpacks the tar archive that `cp CONTAINER:PATH -` writes, as cp itself would: into
-// dst when it is a directory, and as dst when it is not there or a file. What would give rights on this
+// f's path when it is a directory, and as that when it is not there or a file. What would give rights on this
 // host to who made the files is not taken over, and told on errs.
-func unpackTo(dst string, errs io.Writer) (*outFile, error) {
+func unpackTo(f *nerdctl.HostFile, errs io.Writer) (*outFile, error) {
+	dst := f.Path
 	u := &unpacker{dropped: &report.Dropped{}}
 	dir := filepath.Clean(dst)
 	if real, err := filepath.EvalSymlinks(dir); err == nil {
 		dir = real
 	}
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+	info, err := os.Stat(dir)
+	if err == nil && !info.IsDir() && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("writing %s: %w", dir, errSpecial)
+	}
+	if err != nil || !info.IsDir() {
 		u.onto, u.asDir = err == nil, strings.HasSuffix(dst, "/") || contentsOnly(dst)
 		dir, u.rename = filepath.Dir(dir), filepath.Base(dir)
 	}
@@ -43,13 +50,13 @@ func unpackTo(dst string, errs io.Writer) (*outFile, error) {
 	r, w := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
-		err := u.unpack(r)
+		err := u.unpack(r, f.Contents)
 		_, _ = io.Copy(io.Discard, r) // the command must not block on what we cannot take
-		done <- err
+		done <- errors.Join(err, u.root.Close())
 	}()
 	end := func() error {
 		w.Close()
-		err := errors.Join(<-done, root.Close())
+		err := <-done
 		for _, line := range u.dropped.Lines() {
 			fmt.Fprintln(errs, "linnet:", line)
 		}
@@ -62,12 +69,13 @@ func unpackTo(dst string, errs io.Writer) (*outFile, error) {
 type unpacker struct {
 	root *os.Root
 	dir  string // root's path, for messages
-	// rename, when set, replaces the first element of every name: the destination is not a directory. onto says that it
+	// rename, when set, is what the first entry is called here: the destination is not a directory. onto says that it
 	// is there, a file, and asDir that it was typed as a directory.
 	rename      string
 	onto, asDir bool
-	// first is what the first element of every name is, once there was an entry.
-	first *string
+	// top is the first entry, which says what was copied: itself, or, where it is ".", what is in it. Where it is a directory,
+	// root becomes that directory, and all else must be in it; where it is none, there must be nothing else.
+	top *tar.Header
 	// dirs are set right at the end: what is written into one changes its time, and may need its mode.
 	dirs    []unpackedDir
 	dropped *report.Dropped
@@ -79,7 +87,7 @@ type unpackedDir struct {
 	time time.Time
 }
 
-func (u *unpacker) unpack(r io.Reader) error {
+func (u *unpacker) unpack(r io.Reader, contents bool) error {
 	archive := tar.NewReader(r)
 	for {
 		h, err := archive.Next()
@@ -89,40 +97,98 @@ func (u *unpacker) unpack(r io.Reader) error {
 		if err != nil {
 			return fmt.Errorf("reading the archive: %w", err)
 		}
-		name, err := u.name(h.Name, h.Typeflag == tar.TypeDir)
+		if h.Typeflag == tar.TypeXGlobalHeader {
+			continue // it says something of the archive
+		}
+		if contents && u.top == nil {
+			err = u.entry(archive, &tar.Header{Name: "./", Typeflag: tar.TypeDir, Mode: 0o755, ModTime: time.Now()})
+		}
 		if err == nil {
-			err = u.one(archive, h, name)
+			err = u.entry(archive, h)
 		}
 		if err != nil {
-			return fmt.Errorf("writing %s: %w", filepath.Join(u.dir, name), pathReason(err))
+			return err
 		}
 	}
 }
 
-// name is what an entry is called below the destination. The first entry says what was copied: itself, or, where
-// it is ".", what is in it.
-func (u *unpacker) name(name string, isDir bool) (string, error) {
-	clean := path.Clean(name)
-	if u.first == nil {
-		first, _, _ := strings.Cut(clean, "/")
-		if strings.HasPrefix(name, "./") || clean == "." {
-			first = "."
+func (u *unpacker) entry(in io.Reader, h *tar.Header) (err error) {
+	var name string
+	if u.top == nil {
+		name, err = u.begin(h)
+	} else {
+		name, err = u.name(h.Name)
+	}
+	if err == nil {
+		err = u.one(in, h, name)
+	}
+	if err == nil && u.top == h && h.Typeflag == tar.TypeDir {
+		err = u.enter(name)
+	}
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", filepath.Join(u.dir, name), pathReason(err))
+	}
+	return nil
+}
+
+// begin is what the first entry is called here.
+func (u *unpacker) begin(h *tar.Header) (string, error) {
+	name, isDir := path.Clean(h.Name), h.Typeflag == tar.TypeDir
+	if !filepath.IsLocal(name) || strings.Contains(name, "/") {
+		return u.rename, outside(h.Name)
+	}
+	u.top = h
+	if u.rename != "" {
+		name = u.rename
+	}
+	switch {
+	case h.Typeflag == tar.TypeSymlink:
+		// nerdctl follows links to what it copies. It sends one for a directory that it reaches by a link of its own, such
+		// as the root of a container, and what that says means nothing here.
+		return name, errors.New("the guest sends a link in place of what it leads to: add /. to the container's path to copy what is in there")
+	case u.onto && isDir:
+		return name, errDirOntoFile
+	case u.asDir && !isDir:
+		return name, errNoDir
+	}
+	return name, nil
+}
+
+// enter goes on below a directory, so that no link in it leads to what is beside it.
+func (u *unpacker) enter(name string) error {
+	if name == "." {
+		return nil
+	}
+	root, err := u.root.OpenRoot(name)
+	if err != nil {
+		return err
+	}
+	err = u.root.Close()
+	u.root, u.dir = root, filepath.Join(u.dir, name)
+	for i := range u.dirs {
+		u.dirs[i].name = "."
+	}
+	return err
+}
+
+// name is what a further entry is called below root.
+func (u *unpacker) name(name string) (string, error) {
+	clean, top := path.Clean(name), path.Clean(u.top.Name)
+	if u.top.Typeflag == tar.TypeDir && filepath.IsLocal(clean) {
+		switch below, in := strings.CutPrefix(clean, top+"/"); {
+		case in:
+			return below, nil
+		case clean == top:
+			return ".", nil
+		case top == ".":
+			return clean, nil
 		}
-		u.first = &first
-		switch {
-		case u.onto && isDir:
-			return u.rename, errDirOntoFile
-		case u.asDir && !isDir:
-			return u.rename, errNoDir
-		}
 	}
-	if u.rename == "" {
-		return clean, nil
-	}
-	if *u.first != "." {
-		_, clean, _ = strings.Cut(clean, "/")
-	}
-	return path.Join(u.rename, clean), nil
+	return "", outside(name)
+}
+
+func outside(name string) error {
+	return fmt.Errorf("the guest's archive names %q, outside of what is copied", name)
 }
 
 func (u *unpacker) one(in io.Reader, h *tar.Header, name string) error {
@@ -144,7 +210,10 @@ func (u *unpacker) one(in io.Reader, h *tar.Header, name string) error {
 	case tar.TypeSymlink:
 		return u.root.Symlink(h.Linkname, name)
 	case tar.TypeLink:
-		to, err := u.name(h.Linkname, false)
+		if u.top == h {
+			return outside(h.Linkname)
+		}
+		to, err := u.name(h.Linkname)
 		if err != nil {
 			return err
 		}
@@ -174,6 +243,8 @@ func (u *unpacker) clear(name string) error {
 		return err
 	case info.IsDir():
 		return errors.New("a directory is in its place")
+	case !info.Mode().IsRegular() && info.Mode()&fs.ModeSymlink == 0:
+		return errSpecial
 	}
 	return u.root.Remove(name)
 }
@@ -182,7 +253,7 @@ func (u *unpacker) mkdir(name string, info fs.FileInfo) error {
 	made := name != "."
 	if made {
 		if there, err := u.root.Lstat(name); err == nil && !there.IsDir() {
-			if err := u.root.Remove(name); err != nil {
+			if err := u.clear(name); err != nil {
 				return err
 			}
 		}

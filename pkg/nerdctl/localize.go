@@ -54,8 +54,8 @@ type HostFile struct {
 	Path string
 	// Tar says that the stream is a tar archive of the path, as cp makes and takes it: its
 	// one root entry is the last element of the path. FollowLink says that a symbolic link
-	// Path is followed.
-	Tar, FollowLink bool
+	// Path is followed, Contents that the archive has no root entry: what is in a directory.
+	Tar, FollowLink, Contents bool
 }
 
 // StagedFile is a host file that nerdctl reads from the stage.

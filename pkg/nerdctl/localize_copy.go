@@ -2,6 +2,7 @@ package nerdctl
 
 import (
 	"fmt"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -12,6 +13,9 @@ import (
 // a program run as root. A path that begins with a hyphen is written so that it cannot be taken for a flag, also by those
 // whom nerdctl hands it to.
 func (l *localizer) copy(args []string, streams bool) error {
+	if streams && l.copyRoot(args) {
+		return nil
+	}
 	for i := range args {
 		if !isHostSide(args[i]) {
 			continue
@@ -54,6 +58,26 @@ func (l *localizer) copyThrough(args []string, i int) {
 	default:
 		args[i] = l.stage(path, true)
 	}
+}
+
+// copyRoot has a container's root copied by export, and reports whether that is what the line asks for. What is in the root goes to
+// any destination, as with Docker. Of a container that runs, nerdctl's cp would send the link by which it reaches the
+// root, or, for what is in it, fail at the files of the kernel in /proc and /sys.
+func (l *localizer) copyRoot(args []string) bool {
+	name, in, _ := strings.Cut(args[0], ":")
+	toHost := isHostSide(args[1])
+	if !isContainerSide(args[0]) || path.Clean("/"+in) != "/" || !toHost && args[1] != "-" {
+		return false
+	}
+	export, err := l.inv.alongside("export", "--", name)
+	if err != nil {
+		return false
+	}
+	if toHost {
+		l.plan.Stdout = &HostFile{Path: keepTail(args[1], l.absolute(args[1], false)), Tar: true, Contents: true}
+	}
+	*l.inv = *export
+	return true
 }
 
 func isContainerSide(arg string) bool { return strings.Contains(arg, ":") && !isHostSide(arg) }

@@ -153,6 +153,10 @@ func TestLocalize(t *testing.T) {
 		{"cp -L /tmp/a/. c:/y", "cp --follow-link - c:/y", plan{Stdin: &nerdctl.HostFile{Path: "/tmp/a/.", Tar: true, FollowLink: true}}},
 		{"cp c:/y /tmp/x", "cp c:/y -", plan{Stdout: &nerdctl.HostFile{Path: "/tmp/x", Tar: true}}},
 		{"cp - c:/y", "cp - c:/y", plan{}},
+		{"--namespace n cp -L c:/ /tmp/x/", "--namespace=n export -- c", plan{Stdout: &nerdctl.HostFile{Path: "/tmp/x/", Tar: true, Contents: true}}},
+		{"cp c:a/../.. x", "export -- c", plan{Stdout: &nerdctl.HostFile{Path: "/home/me/app/x", Tar: true, Contents: true}}},
+		{"cp c:/ -", "export -- c", plan{}},
+		{"cp x c:/", "cp x c:/", plan{}},
 		{"compose cp s:/y /shared/x", "compose cp s:/y /mnt/shared/x", plan{}},
 
 		{"build .", "build .", plan{}},
