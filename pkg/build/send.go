@@ -96,7 +96,7 @@ type effort struct {
 // bytes, so that no machine is too slow or too busy for it: 500 patterns of 20 bytes and names of 100 are 1,000,000 for
 // each name. And many bytes that take little time, those of patterns without *, do no harm.
 var (
-	mostMatching    = effort{1_000_000_000, 20 * time.Second}
+	mostMatching    = effort{200_000_000, 20 * time.Second}
 	matchingPerName = effort{1_000_000, time.Millisecond}
 )
 
