@@ -5,10 +5,11 @@ package build
 import (
 	"io/fs"
 	"os"
-	"syscall"
 
 	fstypes "github.com/tonistiigi/fsutil/types"
 	"golang.org/x/sys/unix"
+
+	"github.com/linnet-dev/linnet/pkg/host"
 )
 
 // statAt says of a file in an open directory what is sent of it, but for its extended attributes. A further
@@ -98,9 +99,5 @@ func grown(buffer []byte, read func([]byte) (int, error)) ([]byte, error) {
 // isPrivate reports whether nobody but this user and root can change what is in a directory.
 func isPrivate(root *os.Root, dir string) bool {
 	info, err := root.Stat(dir)
-	if err != nil || info.Mode().Perm()&0o022 != 0 {
-		return false
-	}
-	s, ok := info.Sys().(*syscall.Stat_t)
-	return ok && (s.Uid == 0 || int(s.Uid) == os.Geteuid())
+	return err == nil && !host.OthersMayWrite(info)
 }

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -92,6 +93,13 @@ func unseen(path string, err error) error {
 		return nil
 	}
 	return &DistrustError{Path: path, Reason: "cannot be looked at: " + err.Error()}
+}
+
+// OthersMayWrite reports whether somebody else than root and this user may write to what info, of os.Stat or the like,
+// describes. A group that has one member, the owner, is nobody else.
+func OthersMayWrite(info fs.FileInfo) bool {
+	s, ok := info.Sys().(*syscall.Stat_t)
+	return !ok || own().check("", &unix.Stat_t{Mode: s.Mode, Uid: s.Uid, Gid: s.Gid}, false) != nil
 }
 
 // way goes to a path, absolute, and checks every directory on the way, that of each link included, and
