@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -137,6 +138,39 @@ func TestResetRemovesNothingThatIsMounted(t *testing.T) {
 			}
 		})
 	}
+	t.Run("while it runs", func(t *testing.T) { resetKeepsRunning(t, e) })
+}
+
+// resetKeepsRunning holds that a reset which removes nothing ends nothing either.
+func resetKeepsRunning(t *testing.T, e *lab.Engine) {
+	e.Must(t, "volume", "create", "data")
+	id := strings.TrimSpace(e.Must(t, "run", "-d", "--ipc", "shareable", e.Busybox(t), "sleep", "1000")) // the engine mounts something, too
+	pid, err := strconv.Atoi(strings.TrimSpace(e.Must(t, "inspect", "-f", "{{.State.Pid}}", id)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	volume := strings.TrimSpace(e.Must(t, "volume", "inspect", "-f", "{{.Mountpoint}}", "data"))
+	value, digest := valuables(t)
+	before := digest()
+	for _, point := range []string{volume, filepath.Join(layoutOf(e).Volatile(), "of-a-user")} {
+		if err := errors.Join(os.MkdirAll(point, 0o755), unix.Mount(filepath.Join(value, "tree"), point, "", unix.MS_BIND, "")); err != nil {
+			t.Fatal(err)
+		}
+		unmount := func() { _ = unix.Unmount(point, unix.MNT_DETACH) }
+		t.Cleanup(unmount)
+		r := e.Run(t, "engine", "reset", "--force")
+		if want := "linnet: removing what the engine keeps: " + point + " is mounted there, and is not linnet's to remove\nhint: unmount it (umount " + point + "), then try again; what is in it stays\n"; r.Code != 1 || r.Err != want {
+			t.Errorf("exit code %d\n%s", r.Code, r.Err)
+		}
+		if err := unix.Kill(pid, 0); err != nil || !host.Listens(layoutOf(e).Socket("containerd")) {
+			t.Errorf("the container or the engine has ended: %v", err)
+		}
+		if digest() != before {
+			t.Error("files were lost")
+		}
+		unmount()
+	}
+	e.Must(t, "engine", "reset", "--force") // what the engine itself has mounted is in nobody's way
 }
 
 // A stop takes down what the engine has mounted, and nothing that a user has.

@@ -38,7 +38,7 @@ func clean(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldL
 	}
 	errs = append(errs, endLeftovers(ctx, l, env))
 	// What is still mounted is a user's: nothing is removed then, not even what is beside it.
-	if err := checkMounts(l, "removing what the engine keeps", l.Volatile(), l.Engine(), l.BuildTokens(), l.Compose()); err != nil {
+	if err := checkRemoval(l); err != nil {
 		return errors.Join(append(errs, err)...)
 	}
 	errs = append(errs, dropVolatile(l))
@@ -52,6 +52,11 @@ func clean(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldL
 	// The home itself goes only when nothing of the user's is in it.
 	_ = os.Remove(l.Home)
 	return errors.Join(errs...)
+}
+
+// checkRemoval fails when a user has mounted something where clean removes.
+func checkRemoval(l host.Layout) error {
+	return checkMounts(l, "removing what the engine keeps", l.Volatile(), l.Engine(), l.BuildTokens(), l.Compose())
 }
 
 // bundlesDir is where containerd's runtime has them below its state directory.

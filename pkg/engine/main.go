@@ -31,12 +31,14 @@ import (
 const ReadyFD = 3
 
 const usage = `usage: linnet-agent start|serve|clean --spec FILE
+       linnet-agent mounts --home DIR
        linnet-agent guest --spec FILE --socket PATH [--owner UID:GID]
        linnet-agent stop --socket PATH
        linnet-agent version`
 
 // Main is linnet-agent: `serve` runs an engine until it is stopped, `start` starts that in the
-// background, `clean` removes all that one keeps, `guest` runs one for clients elsewhere, `stop`
+// background, `clean` removes all that one keeps, `mounts` says whether that would leave something,
+// and changes nothing, `guest` runs one for clients elsewhere, `stop`
 // stops that, `version` prints the version. It returns an exit code.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 1 && (args[0] == "version" || args[0] == "--version") {
@@ -48,6 +50,9 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	if len(args) > 0 && args[0] == "stop" {
 		return stopMain(ctx, args[1:], stderr)
+	}
+	if len(args) > 0 && args[0] == "mounts" {
+		return mountsMain(args[1:], stdout, stderr)
 	}
 	flags := flag.NewFlagSet("linnet-agent", flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -111,11 +116,28 @@ func cleanMain(ctx context.Context, specFile string, stdout io.Writer) int {
 	if err == nil {
 		err = clean(ctx, spec, daemonEnv(os.Environ(), spec.Layout), newLogger("warn"))
 	}
-	if err != nil {
-		fmt.Fprint(stdout, withHint(err))
-		return 1
+	return tell(stdout, err)
+}
+
+// mountsMain fails, as cleanMain does, when something that is not the engine's own is mounted where
+// cleanMain removes. An engine may run, and none need ever have: no specification is read.
+func mountsMain(args []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("linnet-agent mounts", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	home := flags.String("home", "", "LINNET_HOME by its real `path`")
+	if flags.Parse(args) != nil || flags.NArg() > 0 || !filepath.IsAbs(*home) {
+		fmt.Fprintln(stderr, usage)
+		return 2
 	}
-	return 0
+	return tell(stdout, checkRemoval(host.Layout{Home: filepath.Clean(*home)}))
+}
+
+func tell(stdout io.Writer, err error) (code int) {
+	if err == nil {
+		return 0
+	}
+	fmt.Fprint(stdout, withHint(err))
+	return 1
 }
 
 func serveMain(ctx context.Context, specFile string, stderr io.Writer) int {

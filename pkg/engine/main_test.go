@@ -66,7 +66,7 @@ func TestASecondAgentGivesWayToOneThatServes(t *testing.T) {
 }
 
 func TestMainRefusesWhatItDoesNotKnow(t *testing.T) {
-	for _, args := range [][]string{nil, {"serve"}, {"other", "--spec", "x"}, {"serve", "--nonsense"}} {
+	for _, args := range [][]string{nil, {"serve"}, {"other", "--spec", "x"}, {"serve", "--nonsense"}, {"mounts"}, {"mounts", "--home", "x"}, {"mounts", "--home", "/x", "y"}} {
 		var out, errs bytes.Buffer
 		if code := Main(t.Context(), args, &out, &errs); code != 2 || out.Len() != 0 || !bytes.HasSuffix(errs.Bytes(), []byte(usage+"\n")) {
 			t.Errorf("%q: exit code %d, %q, %q", args, code, &out, &errs)
@@ -80,5 +80,9 @@ func TestMainRefusesWhatItDoesNotKnow(t *testing.T) {
 	if code := Main(t.Context(), []string{"clean", "--spec", "/nonexistent"}, &out, &errs); code != 1 || errs.Len() != 0 ||
 		out.String() != "reading the engine's specification: open /nonexistent: no such file or directory" {
 		t.Errorf("no specification: exit code %d, %q, %q", code, &out, &errs)
+	}
+	out.Reset()
+	if code := Main(t.Context(), []string{"mounts", "--home", t.TempDir()}, &out, &errs); code != 0 || out.Len() != 0 || errs.Len() != 0 {
+		t.Errorf("nothing mounted: exit code %d, %q, %q", code, &out, &errs)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -110,7 +109,11 @@ func (n *Native) Logs() []guest.Log {
 // Reset stops the engine and removes what it keeps. The settings file stays.
 func (n *Native) Reset(ctx context.Context) error {
 	l := n.o.Layout
-	if err := errors.Join(l.CheckDirs(), l.CheckPrograms(n.o.Program), checkUsersMounts(l)); err != nil {
+	if err := errors.Join(l.CheckDirs(), l.CheckPrograms(n.o.Program)); err != nil {
+		return err
+	}
+	// Before anything is stopped or written: what a user has mounted is not removed, nor what is beside it.
+	if err := n.agent(ctx, "mounts", "--home", l.Home); err != nil {
 		return err
 	}
 	lock, err := n.lockStopped(ctx)
@@ -129,16 +132,7 @@ func (n *Native) Reset(ctx context.Context) error {
 		return err
 	}
 	step := n.o.Report.Step("removing the engine's data")
-	var said bytes.Buffer
-	code, err := host.Run(ctx, host.Command{
-		Argv:   []string{l.Agent(n.o.Program), "clean", "--spec", l.Spec()},
-		Env:    host.Inherited(n.o.Environ),
-		Stdout: &said, Stderr: os.Stderr,
-	})
-	if err == nil && code != 0 {
-		err = cleanAnswer(said.String(), code)
-	}
-	if err != nil {
+	if err := n.agent(ctx, "clean", "--spec", l.Spec()); err != nil {
 		step.Fail(err)
 		return err
 	}
@@ -146,8 +140,22 @@ func (n *Native) Reset(ctx context.Context) error {
 	return nil
 }
 
-// cleanAnswer is the error that the agent gave for a removal that failed.
-func cleanAnswer(said string, code int) error {
+// agent has a new agent look at what the engine keeps, or remove it, and waits for its answer.
+func (n *Native) agent(ctx context.Context, args ...string) error {
+	var said bytes.Buffer
+	code, err := host.Run(ctx, host.Command{
+		Argv:   append([]string{n.o.Layout.Agent(n.o.Program)}, args...),
+		Env:    host.Inherited(n.o.Environ),
+		Stdout: &said, Stderr: os.Stderr,
+	})
+	if err == nil && code != 0 {
+		err = agentAnswer(said.String(), code)
+	}
+	return err
+}
+
+// agentAnswer is the error that the agent gave.
+func agentAnswer(said string, code int) error {
 	message, hint, _ := strings.Cut(said, "\nhint: ")
 	if message == "" {
 		return fmt.Errorf("removing the engine's data: the agent ended with code %d", code)
@@ -156,23 +164,6 @@ func cleanAnswer(said string, code int) error {
 		return errors.New(message)
 	}
 	return &host.HintError{Err: errors.New(message), Fix: hint}
-}
-
-// checkUsersMounts fails when a user has mounted something where the engine's data are removed, as far
-// as that can be told without the agent, which knows what the engine itself mounts in the three
-// directories left out. Nothing is written or stopped then.
-func checkUsersMounts(l host.Layout) error {
-	const doing = "removing what the engine keeps"
-	mounts, err := host.Mounts()
-	if err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
-	}
-	mounts = host.MountsAt(mounts, l.Engine(), l.BuildTokens(), l.Compose())
-	return host.MountsError(doing, slices.DeleteFunc(mounts, func(m host.Mount) bool {
-		return slices.ContainsFunc([]string{l.ContainerdRoot(), l.BuildkitRoot(), l.NerdctlRoot()}, func(dir string) bool {
-			return strings.HasPrefix(m.Point, dir+"/")
-		})
-	}))
 }
 
 // lockStopped stops the engine and takes the lock without which none is started.
