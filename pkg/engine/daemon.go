@@ -165,10 +165,11 @@ func (d *daemon) noteInstallation(p host.Process) {
 
 // watch follows a process from now to its end, which wait waits for and explains.
 func (d *daemon) watch(ctx context.Context, pid int, adopted bool, wait func() error) error {
+	started := host.StartTime(pid) // before it can have been waited for
 	ended := make(chan error, 1)
 	go func() { ended <- wait() }()
 	d.log.WithField("pid", pid).WithField("adopted", adopted).Info("watching")
-	d.set(func() { d.state, d.pid, d.started, d.adopted = "starting", pid, host.StartTime(pid), adopted })
+	d.set(func() { d.state, d.pid, d.started, d.adopted = "starting", pid, started, adopted })
 	answers := make(chan struct{})
 	connecting, cancel := context.WithCancel(ctx)
 	defer cancel()
