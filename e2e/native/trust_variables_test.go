@@ -173,7 +173,8 @@ func TestVariablesOfServicesReachTheirContainersAlone(t *testing.T) {
 				t.Errorf("%q did not arrive: %q", want, out)
 			}
 		}
-		o.run(t, "compose", "-p", "vars", "-f", file, "down", "-t", "0")
+		o.run(t, "rm", "-f", "vars-one-1")
+		o.run(t, "compose", "-p", "vars", "-f", file, "down")
 		return o
 	}
 	o := compose(t, lab.New(t))
