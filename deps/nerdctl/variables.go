@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -44,12 +45,16 @@ func addVariables(cmd *cobra.Command) error {
 				return err
 			}
 		}
-		if err := cmd.Flags().Set("env", v); err != nil {
+		if err := cmd.Flags().Set("env", throughCSV(v)); err != nil {
 			return fmt.Errorf("reading the container's variables: %w", err)
 		}
 	}
 	return nil
 }
+
+// throughCSV writes a value so that it is itself again once its flag was asked for it: pflag hands a list on as CSV, whose
+// reader (encoding/csv) drops one carriage return before each newline.
+func throughCSV(value string) string { return strings.ReplaceAll(value, "\r\n", "\r\r\n") }
 
 func readVariables(number string) ([]string, error) {
 	fd, err := strconv.ParseUint(number, 10, 31)

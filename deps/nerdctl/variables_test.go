@@ -3,6 +3,8 @@ package main
 import (
 	"slices"
 	"testing"
+
+	"github.com/spf13/cobra"
 )
 
 func TestSplitVariables(t *testing.T) {
@@ -25,5 +27,20 @@ func TestReadVariablesNamesWhatIsWrong(t *testing.T) {
 		if _, err := readVariables(number); err == nil {
 			t.Errorf("%q is taken for a descriptor", number)
 		}
+	}
+}
+
+// TestValuesPassTheirFlag byte for byte.
+func TestValuesPassTheirFlag(t *testing.T) {
+	want := []string{"A=\r\n", "B=\r\r\n\n\r", "C=x\r", "D=\"q\",\n", "E=", "F= \xff\t"}
+	cmd := &cobra.Command{}
+	cmd.Flags().StringArray("env", nil, "")
+	for _, v := range want {
+		if err := cmd.Flags().Set("env", throughCSV(v)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := cmd.Flags().GetStringArray("env"); err != nil || !slices.Equal(got, want) {
+		t.Errorf("%q, %v; want %q", got, err, want)
 	}
 }
