@@ -59,7 +59,7 @@ test-fuzz: ## each fuzz target for a few seconds
 	@deps/fuzz.sh 5s
 
 test-e2e: build deps ## the finished linnet on the real engine, natively (as root)
-	@go test -shuffle=on -count=1 -timeout 30m ./e2e/native ./e2e/internal/...
+	@go test -shuffle=on -count=1 -timeout 45m ./e2e/native ./e2e/internal/...
 
 test-chaos: build deps ## 300 random kills of the engine's processes, seeded (LINNET_CHAOS_SEED), natively (as root; half an hour)
 	@LINNET_CHAOS_KILLS=$${LINNET_CHAOS_KILLS:-300} LINNET_CHAOS_SEED=$${LINNET_CHAOS_SEED:-$$(date +%s)} \

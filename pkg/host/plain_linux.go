@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -102,6 +103,11 @@ func limit(resource int, want unix.Rlimit) error {
 // default in the programs that it starts: a signal that is caught has (execve(2)).
 func PlainSignals() {
 	signal.Notify(make(chan os.Signal, 1))
+	// Go leaves those to the C library, which keeps its own below SIGRTMIN (signal(7)), and it may have been told to ignore them.
+	var byDefault struct{ handler, flags, restorer, mask uint64 } // the kernel's struct sigaction on our processors
+	for _, number := range []uintptr{32, 33, 34} {
+		_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, number, uintptr(unsafe.Pointer(&byDefault)), 0, unsafe.Sizeof(byDefault.mask), 0, 0) // each can be set
+	}
 }
 
 // plainThread gives the calling thread, which is locked, and so the process that it starts, what each thread

@@ -80,7 +80,7 @@ func handVariables(cmd *exec.Cmd, variables []string) {
 // childVariable reports whether a nerdctl that makes a container gets a variable of that name from this process.
 func childVariable(name string) bool {
 	switch name {
-	case "BUILDKIT_HOST", "PATH", "HOME", "USER", "LOGNAME", "TERM", "TZ", "LANG", "LANGUAGE", "NO_COLOR", "TMPDIR",
+	case "BUILDKIT_HOST", "CNI_PATH", "NETCONFPATH", "ROOTLESSKIT_STATE_DIR", "PATH", "HOME", "USER", "LOGNAME", "TERM", "TZ", "LANG", "LANGUAGE", "NO_COLOR", "TMPDIR",
 		"DOCKER_CONFIG", "DOCKER_AUTH_CONFIG", "SSL_CERT_FILE", "SSL_CERT_DIR", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME",
 		"GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GODEBUG", "GOTRACEBACK", "GNUPGHOME", "OCICRYPT_KEYPROVIDER_CONFIG":
 		return true
@@ -89,5 +89,5 @@ func childVariable(name string) bool {
 	case "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY":
 		return true
 	}
-	return strings.HasPrefix(name, "LC_") || strings.HasPrefix(name, "NERDCTL_") || name == "LINNET_CREDENTIALS"
+	return strings.HasPrefix(name, "LC_") || strings.HasPrefix(name, "NERDCTL_") || strings.HasPrefix(name, "CONTAINERD_") || name == "LINNET_CREDENTIALS"
 }
