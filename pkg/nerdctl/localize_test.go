@@ -315,7 +315,7 @@ func TestLocalizeFromAnInvisibleDirectory(t *testing.T) {
 	}
 }
 
-// TestComposeIsInterpolatedWithTheHostsEnvironment, but for what steers nerdctl.
+// TestComposeIsInterpolatedWithTheHostsEnvironment, but for what nerdctl itself goes by.
 func TestComposeIsInterpolatedWithTheHostsEnvironment(t *testing.T) {
 	h := there()
 	h.Environ = func() []string { return []string{"TAG=1", "PATH=/x", "COMPOSE_PROFILES=p", "BAD", "=x"} }
