@@ -1,6 +1,8 @@
 package nerdctl
 
 import (
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -97,6 +99,28 @@ func TestAllowed(t *testing.T) {
 	} {
 		if Allowed(name) {
 			t.Errorf("%s is not nerdctl's business", name)
+		}
+	}
+}
+
+// TestAllowedStandsInTheMendToo: compose's children get the same names, by a list in a module that cannot import this one.
+func TestAllowedStandsInTheMendToo(t *testing.T) {
+	here, err := os.ReadFile("kinds.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	there, err := os.ReadFile("../../deps/mends/compose-variables/mend.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(here), "func Allowed(")
+	names := regexp.MustCompile(`"[A-Z_]+"`).FindAllString(list, -1)
+	if len(names) < 30 {
+		t.Errorf("only %d names: %q", len(names), names)
+	}
+	for _, name := range names {
+		if !strings.Contains(string(there), name) {
+			t.Errorf("compose's children do not get %s", name)
 		}
 	}
 }
