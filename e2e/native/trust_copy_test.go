@@ -43,10 +43,10 @@ func TestCopyTakesNoNameForAnOption(t *testing.T) {
 	if got := e.Run(t, "exec", id, "cat", "/tmp/etc/shadow"); got.Code == 0 {
 		t.Error("the container has /etc/shadow")
 	}
-	for _, from := range []string{"/--files-from=list", "/link"} {
+	for _, from := range []string{"/--files-from=list", "/link"} { // the copy is called as it was typed
 		to := t.TempDir()
 		r := e.Run(t, "cp", id+":"+from, to)
-		got, err := os.ReadFile(filepath.Join(to, "--files-from=list", "in"))
+		got, err := os.ReadFile(filepath.Join(to, from, "in"))
 		if r.Code != 0 || string(got) != "inside\n" {
 			t.Errorf("%s: exit code %d, %q, %v\n%s", from, r.Code, got, err, r.Err)
 		}

@@ -86,6 +86,46 @@ func TestWordsMakeNoProcessOurs(t *testing.T) {
 	}
 }
 
+// The number of the process that held a container's ports may be another's by now, which goes on.
+func TestTheNumberOfAPortReserverKillsNobody(t *testing.T) {
+	goesOn := func(t *testing.T, e *lab.Env) bool {
+		t.Helper()
+		id := e.Must(t, "run", "-d", "-p", "127.0.0.1:"+freePort(t)+":80", e.Busybox(t), "sleep", "1000")
+		note := filepath.Join("/run/nerdctl/default", id, "port-reserver.pid")
+		text, err := os.ReadFile(note)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		kill9(t, pid)
+		other := exec.Command("sleep", "infinity") // the same words, and no socket
+		if err := other.Start(); err != nil {
+			t.Fatal(err)
+		}
+		err = os.WriteFile(note, []byte(strconv.Itoa(other.Process.Pid)), 0o600)
+		r := e.Run(t, "rm", "-f", id)
+		_ = other.Process.Signal(syscall.SIGTERM)
+		_ = other.Wait() // which signal came first is in its state
+		if err != nil || r.Code != 0 {
+			t.Fatalf("%v; rm: exit code %d\n%s", err, r.Code, r.Err)
+		}
+		return other.ProcessState.Sys().(syscall.WaitStatus).Signal() == syscall.SIGTERM
+	}
+	if !goesOn(t, lab.Shared(t)) {
+		t.Error("the removal of a container killed another process")
+	}
+	t.Run("Unmended", func(t *testing.T) {
+		e := lab.New(t)
+		e.Env = append(e.Env, lab.Unmended(t, "port-reserver"))
+		if goesOn(t, e) {
+			t.Error("without the mend nothing is seen")
+		}
+	})
+}
+
 // installation is another copy of what is installed; it is used with a home of somebody else's.
 func installation(t *testing.T) string {
 	t.Helper()

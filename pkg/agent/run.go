@@ -269,6 +269,9 @@ func (r *run) ask(ctx context.Context, q *agentpb.CredentialsRequest) error {
 			for {
 				select {
 				case q := <-r.questions:
+					if ctx.Err() != nil { // select takes either of two that are ready
+						return
+					}
 					r.answer(ctx, q)
 				case <-ctx.Done():
 					return

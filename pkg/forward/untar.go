@@ -29,7 +29,7 @@ var (
 // host to who made the files is not taken over, and told on errs.
 func unpackTo(f *nerdctl.HostFile, errs io.Writer) (*outFile, error) {
 	dst := f.Path
-	u := &unpacker{dropped: &report.Dropped{}}
+	u := &unpacker{dropped: &report.Dropped{}, rename: f.Entry}
 	dir := filepath.Clean(dst)
 	if real, err := filepath.EvalSymlinks(dir); err == nil {
 		dir = real
@@ -69,8 +69,8 @@ func unpackTo(f *nerdctl.HostFile, errs io.Writer) (*outFile, error) {
 type unpacker struct {
 	root *os.Root
 	dir  string // root's path, for messages
-	// rename, when set, is what the first entry is called here: the destination is not a directory. onto says that it
-	// is there, a file, and asDir that it was typed as a directory.
+	// rename, when set, is what the first entry is called here. onto says that the destination is there, a file, and
+	// asDir that it is not there and was typed as a directory.
 	rename      string
 	onto, asDir bool
 	// top is the first entry, which says what was copied: itself, or, where it is ".", what is in it. Where it is a directory,

@@ -111,6 +111,32 @@ func TestWhereACopyGoes(t *testing.T) {
 	}
 }
 
+// In a directory that is there, what is copied is called as the container's path says, whatever the archive calls it.
+func TestTheArchiveDoesNotNameACopy(t *testing.T) {
+	for _, c := range []struct{ entry, of, below, want string }{
+		{"f", "evil", "", "f"},
+		{"d", "evil/", "evil/a", "d/a"},
+		{"d", "./", "./a", "d/a"},
+		{".", "./", "./a", "a"},
+	} {
+		dir := t.TempDir()
+		out, err := unpackTo(&nerdctl.HostFile{Path: dir, Entry: c.entry}, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = out.Write(archived(t, 0o640, slices.DeleteFunc([]string{c.of, c.below}, func(name string) bool { return name == "" })...))
+		if err := out.keep(); err != nil {
+			t.Errorf("%s: %v", c.of, err)
+		}
+		if left, err := os.Stat(filepath.Join(dir, c.want)); err != nil || !left.Mode().IsRegular() {
+			t.Errorf("%q as %q: %v", c.of, c.entry, err)
+		}
+		if all, _ := os.ReadDir(dir); len(all) != 1 {
+			t.Errorf("%q as %q: %v", c.of, c.entry, all)
+		}
+	}
+}
+
 // What a copied file must not have is told in a line, and all else is as it was.
 func TestACopyGivesNoRights(t *testing.T) {
 	dir := t.TempDir()

@@ -56,6 +56,9 @@ type HostFile struct {
 	// one root entry is the last element of the path. FollowLink says that a symbolic link
 	// Path is followed, Contents that the archive has no root entry: what is in a directory.
 	Tar, FollowLink, Contents bool
+	// Entry is what the root entry is called in a directory that is there, "." where its contents are copied: the base
+	// of the container's path as it was typed, whatever the archive says.
+	Entry string
 }
 
 // StagedFile is a host file that nerdctl reads from the stage.

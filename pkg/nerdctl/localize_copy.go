@@ -46,17 +46,21 @@ func (l *localizer) copy(args []string, streams bool) error {
 // through the stage, so that cp itself decides what it is called there; a directory to the
 // container, and anything from it, goes through a stream.
 func (l *localizer) copyThrough(args []string, i int) {
-	path := l.absolute(args[i], false)
-	file := &HostFile{Path: keepTail(args[i], path), Tar: true, FollowLink: l.inv.Bool("follow-link")}
+	here := l.absolute(args[i], false)
+	file := &HostFile{Path: keepTail(args[i], here), Tar: true, FollowLink: l.inv.Bool("follow-link")}
 	switch {
 	case i == 1:
+		_, from, _ := strings.Cut(args[0], ":")
+		if file.Entry = "."; !strings.HasSuffix(from, "/.") {
+			file.Entry = path.Base(path.Clean("/" + from))
+		}
 		l.plan.Stdout = file
 		args[i] = "-"
-	case l.host.IsDir != nil && l.host.IsDir(path) || keepTail(args[i], path) != path:
+	case l.host.IsDir != nil && l.host.IsDir(here) || keepTail(args[i], here) != here:
 		l.plan.Stdin = file
 		args[i] = "-"
 	default:
-		args[i] = l.stage(path, true)
+		args[i] = l.stage(here, true)
 	}
 }
 
