@@ -88,7 +88,7 @@ func TestWordsMakeNoProcessOurs(t *testing.T) {
 
 // The number of the process that held a container's ports may be another's by now, which goes on.
 func TestTheNumberOfAPortReserverKillsNobody(t *testing.T) {
-	goesOn := func(t *testing.T, e *lab.Env) bool {
+	goesOn := func(t *testing.T, e *lab.Engine) bool {
 		t.Helper()
 		id := e.Must(t, "run", "-d", "-p", "127.0.0.1:"+freePort(t)+":80", e.Busybox(t), "sleep", "1000")
 		note := filepath.Join("/run/nerdctl/default", id, "port-reserver.pid")
