@@ -13,6 +13,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/cli"
 	"github.com/linnet-dev/linnet/pkg/cli/buildcmd"
 	"github.com/linnet-dev/linnet/pkg/cli/composecmd"
+	"github.com/linnet-dev/linnet/pkg/route"
 	"github.com/linnet-dev/linnet/pkg/streams"
 )
 
@@ -190,7 +191,11 @@ func help(t *testing.T, words []string) string {
 		return "Usage: linnet nerdctl ARGS..." // hands --help on, too
 	}
 	s, _, out, errs := streams.Test()
-	if code := cli.Main(t.Context(), append(slices.Clone(words), "--help"), s, buildcmd.Commands, composecmd.Commands); code != 0 {
+	program := route.Build
+	if words[0] == "compose" {
+		program = route.Compose
+	}
+	if code := cli.Main(t.Context(), program, append(slices.Clone(words), "--help"), s, buildcmd.Commands, composecmd.Commands); code != 0 {
 		t.Logf("linnet %q --help: exit code %d: %s", words, code, errs)
 	}
 	return out.String()

@@ -10,11 +10,12 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/cli"
 	"github.com/linnet-dev/linnet/pkg/cli/buildcmd"
+	"github.com/linnet-dev/linnet/pkg/route"
 	"github.com/linnet-dev/linnet/pkg/streams"
 )
 
 func main() {
 	// A build's client makes little and ends soon: collecting garbage less often is a twentieth of a cached build.
 	debug.SetGCPercent(400)
-	os.Exit(cli.Main(context.Background(), os.Args[1:], streams.System(), buildcmd.Commands))
+	os.Exit(cli.Main(context.Background(), route.Build, os.Args[1:], streams.System(), buildcmd.Commands))
 }

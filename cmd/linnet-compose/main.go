@@ -9,9 +9,10 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/cli"
 	"github.com/linnet-dev/linnet/pkg/cli/composecmd"
+	"github.com/linnet-dev/linnet/pkg/route"
 	"github.com/linnet-dev/linnet/pkg/streams"
 )
 
 func main() {
-	os.Exit(cli.Main(context.Background(), os.Args[1:], streams.System(), composecmd.Commands))
+	os.Exit(cli.Main(context.Background(), route.Compose, os.Args[1:], streams.System(), composecmd.Commands))
 }

@@ -6,7 +6,8 @@ import (
 	"os"
 
 	"github.com/linnet-dev/linnet/pkg/cli"
+	"github.com/linnet-dev/linnet/pkg/route"
 	"github.com/linnet-dev/linnet/pkg/streams"
 )
 
-func main() { os.Exit(cli.Main(context.Background(), os.Args[1:], streams.System())) }
+func main() { os.Exit(cli.Main(context.Background(), route.Client, os.Args[1:], streams.System())) }

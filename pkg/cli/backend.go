@@ -8,6 +8,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/native"
+	"github.com/linnet-dev/linnet/pkg/route"
 	"github.com/linnet-dev/linnet/pkg/settings"
 )
 
@@ -39,7 +40,7 @@ func (a *app) Engine() (engine, error) {
 		return nil, fmt.Errorf("finding this program: %w", err)
 	}
 	if len(a.extensions) > 0 {
-		program = beside(program, clientProgram) // what stays behind is the small one
+		program = beside(program, string(route.Client)) // what stays behind is the small one
 	}
 	switch chosen {
 	case settings.Lima:

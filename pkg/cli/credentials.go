@@ -8,6 +8,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/nerdctl"
 	"github.com/linnet-dev/linnet/pkg/registry"
+	"github.com/linnet-dev/linnet/pkg/route"
 )
 
 // newGrant answers for no registry yet.
@@ -21,7 +22,7 @@ func (a *app) newGrant(hostsDirs ...string) *registry.Grant {
 // grantFor answers for the registries that a command line names; nil where it needs none. registries
 // are those that its files name, nil where nobody has looked.
 func (a *app) grantFor(inv *nerdctl.Invocation, registries []string) *registry.Grant {
-	names, more := nerdctl.Registries(inv)
+	names, more := route.Registries(inv)
 	if len(names) == 0 && !more {
 		return nil
 	}

@@ -1,13 +1,10 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,16 +12,9 @@ import (
 	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/nerdctl"
 	"github.com/linnet-dev/linnet/pkg/registry"
+	"github.com/linnet-dev/linnet/pkg/route"
 	"github.com/linnet-dev/linnet/pkg/settings"
 	"github.com/linnet-dev/linnet/pkg/streams"
-)
-
-// The client's programs. What the others link would make the first too slow to start, so it
-// becomes another for the commands that need that.
-const (
-	clientProgram  = "linnet"
-	buildProgram   = "linnet-build"
-	composeProgram = "linnet-compose"
 )
 
 // Extension makes commands that a program adds to the tree.
@@ -53,15 +43,16 @@ func (e *Env) Progress() string {
 	return e.app.progress
 }
 
-// Global are nerdctl's own global flags as they were typed before the command.
+// Global are nerdctl's own global flags as they were typed.
 func (e *Env) Global() []string { return e.app.global }
 
-// Forward runs a nerdctl command line in the guest as it is, also one that is for an extension.
-func (e *Env) Forward(words []string) error { return e.app.forwardAsIs(words) }
+// Parse reads a command line of nerdctl's with its global flags, wherever they were typed.
+func (e *Env) Parse(words []string) (*nerdctl.Invocation, error) { return e.app.parse(words) }
 
-// ForwardNaming is Forward for a line whose files name these registries, and no other.
-func (e *Env) ForwardNaming(words, registries []string) error {
-	return e.app.forwardNaming(words, registries)
+// Forward runs a command line of nerdctl's in the guest. registries are those that its files name, nil where nobody has
+// looked.
+func (e *Env) Forward(inv *nerdctl.Invocation, registries []string) error {
+	return e.app.forward(inv, registries)
 }
 
 // Grant answers for the registries that it is told of.
@@ -79,102 +70,14 @@ func Usage(err error, hint string) error { return &usageError{err: err, hint: hi
 // Silent ends linnet with a code and no further word.
 func Silent(code int) error { return &silentError{code: code} }
 
-// programOf is the program with a command of linnet's own that linnet itself does not have; empty
-// for one that it has.
-func programOf(word string) string {
-	switch word {
-	case "build", "cache":
-		return buildProgram
-	case "compose":
-		return composeProgram
-	}
-	return ""
-}
-
-// elsewhere is the program that a command line is for when that is not linnet itself. It looks at
-// no more than the first words: a line with global flags before them is found by the tree, later.
-func elsewhere(args []string) (program string) {
-	if len(args) == 0 {
-		return ""
-	}
-	if slices.Contains([]string{"help", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd}, args[0]) {
-		args = args[1:]
-		if len(args) > 0 && args[0] == "compose" {
-			return "" // about compose the tables know enough
-		}
-	}
-	if isSystemPrune(args) {
-		return buildProgram
-	}
-	if own, ok := ownWords(args); ok {
-		return programOf(own[0])
-	}
-	return ""
-}
-
-// ownWords says whether words are for another program than linnet itself, and what they are there:
-// docker's spellings lead back to ours.
-func ownWords(words []string) (own []string, ok bool) {
-	if len(words) > 0 && (words[0] == "build" || words[0] == "cache") {
-		return words, true
-	}
-	if len(words) < 2 {
-		return nil, false
-	}
-	if words[0] == "compose" {
-		return words, slices.Contains([]string{"build", "up", "create", "run", "pull", "push"}, ComposeWord(words[1:]))
-	}
-	switch strings.Join(words[:2], " ") {
-	case "image build", "builder build", "buildx build":
-		return append([]string{"build"}, words[2:]...), true
-	case "builder prune", "buildx prune":
-		return append([]string{"cache", "prune"}, words[2:]...), true
-	case "buildx du":
-		return append([]string{"cache", "du"}, words[2:]...), true
-	}
-	return nil, false
-}
-
-// ComposeWord is the command of compose that words are for, behind compose's own flags.
-func ComposeWord(words []string) string {
-	value := false // the next word is a flag's
-	for _, w := range words {
-		switch {
-		case value:
-			value = false
-		case !strings.HasPrefix(w, "-"):
-			return w
-		case strings.HasPrefix(w, "--"):
-			f := composeFlag(w[2:])
-			value = f != nil && f.NoOpt == ""
-		case len(w) == 2:
-			f := composeFlag(w[1:])
-			value = f != nil && f.NoOpt == ""
-		}
-	}
-	return ""
-}
-
-// composeFlag is a flag that may stand between compose and its command, by name or shorthand.
-func composeFlag(name string) *nerdctl.Flag {
-	for _, c := range []*nerdctl.Command{nerdctl.Root().Find("compose"), nerdctl.Root()} {
-		for i := range c.Flags {
-			if f := &c.Flags[i]; f.Name == name || f.Shorthand == name && name != "" {
-				return f
-			}
-		}
-	}
-	return nil
-}
-
 // become turns this process into another of the client's programs, with the same command line.
-func become(name string, args []string) error {
+func become(name route.Program, args []string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("finding this program: %w", err)
 	}
-	program := beside(self, name)
-	err = host.Become(program, append([]string{clientProgram}, args...), os.Environ(), nil)
+	program := beside(self, string(name))
+	err = host.Become(program, append([]string{string(route.Client)}, args...), os.Environ(), nil)
 	if errors.Is(err, os.ErrNotExist) {
 		return &host.HintError{Err: fmt.Errorf("finding %s: %w", program, os.ErrNotExist), Fix: "it belongs beside linnet: install linnet anew, or `make build`"}
 	}
@@ -189,12 +92,10 @@ func beside(program, name string) string {
 	return filepath.Join(filepath.Dir(program), name)
 }
 
-// extend adds the extensions' commands to the tree, and what becomes the program of builds.
+// extend adds the extensions' commands to the tree, and those that another program has.
 func (a *app) extend(root *cobra.Command) {
-	a.linked = map[string]bool{}
 	for _, ext := range a.extensions {
 		for _, c := range ext(&Env{a}) {
-			a.linked[programOf(c.Name())] = true
 			id := groupCommands
 			if c.Name() == "cache" {
 				id = groupOwn
@@ -202,21 +103,14 @@ func (a *app) extend(root *cobra.Command) {
 			root.AddCommand(inGroup(id, c))
 		}
 	}
-	a.own = func(ctx context.Context, words []string) error {
-		if program := programOf(words[0]); !a.linked[program] {
-			return become(program, a.args)
-		}
-		root.SetArgs(words)
-		return root.ExecuteContext(ctx)
-	}
-	if !a.linked[buildProgram] {
-		root.AddCommand(inGroup(groupCommands, a.standIn("Build an image from a Dockerfile", "build")))
-		root.AddCommand(inGroup(groupOwn, a.standIn("list, prune and move the build cache", "cache")))
+	if !a.has(route.Build) {
+		root.AddCommand(inGroup(groupCommands, a.execStub("build", "Build an image from a Dockerfile")))
+		root.AddCommand(inGroup(groupOwn, a.execStub("cache", "list, prune and move the build cache")))
 	}
 	buildx := group("buildx", "docker's name for what builds")
 	buildx.Hidden, buildx.GroupID = true, groupManagement
-	buildx.AddCommand(a.standIn("Build an image from a Dockerfile", "build"),
-		a.standIn("Remove build cache", "cache", "prune"), a.standIn("How much space the build cache takes", "cache", "du"))
+	buildx.AddCommand(a.execStub("build", "Build an image from a Dockerfile"), a.execStub("prune", "Remove build cache"),
+		a.execStub("du", "How much space the build cache takes"))
 	root.AddCommand(buildx)
 }
 
@@ -225,12 +119,10 @@ func inGroup(id string, c *cobra.Command) *cobra.Command {
 	return c
 }
 
-// standIn is a command of linnet's own where the command itself is elsewhere.
-func (a *app) standIn(short string, words ...string) *cobra.Command {
+// execStub stands for a command of linnet-build in the list of commands.
+func (a *app) execStub(use, short string) *cobra.Command {
 	return &cobra.Command{
-		Use: words[len(words)-1], Short: short, DisableFlagParsing: true,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.own(cmd.Context(), append(slices.Clone(words), args...))
-		},
+		Use: use, Short: short, DisableFlagParsing: true,
+		RunE: func(*cobra.Command, []string) error { return become(route.Build, a.args) },
 	}
 }

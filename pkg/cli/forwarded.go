@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,6 +13,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/nerdctl"
 	"github.com/linnet-dev/linnet/pkg/registry"
+	"github.com/linnet-dev/linnet/pkg/route"
 )
 
 // addNerdctl adds nerdctl's top-level commands, from its tables. Below them it is nerdctl's
@@ -30,7 +32,11 @@ func (a *app) addNerdctl(root *cobra.Command) {
 			Short:              nerdctl.Rename(c.Short, "linnet"),
 			DisableFlagParsing: true, GroupID: groupCommands,
 			RunE: func(_ *cobra.Command, args []string) error {
-				return a.forward(append([]string{c.Name}, args...))
+				inv, err := a.parse(append([]string{c.Name}, args...))
+				if err != nil {
+					return err
+				}
+				return a.forward(inv, nil)
 			},
 			ValidArgsFunction: a.completeNerdctl(c.Name),
 		}
@@ -44,28 +50,37 @@ func (a *app) addNerdctl(root *cobra.Command) {
 	}
 }
 
-// forward runs a nerdctl command line in the guest.
-func (a *app) forward(words []string) error {
-	if own, ok := ownWords(words); ok {
-		return a.own(a.ctx, own)
+// parse reads a command line of nerdctl's with the global flags that were typed before it.
+func (a *app) parse(words []string) (*nerdctl.Invocation, error) {
+	line, err := route.Read(append(slices.Clone(a.global), words...))
+	if err != nil {
+		return nil, &forwardError{err}
 	}
-	return a.forwardAsIs(words)
+	return a.parseLine(line)
 }
 
-func (a *app) forwardAsIs(words []string) error { return a.forwardNaming(words, nil) }
-
-// forwardNaming is forwardAsIs for a line whose files name these registries; nil where nobody has
-// looked.
-func (a *app) forwardNaming(words, registries []string) error {
-	inv, err := nerdctl.Parse(append(append([]string(nil), a.global...), words...))
+// parseLine reads the rest of a line; linnet's own flags in it count from here on.
+func (a *app) parseLine(line *route.Line) (*nerdctl.Invocation, error) {
+	inv, own, err := line.Parse()
 	if err != nil {
-		return &forwardError{err: err, words: words}
+		return nil, &forwardError{err}
 	}
+	flags := a.globalFlags()
+	for _, v := range own {
+		if err := flags.Set(v.Name(), v.Value); err != nil {
+			return nil, &usageError{err: fmt.Errorf("--%s: %w", v.Name(), err), hint: "linnet --help lists the flags"}
+		}
+	}
+	return inv, nil
+}
+
+// forward runs a nerdctl command line in the guest. registries are those that its files name; nil where nobody has looked.
+func (a *app) forward(inv *nerdctl.Invocation, registries []string) error {
 	if inv.Help {
 		_, err := fmt.Fprint(a.streams.Out, nerdctl.Help(inv.Command, "linnet"))
 		return err
 	}
-	if isSystemPrune(inv.Path) {
+	if isSystemPrune(inv) {
 		return a.systemPrune(inv)
 	}
 	g, err := a.Engine()
@@ -83,7 +98,7 @@ func (a *app) forwardNaming(words, registries []string) error {
 	grant := a.grantFor(inv, registries)
 	defer a.tellRefused(grant)
 	return forward.Run(a.ctx, forward.Options{
-		Guest: g, Invocation: inv, Streams: a.streams,
+		Guest: g, Invocation: inv, Builds: route.Of(inv.Path).Builds, Streams: a.streams,
 		Environ: os.Environ(), Dir: dir, Home: os.Getenv("HOME"), Done: a.closeReport,
 		Credentials: credentials(grant),
 	})
@@ -98,10 +113,7 @@ func (a *app) closeReport() {
 }
 
 // forwardError is a command line that nerdctl would not accept either.
-type forwardError struct {
-	err   error
-	words []string
-}
+type forwardError struct{ err error }
 
 func (e *forwardError) Error() string { return e.err.Error() }
 func (e *forwardError) Unwrap() error { return e.err }
@@ -111,17 +123,7 @@ func (e *forwardError) Hint() string {
 	if errors.As(e.err, &hinted) && hinted.Hint() != "" {
 		return hinted.Hint()
 	}
-	var path []string
-	c := nerdctl.Root()
-	for _, w := range e.words {
-		next := c.Find(w)
-		if next == nil {
-			break
-		}
-		c = next
-		path = append(path, w)
-	}
-	return fmt.Sprintf("linnet %s --help", strings.Join(path, " "))
+	return strings.Join(append([]string{"linnet"}, nerdctl.PathOf(e.err)...), " ") + " --help"
 }
 
 // newRaw is the way through to nerdctl with nothing looked at.
@@ -137,14 +139,15 @@ changes nothing: no path, no environment variable, no flag. The exit code is ner
 			if err != nil {
 				return err
 			}
-			if err := forward.Ready(a.ctx, g, nerdctl.MayBuild(args)); err != nil {
+			var grant *registry.Grant
+			builds := false
+			if inv, err := nerdctl.Parse(args); err == nil { // else nerdctl refuses it, too
+				grant, builds = a.grantFor(inv, nil), route.Of(inv.Path).Builds
+			}
+			if err := forward.Ready(a.ctx, g, builds); err != nil {
 				return err
 			}
 			a.closeReport()
-			var grant *registry.Grant
-			if inv, err := nerdctl.Parse(args); err == nil { // else nerdctl refuses it, too
-				grant = a.grantFor(inv, nil)
-			}
 			defer a.tellRefused(grant)
 			return forward.Process(a.ctx, g, a.streams, guest.Process{
 				Argv: append([]string{"nerdctl"}, args...), Credentials: credentials(grant),

@@ -28,7 +28,7 @@ type loginOptions struct {
 
 // newLogin and newLogout stand in the place of nerdctl's, which run where the engine is: in a
 // virtual machine there would be nobody to keep a password.
-func (a *app) newLogin(own *pflag.FlagSet) *cobra.Command {
+func (a *app) newLogin() *cobra.Command {
 	var o loginOptions
 	c := &cobra.Command{
 		Use: "login [SERVER]", Short: "Log in to a container registry", GroupID: groupCommands, Args: atMostOne("SERVER"),
@@ -54,11 +54,10 @@ It needs no engine. An engine in a virtual machine asks for credentials when it 
 	flags.StringVarP(&o.user, "username", "u", "", "the user")
 	flags.StringVarP(&o.password, "password", "p", "", "the password or access token, or - for standard input; others can see it")
 	flags.BoolVar(&o.stdin, "password-stdin", false, "take the password or access token from standard input")
-	a.addNerdctlGlobals(flags, own)
 	return c
 }
 
-func (a *app) newLogout(own *pflag.FlagSet) *cobra.Command {
+func (a *app) newLogout() *cobra.Command {
 	c := &cobra.Command{
 		Use: "logout [SERVER]", Short: "Log out from a container registry", GroupID: groupCommands, Args: atMostOne("SERVER"),
 		Long: `logout forgets the credentials of a registry, Docker Hub if none is named, on this machine: with the credential helper
@@ -81,7 +80,6 @@ that docker's config.json names, and in that file. An access token stays valid u
 			return err
 		},
 	}
-	a.addNerdctlGlobals(c.Flags(), own)
 	return c
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/native"
 	"github.com/linnet-dev/linnet/pkg/report"
+	"github.com/linnet-dev/linnet/pkg/route"
 	"github.com/linnet-dev/linnet/pkg/settings"
 	"github.com/linnet-dev/linnet/pkg/streams"
 )
@@ -29,13 +30,10 @@ const (
 )
 
 // Main runs one linnet command line (args without the program's name) and returns the exit
-// code. A program with extensions has their commands too; for those of others it becomes the
+// code. The program has the commands of its extensions too; for those of others it becomes the
 // program beside it that has them.
-func Main(ctx context.Context, args []string, s *streams.Streams, extensions ...Extension) int {
-	a := &app{ctx: ctx, streams: s, log: newLog(s.Err), args: args, extensions: extensions}
-	if program := elsewhere(args); program != "" && len(extensions) == 0 {
-		return a.finish(become(program, args)) // before anything that takes time
-	}
+func Main(ctx context.Context, program route.Program, args []string, s *streams.Streams, extensions ...Extension) int {
+	a := &app{ctx: ctx, streams: s, log: newLog(s.Err), args: args, program: program, extensions: extensions}
 	err := a.run(args)
 	if a.report != nil {
 		a.report.Close()
@@ -51,11 +49,8 @@ type app struct {
 	log     *logrus.Logger
 
 	args       []string
+	program    route.Program
 	extensions []Extension
-	// linked are the other programs of which this one has the commands.
-	linked map[string]bool
-	// own runs a command line of one of those programs: here, or by becoming it.
-	own func(ctx context.Context, words []string) error
 
 	// The global flags.
 	debug    bool

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/nerdctl"
 	"github.com/linnet-dev/linnet/pkg/report"
+	"github.com/linnet-dev/linnet/pkg/route"
 )
 
 // The groups of `linnet --help`.
@@ -28,12 +31,53 @@ of nerdctl's flags.
 Exit codes: a container's or nerdctl's own where one ran; 1 when linnet failed; 2 when it
 does not understand its own command line.`
 
-// run builds the tree and executes one command line.
+// run reads one command line and executes it: here, in nerdctl, or in another of the client's programs.
 func (a *app) run(args []string) error {
+	asked, words := asksAbout(args)
+	line, err := route.Read(words)
+	switch {
+	case err != nil:
+		return a.execute(args) // which says what is wrong
+	case asked && line.Program == route.Compose:
+		return a.execute(args) // about compose the tables know enough
+	case !a.has(line.Program):
+		return become(line.Program, args) // before anything that takes time
+	case asked:
+		last := args[1+len(words):]
+		return a.execute(slices.Concat(args[:1], line.Words(), last))
+	case line.Forwarded():
+		inv, err := a.parseLine(line)
+		if err != nil {
+			return err
+		}
+		return a.forward(inv, nil)
+	}
+	return a.execute(line.Words())
+}
+
+// asksAbout reports whether a line asks for help about a command or for the completion of one, and returns the command's words;
+// the word under the cursor is none of them.
+func asksAbout(args []string) (asked bool, words []string) {
+	if len(args) == 0 {
+		return false, nil
+	}
+	switch args[0] {
+	case "help":
+		return true, args[1:]
+	case cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd:
+		return true, args[1:max(1, len(args)-1)]
+	}
+	return false, args
+}
+
+// has reports whether this program has the commands of another, and not only nerdctl's and linnet's own.
+func (a *app) has(p route.Program) bool { return p == "" || p == a.program }
+
+// execute runs a command line in linnet's own tree.
+func (a *app) execute(words []string) error {
 	root := a.newRoot()
-	root.SetArgs(args)
-	err := root.ExecuteContext(a.ctx)
-	return a.explain(root, args, err)
+	root.SetArgs(words)
+	return a.explain(root, words, root.ExecuteContext(a.ctx))
 }
 
 func (a *app) newRoot() *cobra.Command {
@@ -54,11 +98,8 @@ func (a *app) newRoot() *cobra.Command {
 	root.SetErr(a.streams.Err)
 	// Forwarded commands parse nothing here, so these reach linnet's own commands only.
 	flags := root.PersistentFlags()
-	flags.BoolVar(&a.debug, "debug", false, "tell what linnet does (nerdctl's own: linnet nerdctl --debug)")
-	flags.BoolVarP(&a.quiet, "quiet", "q", false, "show no progress")
-	flags.StringVar(&a.progress, "progress", "auto", "how progress is shown: "+strings.Join(report.Formats(), ", "))
-	flags.StringVar(&a.backend, "backend", "", "where containers run: auto, native or lima (default: the setting)")
-	a.addNerdctlGlobals(root.Flags(), flags)
+	flags.AddFlagSet(a.globalFlags())
+	a.addNerdctlGlobals(flags)
 	root.AddGroup(
 		&cobra.Group{ID: groupOwn, Title: "linnet's own:"},
 		&cobra.Group{ID: groupCommands, Title: "Commands:"},
@@ -70,7 +111,7 @@ func (a *app) newRoot() *cobra.Command {
 		c.GroupID = groupOwn
 		root.AddCommand(c)
 	}
-	root.AddCommand(a.newLogin(flags), a.newLogout(flags))
+	root.AddCommand(a.newLogin(), a.newLogout())
 	a.extend(root)
 	a.addNerdctl(root)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
@@ -79,19 +120,25 @@ func (a *app) newRoot() *cobra.Command {
 	return root
 }
 
-// addNerdctlGlobals accepts nerdctl's global flags before the command, from its tables, and
+// globalFlags are linnet's own. package route knows their names.
+func (a *app) globalFlags() *pflag.FlagSet {
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	flags.BoolVar(&a.debug, "debug", a.debug, "tell what linnet does (nerdctl's own: linnet nerdctl --debug)")
+	flags.BoolVarP(&a.quiet, "quiet", "q", a.quiet, "show no progress")
+	flags.StringVar(&a.progress, "progress", cmp.Or(a.progress, "auto"), "how progress is shown: "+strings.Join(report.Formats(), ", "))
+	flags.StringVar(&a.backend, "backend", a.backend, "where containers run: auto, native or lima (default: the setting)")
+	return flags
+}
+
+// addNerdctlGlobals accepts nerdctl's global flags, from its tables, and
 // keeps them as they were typed. Names that linnet has itself are linnet's.
-func (a *app) addNerdctlGlobals(flags, own *pflag.FlagSet) {
+func (a *app) addNerdctlGlobals(flags *pflag.FlagSet) {
 	for i := range nerdctl.Root().Flags {
 		f := &nerdctl.Root().Flags[i]
-		if !f.Persistent || f.Builtin || own.Lookup(f.Name) != nil || flags.Lookup(f.Name) != nil {
+		if !f.Persistent || f.Builtin || flags.Lookup(f.Name) != nil {
 			continue
 		}
-		shorthand := f.Shorthand
-		if shorthand != "" && (own.ShorthandLookup(shorthand) != nil || flags.ShorthandLookup(shorthand) != nil) {
-			shorthand = ""
-		}
-		added := flags.VarPF(&typed{app: a, flag: f}, f.Name, shorthand, f.Usage)
+		added := flags.VarPF(&typed{app: a, flag: f}, f.Name, "", f.Usage) // before a command, package route has read the shorthand
 		added.NoOptDefVal, added.Hidden = f.NoOpt, true
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/linnet-dev/linnet/deps"
 	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/lima/limatest"
+	"github.com/linnet-dev/linnet/pkg/route"
 	"github.com/linnet-dev/linnet/pkg/settings"
 	"github.com/linnet-dev/linnet/pkg/streams"
 )
@@ -28,9 +29,9 @@ import (
 // linnet runs: a real process that tells what it was given.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		clientProgram:  func() { os.Exit(runLinnet()) },
-		buildProgram:   func() { os.Exit(runLinnet()) },
-		composeProgram: func() { os.Exit(runLinnet()) },
+		string(route.Client):  func() { os.Exit(runLinnet()) },
+		string(route.Build):   func() { os.Exit(runLinnet()) },
+		string(route.Compose): func() { os.Exit(runLinnet()) },
 
 		"nerdctl": func() { os.Exit(fakeNerdctl()) },
 		"limactl": func() { os.Exit(limatest.Main()) },
@@ -48,13 +49,14 @@ func runLinnet() int {
 		return exitError
 	}
 	var extensions []Extension
-	switch name := filepath.Base(program); name {
-	case buildProgram:
-		extensions = append(extensions, fakeExtension(name, "build", "cache"))
-	case composeProgram:
-		extensions = append(extensions, fakeExtension(name, "compose"))
+	name := route.Program(filepath.Base(program))
+	switch name {
+	case route.Build:
+		extensions = append(extensions, fakeExtension(string(name), "build", "cache"))
+	case route.Compose:
+		extensions = append(extensions, fakeExtension(string(name), "compose"))
 	}
-	return Main(context.Background(), os.Args[1:], streams.System(), extensions...)
+	return Main(context.Background(), name, os.Args[1:], streams.System(), extensions...)
 }
 
 // fakeExtension has commands that tell which program they are of and what they were given.

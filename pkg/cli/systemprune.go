@@ -9,18 +9,12 @@ import (
 	"github.com/linnet-dev/linnet/pkg/nerdctl"
 )
 
-// isSystemPrune says whether words are `system prune`.
-func isSystemPrune(words []string) bool {
-	return len(words) > 1 && words[0] == "system" && words[1] == "prune"
-}
+func isSystemPrune(inv *nerdctl.Invocation) bool { return nerdctl.Key(inv.Path) == "system prune" }
 
-// systemPrune is nerdctl's `system prune` by its parts. nerdctl's own has BuildKit remove all build
+// systemPrune is nerdctl's `system prune` by its parts, each with its global flags. nerdctl's own has BuildKit remove all build
 // cache, and with it the cache mounts that no clean-up is to take; and it removes steps of builds
 // that are ending, as its `container prune` does.
 func (a *app) systemPrune(inv *nerdctl.Invocation) error {
-	if !a.linked[buildProgram] {
-		return become(buildProgram, a.args) // the last part is that program's
-	}
 	all, volumes := inv.Bool("all"), inv.Bool("volumes")
 	if !inv.Bool("force") && !a.agreesToPrune(all, volumes) {
 		return nil // as nerdctl: not to agree is no failure
@@ -33,23 +27,27 @@ func (a *app) systemPrune(inv *nerdctl.Invocation) error {
 	if all {
 		images, cache = append(images, "--all"), append(cache, "--all")
 	}
-	for _, part := range append(parts, images) {
-		if err := a.forwardPart(part); err != nil {
+	for _, words := range append(parts, images) {
+		part, err := inv.Alongside(words...)
+		if err == nil {
+			err = a.forwardPart(part)
+		}
+		if err != nil {
 			return err
 		}
 	}
-	return a.own(a.ctx, cache)
+	return a.execute(cache)
 }
 
 // forwardPart runs a nerdctl command line after which something remains to be done: it must not
 // take this process over, and it does not where the streams are not this process's own.
-func (a *app) forwardPart(words []string) error {
+func (a *app) forwardPart(inv *nerdctl.Invocation) error {
 	whole := a.streams
 	defer func() { a.streams = whole }()
 	part := *whole
 	part.Out = struct{ io.Writer }{whole.Out}
 	a.streams = &part
-	return a.forward(words)
+	return a.forward(inv, nil)
 }
 
 // agreesToPrune asks in nerdctl's words, and on standard input whatever that is.

@@ -24,7 +24,9 @@ import (
 type Options struct {
 	Guest      guest.Guest
 	Invocation *nerdctl.Invocation
-	Streams    *streams.Streams
+	// Builds says that the command needs BuildKit.
+	Builds  bool
+	Streams *streams.Streams
 	// Environ is the environment of this side, as os.Environ gives it; Dir and Home are
 	// its working and home directories.
 	Environ   []string
@@ -39,7 +41,7 @@ type Options struct {
 // Run makes the guest ready and runs the command line in it. A command that ran and failed
 // is a *guest.ExitError.
 func Run(ctx context.Context, o Options) error {
-	if err := Ready(ctx, o.Guest, o.Invocation.Builds()); err != nil {
+	if err := Ready(ctx, o.Guest, o.Builds); err != nil {
 		return err
 	}
 	if list, remove, ok := nerdctl.Pruning(o.Invocation); ok {

@@ -134,7 +134,7 @@ func CompletesFlag(path []string, f *Flag) Completion {
 	switch r.kind {
 	case fileIn, filesIn, envFiles, fileOut, archiveIn, archiveOut, signingKey, decryptionKey, composeFile:
 		return Files
-	case dirIn, dirsIn, dirOut, buildOutput:
+	case dirIn, dirsIn, dirOut:
 		return Directories
 	case volume:
 		return Volumes | Files

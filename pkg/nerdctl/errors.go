@@ -46,6 +46,22 @@ func (e *FlagError) Unwrap() error { return e.Err }
 // Hint proposes the near flag, or is empty.
 func (e *FlagError) Hint() string { return didYouMean(nil, e.Suggestions) }
 
+// PathOf is the path of the command that an error of Parse is about.
+func PathOf(err error) []string {
+	var unknown *UnknownCommandError
+	var flag *FlagError
+	var args *ArgsError
+	switch {
+	case errors.As(err, &unknown):
+		return unknown.Path
+	case errors.As(err, &flag):
+		return flag.Path
+	case errors.As(err, &args):
+		return args.Path
+	}
+	return nil
+}
+
 // ArgsError is too few or too many positionals.
 type ArgsError struct {
 	Path []string

@@ -138,23 +138,6 @@ func (inv *Invocation) Clone() *Invocation {
 // Composes says whether the command is one of compose's, or compose itself.
 func (inv *Invocation) Composes() bool { return len(inv.Path) > 0 && inv.Path[0] == "compose" }
 
-// Builds says whether the command speaks to BuildKit, or starts one that does.
-func (inv *Invocation) Builds() bool { return MayBuild(inv.Path) }
-
-// MayBuild says the same of a command line that nobody has parsed: it may be wrong about one
-// that has such a word elsewhere, and is never wrong about one that builds.
-func MayBuild(args []string) bool {
-	compose := slices.Contains(args, "compose")
-	return slices.ContainsFunc(args, func(word string) bool { return builders[word] || compose && composers[word] })
-}
-
-// builders are the words of such commands, composers those of compose's; system prune also
-// prunes BuildKit's cache.
-var (
-	builders  = map[string]bool{"build": true, "builder": true, "system": true}
-	composers = map[string]bool{"build": true, "create": true, "run": true, "up": true}
-)
-
 // Argv returns the command line without the program's name, in canonical form: long flags,
 // values behind "=", each flag after as many words of the path as it was typed after. What
 // Parse makes of it equals inv.
@@ -166,7 +149,7 @@ func (inv *Invocation) Argv() []string {
 		}
 		for _, v := range inv.Flags {
 			if v.Level == level {
-				argv = append(argv, v.word())
+				argv = append(argv, v.Word())
 			}
 		}
 	}
@@ -195,8 +178,27 @@ func (inv *Invocation) needsDash() int {
 	return -1
 }
 
-// word is the flag's use as one word.
-func (v FlagValue) word() string {
+// Globals are the uses of flags that apply to all commands, wherever they stand.
+func (inv *Invocation) Globals() (all []FlagValue) {
+	for _, v := range inv.Flags {
+		if len(inv.definedBy(v.Flag)) == 0 {
+			all = append(all, v)
+		}
+	}
+	return all
+}
+
+// Alongside is another command line with the global flags of this one.
+func (inv *Invocation) Alongside(argv ...string) (*Invocation, error) {
+	var global []string
+	for _, v := range inv.Globals() {
+		global = append(global, v.Word())
+	}
+	return Parse(append(global, argv...))
+}
+
+// Word is the flag's use as one word.
+func (v FlagValue) Word() string {
 	if v.Flag.NoOpt != "" && v.Value == v.Flag.NoOpt {
 		return "--" + v.Flag.Name
 	}

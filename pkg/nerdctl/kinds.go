@@ -8,7 +8,6 @@ type kind uint8
 const (
 	plain         kind = iota // nothing: it goes over as it is
 	envVar                    // NAME=value or NAME, set in a container
-	buildArg                  // NAME=value or NAME, set in a build
 	fileIn                    // a file that nerdctl reads, or -
 	filesIn                   // a comma-separated list of files that nerdctl reads
 	envFiles                  // the same, of environment files, whose bare names are resolved too
@@ -24,15 +23,10 @@ const (
 	securityOpt               // seccomp=FILE among others
 	decryptionKey             // FILE[:PASSWORD], comma-separated
 	recipient                 // PROTOCOL:FILE for two of the protocols, comma-separated
-	buildContext              // NAME=DIRECTORY or NAME=URL
-	buildSecret               // id=ID[,src=FILE|,env=NAME]
-	buildSSH                  // ID[=SOCKET|KEY[,KEY]]
-	buildOutput               // DIRECTORY or key=value,..., with dest=
-	buildCache                // key=value,..., with src= or dest= when type=local
 	composeFile               // a compose file, which names others beside it, or -
 )
 
-// rule classifies one flag of some commands; a command is named as commandKey does. A plain
+// rule classifies one flag of some commands; a command is named as Key does. A plain
 // flag that sounds like a path or a variable says why it is none of the host's.
 type rule struct {
 	commands, flag string
@@ -44,6 +38,7 @@ const (
 	engineSide    = "a path of the machine that the engine runs on"
 	containerSide = "a path in the container"
 	textOnly      = "text that names no file or variable"
+	notShipped    = "the engine has no debugger of builds, and nerdctl says so"
 )
 
 // rules is the whole policy. Parsing takes nothing from it: what is not here goes over as
@@ -70,17 +65,6 @@ var rules = [...]rule{
 	{"decrypt,encrypt", "gpg-homedir", dirIn, ""},
 	{"decrypt,encrypt", "dec-recipient", recipient, ""},
 	{"encrypt", "recipient", recipient, ""},
-
-	{"build,debug", "file", fileIn, ""},
-	{"build,debug,compose build", "build-arg", buildArg, ""},
-	{"build,debug", "secret", buildSecret, ""},
-	{"build,debug", "ssh", buildSSH, ""},
-	{"build", "build-context", buildContext, ""},
-	{"build", "cache-from", buildCache, ""},
-	{"build", "cache-to", buildCache, ""},
-	{"build", "output", buildOutput, ""},
-	{"build", "iidfile", fileOut, ""},
-	{"build", "source-policy-file", fileIn, ""},
 
 	{"compose", "file", composeFile, ""},
 	{"compose", "env-file", fileIn, ""},
@@ -119,12 +103,16 @@ var rules = [...]rule{
 	{"convert", "nydus-work-dir", plain, engineSide},
 	{"compose up", "scale", plain, textOnly},
 	{"commit", "change", plain, textOnly},
+	{"debug", "file", plain, notShipped},
+	{"debug", "build-arg", plain, notShipped},
+	{"debug", "secret", plain, notShipped},
+	{"debug", "ssh", plain, notShipped},
 	{"volume ls", "filter", plain, textOnly},
 }
 
-// commandKey names a command for the rules: its path, without the groups that only repeat
+// Key names a command by its canonical path, without the groups that only repeat
 // top-level commands.
-func commandKey(path []string) string {
+func Key(path []string) string {
 	if len(path) == 2 && (path[0] == "container" || path[0] == "image" || path[0] == "builder") {
 		path = path[1:]
 	}
@@ -133,7 +121,7 @@ func commandKey(path []string) string {
 
 // kindOf returns what the rules say of a flag that the command at a path defines.
 func kindOf(path []string, name string) (rule, bool) {
-	key := commandKey(path)
+	key := Key(path)
 	for _, r := range rules {
 		if r.flag != name {
 			continue

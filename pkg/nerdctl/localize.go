@@ -118,10 +118,10 @@ func Localize(inv *Invocation, h Host) (*Plan, error) {
 	if err := l.flags(); err != nil {
 		return nil, err
 	}
-	if err := l.positionals(commandKey(inv.Path)); err != nil {
+	if err := l.positionals(Key(inv.Path)); err != nil {
 		return nil, err
 	}
-	if slices.Contains(containerCommands, commandKey(inv.Path)) {
+	if slices.Contains(containerCommands, Key(inv.Path)) {
 		l.hideEnv()
 	}
 	l.finishEnv()
@@ -172,8 +172,6 @@ func (l *localizer) value(k kind, v FlagValue) (value string, keep bool, err err
 	case plain:
 	case envVar:
 		return "", false, l.variable(v.Value)
-	case buildArg:
-		value, keep = l.buildArg(v.Value)
 	case fileIn:
 		value = l.readable(v.Value)
 	case filesIn:
@@ -207,16 +205,6 @@ func (l *localizer) value(k kind, v FlagValue) (value string, keep bool, err err
 		value, err = eachItem(v, l.decryptionKey)
 	case recipient:
 		value, err = eachItem(v, l.recipient)
-	case buildContext:
-		value, err = l.namedContext(v.Value)
-	case buildSecret:
-		value = l.secret(v.Value)
-	case buildSSH:
-		value, err = l.ssh(v.Value)
-	case buildOutput:
-		value, err = l.output(v.Value)
-	case buildCache:
-		value, err = l.cache(v.Value)
 	}
 	return value, keep, err
 }
@@ -226,10 +214,6 @@ func (l *localizer) positionals(command string) (err error) {
 	args := l.inv.Args
 	switch {
 	case len(args) == 0:
-	case command == "build" || command == "debug":
-		if args[0] != "-" && !strings.Contains(args[0], "://") {
-			args[0], err = l.visibleWord(args[0], false)
-		}
 	case command == "import":
 		if args[0] != "-" && !strings.HasPrefix(args[0], "http://") && !strings.HasPrefix(args[0], "https://") {
 			if there, _, err := l.locate(args[0], false); err == nil {

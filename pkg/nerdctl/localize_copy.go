@@ -73,7 +73,7 @@ func (l *localizer) copyRoot(args []string) bool {
 	if !isContainerSide(args[0]) || path.Clean("/"+in) != "/" || !toHost && args[1] != "-" {
 		return false
 	}
-	export, err := l.inv.alongside("export", "--", name)
+	export, err := l.inv.Alongside("export", "--", name)
 	if err != nil {
 		return false
 	}
@@ -115,11 +115,11 @@ func CopyingOut(inv *Invocation) (list *Invocation, copyOne func(listed string) 
 	service, path, _ := strings.Cut(inv.Args[0], ":")
 	words := []string{"compose"}
 	for _, v := range inv.Flags {
-		if name := v.Name(); v.Level > 0 && name != "follow-link" && name != "index" && name != "dry-run" {
-			words = append(words, v.word())
+		if at := inv.definedBy(v.Flag); len(at) == 1 && v.Name() != "dry-run" {
+			words = append(words, v.Word())
 		}
 	}
-	list, err := inv.alongside(append(words, "ps", "--all", "--quiet", "--", service)...)
+	list, err := inv.Alongside(append(words, "ps", "--all", "--quiet", "--", service)...)
 	if err != nil {
 		return nil, nil, false
 	}
@@ -136,6 +136,6 @@ func CopyingOut(inv *Invocation) (list *Invocation, copyOne func(listed string) 
 		if inv.Bool("follow-link") {
 			words = append(words, "--follow-link")
 		}
-		return inv.alongside(append(words, "--", all[max(index, 1)-1]+":"+path, inv.Args[1])...)
+		return inv.Alongside(append(words, "--", all[max(index, 1)-1]+":"+path, inv.Args[1])...)
 	}, true
 }

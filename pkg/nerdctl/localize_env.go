@@ -56,22 +56,6 @@ func (e *VariableError) Hint() string {
 	return "NAME=value sets a variable, and NAME alone takes over this host's"
 }
 
-// buildArg carries the value of a bare name, which is the user's own, in nerdctl's environment, and off the command line. One
-// that nerdctl itself goes by in the guest stands there instead; one that is not set here is left out, as docker does.
-func (l *localizer) buildArg(typed string) (value string, keep bool) {
-	if strings.Contains(typed, "=") || typed == "" {
-		return typed, true
-	}
-	own, set := l.host.LookupEnv(typed)
-	if set && Allowed(typed) {
-		return typed + "=" + own, true
-	}
-	if set {
-		l.setEnv(typed, &own)
-	}
-	return typed, set
-}
-
 func (l *localizer) setEnv(name string, value *string) {
 	if _, known := l.env[name]; !known {
 		l.names = append(l.names, name)

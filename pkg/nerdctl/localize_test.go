@@ -160,26 +160,6 @@ func TestLocalize(t *testing.T) {
 		{"cp c:/ -", "export -- c", plan{}},
 		{"cp x c:/", "cp x c:/", plan{}},
 		{"compose cp s:/y /shared/x", "compose cp s:/y /mnt/shared/x", plan{}},
-
-		{"build .", "build .", plan{}},
-		{"build -f /shared/D -t a /shared/ctx", "build --file=/mnt/shared/D --tag=a /mnt/shared/ctx", plan{}},
-		{"build --build-arg TOKEN --build-arg A=B --build-arg PATH .", "build --build-arg=TOKEN --build-arg=A=B --build-arg=PATH=/host/bin .", plan{
-			Env: []string{"TOKEN=s3cret\n #x "},
-		}},
-		{"build --secret id=npm,src=~/.npmrc .", "build --secret=id=npm,src=/home/me/.npmrc .", plan{}},
-		{"build --secret id=npm,src=/etc/npmrc .", "build --secret=id=npm,src=/stage/in0-npmrc .", plan{
-			Stage: []nerdctl.StagedFile{{Name: "in0-npmrc", Host: "/etc/npmrc"}},
-		}},
-		{"build --secret id=x,env=TOKEN .", "build --secret=id=x,env=TOKEN .", plan{Env: []string{"TOKEN=s3cret\n #x "}}},
-		{"build --secret id=TOKEN .", "build --secret=id=TOKEN .", plan{Env: []string{"TOKEN=s3cret\n #x "}}},
-		{"build --ssh default=/etc/key .", "build --ssh=default=/stage/in0-key .", plan{Stage: []nerdctl.StagedFile{{Name: "in0-key", Host: "/etc/key"}}}},
-		{"build --build-context a=/shared/a --build-context b=docker-image://b .", "build --build-context=a=/mnt/shared/a --build-context=b=docker-image://b .", plan{}},
-		{"build --build-context a=oci-layout:///shared/o@sha256:x .", "build --build-context=a=oci-layout:///mnt/shared/o@sha256:x .", plan{}},
-		{"build -o /shared/o .", "build --output=/mnt/shared/o .", plan{}},
-		{"build -o type=tar,dest=- .", "build --output=type=tar,dest=- .", plan{}},
-		{"build --cache-to type=local,dest=/shared/c --cache-from user/app .", "build --cache-from=user/app --cache-to=type=local,dest=/mnt/shared/c .", plan{}},
-		{"builder build --iidfile /tmp/iid .", "builder build --iidfile=/stage/out0-iid .", plan{Back: []nerdctl.BackFile{{Name: "out0-iid", Host: "/tmp/iid"}}}},
-		{"build https://example.com/x.git", "build https://example.com/x.git", plan{}},
 		{"image decrypt --key /etc/k:pass=x,~/l a b", "image decrypt --key=/stage/in0-k:pass=x,/home/me/l a b", plan{
 			Stage: []nerdctl.StagedFile{{Name: "in0-k", Host: "/etc/k"}},
 		}},
@@ -256,8 +236,8 @@ func sameWords(a, b string) bool {
 func TestLocalizeChangesNothingNatively(t *testing.T) {
 	for _, line := range []string{
 		"run -v ./x:/x -v /y:/y --cidfile c --mount type=bind,src=x,dst=/x a sh -c x",
-		"cp x/. c:/y", "load -i x", "save -o x a", "build -f D --secret id=a,src=b --ssh default=k -o o c", "import x",
-		"compose -f x --project-directory y up -d", "build --build-context a=b --cache-to type=local,dest=x .",
+		"cp x/. c:/y", "load -i x", "save -o x a", "import x",
+		"compose -f x --project-directory y up -d",
 		"image encrypt --recipient jwe:k --gpg-homedir g a b", "-n ns --hosts-dir x,y pull a",
 	} {
 		p, err := localize(t, here(), strings.Fields(line)...)
@@ -279,7 +259,7 @@ func TestLocalizeChangesNothingNatively(t *testing.T) {
 func TestLocalizeRefuses(t *testing.T) {
 	for _, line := range []string{
 		"run -v /etc:/x a", "run --mount type=bind,src=/etc,dst=/x a", "compose -f /etc/c.yaml up", "compose cp /etc/x s:/x",
-		"build /etc", "build --build-context a=/etc .", "build -o /tmp/o .", "build --ssh default .", "run --rootfs /var/r",
+		"run --rootfs /var/r",
 		"checkpoint create --checkpoint-dir /tmp/c a b", "--hosts-dir /etc/certs pull a", "compose --project-directory /etc up",
 	} {
 		if _, err := localize(t, there(), strings.Fields(line)...); !errors.Is(err, errHidden) {

@@ -40,7 +40,7 @@ func Pruning(inv *Invocation) (list *Invocation, remove func(listed string) (*In
 	if strings.Join(inv.Path, " ") != "container prune" || inv.Help {
 		return nil, nil, false
 	}
-	list, err := inv.alongside("ps", "--all", "--no-trunc", "--format={{.ID}} {{.Status}}")
+	list, err := inv.Alongside("ps", "--all", "--no-trunc", "--format={{.ID}} {{.Status}}")
 	if err != nil {
 		return nil, nil, false
 	}
@@ -55,19 +55,8 @@ func Pruning(inv *Invocation) (list *Invocation, remove func(listed string) (*In
 		if len(ids) == 0 {
 			return nil, nil
 		}
-		return inv.alongside(append([]string{"rm", "--volumes", "--"}, ids...)...)
+		return inv.Alongside(append([]string{"rm", "--volumes", "--"}, ids...)...)
 	}, true
-}
-
-// alongside is another command line with the global flags of this one.
-func (inv *Invocation) alongside(argv ...string) (*Invocation, error) {
-	var global []string
-	for _, v := range inv.Flags {
-		if v.Level == 0 {
-			global = append(global, v.word())
-		}
-	}
-	return Parse(append(global, argv...))
 }
 
 // loggerHangs says whether the line is an attached run of a container that is removed at

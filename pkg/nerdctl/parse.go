@@ -14,26 +14,30 @@ import (
 //
 // cobra's hidden __complete command is the one thing that nerdctl knows and Parse does not.
 func Parse(argv []string) (*Invocation, error) {
-	inv := &Invocation{Dash: -1}
-	fs, rest, err := inv.traverse(argv)
-	if err != nil {
-		return nil, err
+	inv, rest, err := Root().Traverse(argv)
+	if err == nil {
+		err = inv.Finish(rest)
 	}
-	inv.Command = inv.chain[len(inv.chain)-1]
+	return inv, err
+}
+
+// Finish parses what Traverse has left, and refuses what nerdctl refuses. It is called once.
+func (inv *Invocation) Finish(rest []string) error {
+	fs := inv.flagSet(true)
 	if err := fs.Parse(rest); errors.Is(err, pflag.ErrHelp) {
 		inv.Help = true
-		return inv, nil
+		return nil
 	} else if err != nil {
-		return nil, flagError(inv.chain, err)
+		return flagError(inv.chain, err)
 	}
 	inv.Args, inv.Dash = fs.Args(), fs.ArgsLenAtDash()
 	inv.Help = inv.Bool("help")
-	inv.Version = !inv.Help && inv.Command == Root() && inv.Bool("version")
+	inv.Version = !inv.Help && len(inv.chain) == 1 && inv.Bool("version")
 	if inv.Help || inv.Version {
 		inv.dropWords()
-		return inv, nil
+		return nil
 	}
-	return inv, inv.validate()
+	return inv.validate()
 }
 
 // validate refuses what nerdctl refuses before it does anything: a word that is no
@@ -67,22 +71,21 @@ func (inv *Invocation) dropWords() {
 	}
 }
 
-// traverse walks down to the command that argv names, parsing the flags of each command on
+// Traverse walks down from root, the top of a tree, to the command that argv names. It parses the flags of each command on
 // the way, and returns what is left for the last one. It is cobra's Command.Traverse, with
-// its way of guessing whether a flag takes the next word: a builtin flag is not known yet.
-func (inv *Invocation) traverse(argv []string) (fs *pflag.FlagSet, rest []string, err error) {
-	inv.chain = []*Command{Root()}
+// its way of guessing whether a flag takes the next word: a builtin flag is not known yet. An error is *FlagError.
+func (root *Command) Traverse(argv []string) (inv *Invocation, rest []string, err error) {
+	inv = &Invocation{Command: root, Dash: -1, chain: []*Command{root}}
 	for {
-		fs = inv.flagSet(false)
-		at, next, flags := step(inv.chain[len(inv.chain)-1], fs, argv)
+		fs := inv.flagSet(false)
+		at, next, flags := step(inv.Command, fs, argv)
 		if next == nil {
-			return inv.flagSet(true), argv, nil
+			return inv, argv, nil
 		}
 		if err := fs.Parse(flags); err != nil {
 			return nil, nil, flagError(inv.chain, err)
 		}
-		inv.chain = append(inv.chain, next)
-		inv.Path = append(inv.Path, next.Name)
+		inv.Command, inv.chain, inv.Path = next, append(inv.chain, next), append(inv.Path, next.Name)
 		argv = argv[at+1:]
 	}
 }

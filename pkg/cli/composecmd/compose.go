@@ -24,6 +24,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/cli/buildcmd"
 	"github.com/linnet-dev/linnet/pkg/compose"
 	"github.com/linnet-dev/linnet/pkg/nerdctl"
+	"github.com/linnet-dev/linnet/pkg/route"
 )
 
 // Commands are the commands of compose, for cli.Main.
@@ -32,32 +33,35 @@ func Commands(env *cli.Env) []*cobra.Command {
 	return []*cobra.Command{newCompose(env)}
 }
 
-// newCompose has nerdctl's commands, too: their words are forwarded.
+// newCompose has nerdctl's commands, too: they are forwarded.
 func newCompose(env *cli.Env) *cobra.Command {
 	return &cobra.Command{
 		Use: "compose", Short: "Compose", DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			switch cli.ComposeWord(args) {
-			case "build":
-				return buildTree(cmd.Context(), env, args)
-			case "up", "create", "run":
-				return runBuilt(cmd.Context(), env, args)
-			case "pull", "push":
-				return forwardNaming(cmd.Context(), env, args)
+			words := append([]string{"compose"}, args...)
+			line, err := route.Read(words)
+			if err == nil && slices.Equal(line.Path(), []string{"compose", "build"}) {
+				return buildTree(cmd.Context(), env, words)
 			}
-			return env.Forward(append([]string{"compose"}, args...))
+			inv, err := env.Parse(words)
+			if err != nil {
+				return err
+			}
+			switch {
+			case inv.Help || slices.Contains(inv.Strings("file"), "-"):
+			case nerdctl.Key(inv.Path) == "compose pull", nerdctl.Key(inv.Path) == "compose push":
+				return forwardNaming(cmd.Context(), env, inv)
+			case len(inv.Globals()) == 0: // a build has none of nerdctl's
+				return runBuilt(cmd.Context(), env, inv)
+			}
+			return env.Forward(inv, nil)
 		},
 	}
 }
 
 // runBuilt builds the images that are missing, or all with --build, and then lets nerdctl do
 // what it was asked for, but for building.
-func runBuilt(ctx context.Context, env *cli.Env, args []string) error {
-	words := append([]string{"compose"}, args...)
-	inv, err := nerdctl.Parse(words)
-	if err != nil || inv.Help || len(env.Global()) > 0 || globals(inv) || slices.Contains(inv.Strings("file"), "-") {
-		return env.Forward(words)
-	}
+func runBuilt(ctx context.Context, env *cli.Env, inv *nerdctl.Invocation) error {
 	h, err := buildcmd.Host(env)
 	if err != nil {
 		return err
@@ -81,7 +85,7 @@ func runBuilt(ctx context.Context, env *cli.Env, args []string) error {
 		return err
 	}
 	if len(plan) == 0 {
-		return env.ForwardNaming(words, registries(project))
+		return env.Forward(inv, registries(project))
 	}
 	ctx, stop := buildcmd.Interruptible(ctx)
 	defer stop()
@@ -117,24 +121,19 @@ func runBuilt(ctx context.Context, env *cli.Env, args []string) error {
 	if _, err := b.session.Guest.Path(over); err == nil { // else nerdctl reads the files as they are
 		lay(inv, append(project.Files(), over))
 	}
-	return env.ForwardNaming(inv.Argv(), registries(project))
+	return env.Forward(inv, registries(project))
 }
 
 // forwardNaming has nerdctl do what it was asked for, with the credentials of the registries that
 // the project names.
-func forwardNaming(ctx context.Context, env *cli.Env, args []string) error {
-	words := append([]string{"compose"}, args...)
-	inv, err := nerdctl.Parse(words)
-	if err != nil || inv.Help || slices.Contains(inv.Strings("file"), "-") {
-		return env.Forward(words)
-	}
+func forwardNaming(ctx context.Context, env *cli.Env, inv *nerdctl.Invocation) error {
 	done := quietly(io.Discard) // nerdctl reads the same files, and says what is wrong with them
 	project, err := load(ctx, inv)
 	done()
 	if err != nil {
-		return env.Forward(words)
+		return env.Forward(inv, nil)
 	}
-	return env.ForwardNaming(words, registries(project))
+	return env.Forward(inv, registries(project))
 }
 
 func load(ctx context.Context, inv *nerdctl.Invocation) (*compose.Project, error) {
@@ -172,13 +171,6 @@ func lay(inv *nerdctl.Invocation, files []string) {
 	for _, f := range files {
 		inv.Flags = append(inv.Flags, nerdctl.FlagValue{Flag: flag, Value: f, Level: 1})
 	}
-}
-
-// globals says whether a command line has nerdctl's global flags, which a build does not know.
-func globals(inv *nerdctl.Invocation) bool {
-	return slices.ContainsFunc(inv.Flags, func(v nerdctl.FlagValue) bool {
-		return nerdctl.Root().Flag(v.Name()) != nil
-	})
 }
 
 func nonEmpty(values ...string) []string {
@@ -224,7 +216,7 @@ understand its command line; 130 after Ctrl-C and 143 after SIGTERM.`
 
 // buildTree reads a command line of `compose build`. It is a tree of its own, since what
 // nerdctl's commands have for flags is not known to cobra.
-func buildTree(ctx context.Context, env *cli.Env, args []string) error {
+func buildTree(ctx context.Context, env *cli.Env, words []string) error {
 	v := &buildFlags{}
 	root := &cobra.Command{Use: "linnet", SilenceUsage: true, SilenceErrors: true, TraverseChildren: true}
 	comp := &cobra.Command{Use: "compose", Short: "Compose", TraverseChildren: true}
@@ -253,7 +245,7 @@ func buildTree(ctx context.Context, env *cli.Env, args []string) error {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return cli.Usage(fmt.Errorf("compose build: %w", err), "linnet compose build --help lists the flags")
 	})
-	root.SetArgs(append([]string{"compose"}, args...))
+	root.SetArgs(words)
 	return root.ExecuteContext(ctx)
 }
 

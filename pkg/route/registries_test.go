@@ -1,9 +1,11 @@
-package nerdctl
+package route
 
 import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/linnet-dev/linnet/pkg/nerdctl"
 )
 
 func TestALineNeedsTheRegistriesThatItNames(t *testing.T) {
@@ -38,7 +40,7 @@ func TestALineNeedsTheRegistriesThatItNames(t *testing.T) {
 		{"compose up -d", "", true},
 		{"compose -f x.yaml pull", "", true},
 	} {
-		inv, err := Parse(strings.Fields(c.line))
+		inv, err := nerdctl.Parse(strings.Fields(c.line))
 		if err != nil {
 			t.Errorf("%s: %v", c.line, err)
 			continue
@@ -57,28 +59,31 @@ func TestEveryCommandThatNamesImagesIsClassified(t *testing.T) {
 		"history", "inspect", "image inspect", "load", "import", "rm", "image rm", "rmi",
 		"images", "ls", "prune", "manifest annotate", "manifest rm", "compose images", "checkpoint create",
 	}
-	var walk func(path []string, c *Command)
-	walk = func(path []string, c *Command) {
+	var walk func(path []string, c *nerdctl.Command)
+	walk = func(path []string, c *nerdctl.Command) {
 		for _, sub := range c.Commands {
 			walk(append(slices.Clone(path), sub.Name), sub)
 		}
-		key := commandKey(path)
+		key := nerdctl.Key(path)
 		names := strings.Contains(c.Use, "IMAGE") || strings.Contains(c.Use, "NAME[:TAG]") || strings.Contains(c.Use, "_ref") || strings.Contains(c.Use, "MANIFEST")
 		says := strings.Contains(c.Short, "registry") || strings.Contains(c.Short, "Pull") || strings.Contains(c.Short, "Push")
-		if (names || says) && pulls[key] == 0 && !slices.Contains(local, key) && key != "login" && key != "logout" && !strings.HasPrefix(key, "ipfs") {
+		if (names || says) && Of(path).Images == NoImages && !slices.Contains(local, key) && key != "login" && key != "logout" && !strings.HasPrefix(key, "ipfs") {
 			t.Errorf("%s (%s): does it need credentials of a registry?", key, c.Use)
 		}
 	}
-	walk(nil, Root())
-	for key := range pulls {
+	walk(nil, nerdctl.Root())
+	for key, r := range table {
 		path := strings.Fields(key)
+		if r.Command == "cache" || path[0] == "buildx" {
+			continue // docker's, and linnet's own
+		}
 		switch key {
 		case "debug":
 			path = []string{"builder", key}
 		case "convert", "encrypt", "decrypt":
 			path = []string{"image", key}
 		}
-		c := Root()
+		c := nerdctl.Root()
 		for _, name := range path {
 			if c = c.Find(name); c == nil {
 				t.Errorf("there is no command %s", key)
