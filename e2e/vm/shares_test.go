@@ -17,8 +17,6 @@ import (
 // which is shared.
 func atHome(t *testing.T, e *lab.Engine) {
 	t.Helper()
-	dir := filepath.Dir(e.User)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	e.Home = filepath.Join(e.User, ".linnet")
 	configure(t, e, "")
 }

@@ -67,6 +67,8 @@ type Engine struct {
 	Netns string
 	// Tree, when set, has the bin/linnet and the libexec that run, in place of the suite's.
 	Tree string
+
+	dir string // which has all of it
 }
 
 // New makes a home. When the test ends, the engine is reset, and if the test failed, its
@@ -142,7 +144,7 @@ func newEngine() (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{Home: filepath.Join(dir, "home"), User: filepath.Join(dir, "user")}
+	e := &Engine{Home: filepath.Join(dir, "home"), User: filepath.Join(dir, "user"), dir: dir}
 	return e, os.MkdirAll(e.User, 0o700)
 }
 
@@ -152,7 +154,7 @@ func (e *Engine) remove() error {
 	if out, err := e.Command(ctx, "engine", "reset", "--force").CombinedOutput(); err != nil {
 		return fmt.Errorf("resetting %s: %w\n%s", e.Home, err, out)
 	}
-	return os.RemoveAll(filepath.Dir(e.Home))
+	return os.RemoveAll(e.dir)
 }
 
 // keep copies the engine's logs to where they outlive the test.
