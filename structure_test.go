@@ -65,15 +65,17 @@ var allowed = map[string][]string{
 }
 
 type listed struct {
-	ImportPath string
-	Imports    []string
-	Deps       []string
-	Module     struct{ Path string }
+	ImportPath   string
+	Imports      []string
+	Deps         []string
+	Module       struct{ Path string }
+	TestGoFiles  []string
+	XTestGoFiles []string
 }
 
 func list(t *testing.T, args ...string) []listed {
 	t.Helper()
-	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Imports,Deps,Module"}, args...)...)
+	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Imports,Deps,Module,TestGoFiles,XTestGoFiles"}, args...)...)
 	cmd.Env = append(os.Environ(), "GOOS=linux", "CGO_ENABLED=0")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
@@ -143,6 +145,15 @@ func TestImportsOfOthers(t *testing.T) {
 					t.Errorf("%s must not import %s: only %v may", name, i, who)
 				}
 			}
+		}
+	}
+}
+
+// `go test ./...` is for everybody: what needs an engine or root has the build tag e2e.
+func TestSuitesHaveTheirTag(t *testing.T) {
+	for _, p := range list(t, "./e2e/...") {
+		if files := slices.Concat(p.TestGoFiles, p.XTestGoFiles); len(files) > 0 {
+			t.Errorf("%s: %v have no //go:build e2e", p.ImportPath, files)
 		}
 	}
 }
