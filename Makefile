@@ -4,8 +4,9 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 LDFLAGS  := -s -w -X github.com/linnet-dev/linnet/pkg/agent.Version=$(VERSION)
 # grpcnotrace: without gRPC's debugging pages, whose templates take a fifth of the time that the client needs to start.
 BUILD    := go build -tags grpcnotrace -trimpath -ldflags '$(LDFLAGS)'
-# What needs more than Go and its modules has this tag: an engine, root, a network, the pinned sources.
+# What needs more than Go and its modules has this tag: an engine, root, the pinned sources and so a network.
 E2E      := -tags e2e
+UNIT      = $(shell go list $(E2E) ./... | grep -v /e2e/)
 LINT     := _output/tools/bin/golangci-lint
 
 # In order: `make -j` must not test what is being built.
@@ -58,11 +59,8 @@ cross: ## the client compiles and vets for every platform it is meant for
 		echo "cross $$p" && export CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} && \
 		for c in linnet linnet-build linnet-compose; do go build -o /dev/null ./cmd/$$c || exit 1; done && go vet $(E2E) ./... || exit 1; done
 
-test-unit: ## unit, golden and script tests, with the race detector
-	@go test -race -shuffle=on ./...
-
 test-differential: ## the parser against nerdctl's own, with the seed and the coverage per command; LINNET_SEED=N for another seed
-	@go test $(E2E) -count=1 -v -run '^Test(Differential|TablesAreGenerated|OracleIsBuiltOnce)' ./pkg/nerdctl
+	@go test $(E2E) -count=1 -v -run '^TestDifferential' ./pkg/nerdctl
 
 test-seeds: SEEDS = 20
 test-seeds: ## the same with fresh seeds: SEEDS=N is how many, at half a minute each
@@ -71,13 +69,16 @@ test-seeds: ## the same with fresh seeds: SEEDS=N is how many, at half a minute 
 test-fuzz: ## each fuzz target for a few seconds
 	@deps/fuzz.sh 5s
 
-##@ On the real engine (as root)
+##@ As root: the rest of the tests, and the real engine
 
 e2e: build deps ## RUN=REGEXP: the native tests whose names match
 	@[ -n '$(RUN)' ] || { echo 'hint: make e2e RUN=TestRun; all of them are make test-e2e' >&2; exit 2; }
 	@go test $(E2E) -count=1 -v -timeout 45m -run '$(RUN)' ./e2e/native
 
 test: system build deps lint cross test-mends test-unit test-differential test-fuzz test-e2e test-vm-smoke ## everything; what CI runs
+
+test-unit: ## unit, golden and script tests, root's own too, with the race detector
+	@go test $(E2E) -race -shuffle=on -skip '^Test(Differential|LimactlAccepts)' $(UNIT)
 
 test-mends: deps ## go vet and upstream's own tests on each mended package, and the command program's own
 	@go run ./deps/build -check
@@ -92,6 +93,7 @@ test-chaos: build deps ## 300 random kills of the engine's processes, seeded (LI
 
 test-vm-smoke: build image ## the main job once in a real virtual machine (an ordinary user is made for it)
 	@go test $(E2E) -v -count=1 -timeout 25m -run '^TestSmoke$$' ./e2e/vm
+	@go test $(E2E) -count=1 -run '^TestLimactlAccepts' ./pkg/lima
 
 test-vm: build image ## everything in a real virtual machine
 	@go test $(E2E) -v -count=1 -timeout 120m ./e2e/vm
@@ -115,6 +117,7 @@ update: ## generated code and golden files
 	@go run ./pkg/nerdctl/internal/gen
 	@go run ./pkg/build/internal/gen
 	@UPDATE=1 go test ./...
+	@[ "$$(id -u)" != 0 ] || UPDATE=1 go test $(E2E) -run '^TestVMScriptsOfRoot$$' ./pkg/cli
 
 record-limactl: deps image ## what the tests' limactl answers, from the real one (as root; some minutes)
 	@RECORD_LIMACTL=1 go test -count=1 -v -run '^TestRecord$$' -timeout 30m ./pkg/lima/limatest
