@@ -39,7 +39,12 @@ func dropRoot() error {
 // TestVMScripts runs testdata/vm: every line about the virtual machine that a user can meet, on
 // a limactl that answers as the real one was recorded to. `exec machine` sets up what there is, and
 // `guest` what is in a machine that runs.
-func TestVMScripts(t *testing.T) { runVMScripts(t, "testdata/vm") }
+func TestVMScripts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts a thousand processes")
+	}
+	runVMScripts(t, "testdata/vm")
+}
 
 func runVMScripts(t *testing.T, scripts string) {
 	t.Helper()

@@ -251,6 +251,9 @@ func TestFaulty(t *testing.T) {
 // TestSuiteNotices breaks a fake in every way of faults, and once in none, and asks the
 // suite, in a process of its own.
 func TestSuiteNotices(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for a dozen broken guests")
+	}
 	program, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
