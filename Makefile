@@ -59,12 +59,12 @@ cross: ## the client compiles and vets for every platform it is meant for
 		echo "cross $$p" && export CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} && \
 		for c in linnet linnet-build linnet-compose; do go build -o /dev/null ./cmd/$$c || exit 1; done && go vet $(E2E) ./... || exit 1; done
 
-test-differential: ## the parser against nerdctl's own, with the seed and the coverage per command; LINNET_SEED=N for another seed
+test-differential: ## the parser against nerdctl's own, with the coverage per command; the lines are a commit's own, or LINNET_SEED's
 	@go test $(E2E) -count=1 -v -run '^TestDifferential' ./pkg/nerdctl
 
 test-seeds: SEEDS = 20
-test-seeds: ## the same with fresh seeds: SEEDS=N is how many, at half a minute each
-	@go test $(E2E) -count=$(SEEDS) -timeout 0 -run '^TestDifferential' ./pkg/nerdctl
+test-seeds: ## the same SEEDS times, each with other lines; half a minute each
+	@LINNET_SEED=random go test $(E2E) -count=$(SEEDS) -timeout 0 -run '^TestDifferential' ./pkg/nerdctl
 
 test-fuzz: ## each fuzz target for a few seconds
 	@deps/fuzz.sh 5s
