@@ -1,18 +1,25 @@
-# linnet: what can be made. `make demo` shows the main job, `make test` proves the rest.
+# linnet: what can be made; `make help` lists it. `make check` is for while you work, `make demo` shows the main job, `make test` proves the rest.
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  := -s -w -X github.com/linnet-dev/linnet/pkg/agent.Version=$(VERSION)
 # grpcnotrace: without gRPC's debugging pages, whose templates take a fifth of the time that the client needs to start.
 BUILD    := go build -tags grpcnotrace -trimpath -ldflags '$(LDFLAGS)'
-UNIT      = $(shell go list ./... | grep -v /e2e)
+# What needs more than Go and its modules has this tag: an engine, root, the pinned sources and so a network.
+E2E      := -tags e2e
+UNIT      = $(shell go list $(E2E) ./... | grep -v /e2e/)
 LINT     := _output/tools/bin/golangci-lint
 
 # In order: `make -j` must not test what is being built.
 .NOTPARALLEL:
 
-.PHONY: all build deps image system lint cross test test-mends sbom test-unit test-differential test-fuzz test-e2e test-chaos test-vm-smoke test-vm demo bench bench-vm update record-limactl clean
+.PHONY: help all build deps image system clean check lint cross test-unit test-differential test-seeds test-fuzz e2e test test-mends test-e2e test-chaos test-vm-smoke test-vm demo bench bench-vm sbom update record-limactl
+
+##@ Make it
 
 all: build deps ## the client, the agent and every component
+
+help: ## this list
+	@awk -F ':.*## ' '/^##@ / { printf "%s%s:\n", nl, substr($$0, 5); nl = "\n" } /^[a-z][a-z0-9-]*:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
 
 build: ## bin/linnet and the programs that it becomes or sends
 	@CGO_ENABLED=0 $(BUILD) -o bin/ ./cmd/...
@@ -29,65 +36,88 @@ image: system build deps ## the guest's disk, kernel and initrd, into libexec/li
 system: ## the Debian packages that building, testing and the demo need (as root)
 	@deps/system.sh $(PURPOSES)
 
-$(LINT): deps/tools/go.mod deps/tools/go.sum
-	@go run ./deps/build -tools golangci-lint
+clean: ## what was built here; caches outside the repository stay
+	@rm -rf bin libexec _output
 
-lint: $(LINT) ## formatting, import rules and everything else that .golangci.yml explains
+##@ While you work (no root, no engine)
+
+check: $(LINT) ## formatting, go.mod, vet and the quick tests
+	@$(LINT) fmt --diff
+	@go mod tidy -diff
+	@go vet $(E2E) ./...
+	@go test -vet=off -short -p 4 ./... # vetted above; some of them wait while others work
+
+$(LINT): deps/tools/go.mod deps/tools/go.sum
+	@go run ./deps/build -tools golangci-lint && touch $@
+
+lint: $(LINT) ## formatting, import rules and everything else that .golangci.yml explains; go.mod
 	@$(LINT) run ./...
+	@go mod tidy -diff
 
 cross: ## the client compiles and vets for every platform it is meant for
 	@for p in darwin/arm64 darwin/amd64 linux/arm64; do \
 		echo "cross $$p" && export CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} && \
-		for c in linnet linnet-build linnet-compose; do go build -o /dev/null ./cmd/$$c || exit 1; done && go vet ./... || exit 1; done
+		for c in linnet linnet-build linnet-compose; do go build -o /dev/null ./cmd/$$c || exit 1; done && go vet $(E2E) ./... || exit 1; done
+
+test-differential: ## the parser against nerdctl's own, with the coverage per command; the lines are a commit's own, or LINNET_SEED's
+	@go test $(E2E) -count=1 -v -run '^TestDifferential' ./pkg/nerdctl
+
+test-seeds: SEEDS = 20
+test-seeds: ## the same SEEDS times, each with other lines; half a minute each
+	@LINNET_SEED=random go test $(E2E) -count=$(SEEDS) -timeout 0 -run '^TestDifferential' ./pkg/nerdctl
+
+test-fuzz: ## each fuzz target for a few seconds
+	@deps/fuzz.sh 5s
+
+##@ As root: the rest of the tests, and the real engine
+
+e2e: build deps ## RUN=REGEXP: the native tests whose names match
+	@[ -n '$(RUN)' ] || { echo 'hint: make e2e RUN=TestRun; all of them are make test-e2e' >&2; exit 2; }
+	@go test $(E2E) -count=1 -v -timeout 45m -run '$(RUN)' ./e2e/native
 
 test: system build deps lint cross test-mends test-unit test-differential test-fuzz test-e2e test-vm-smoke ## everything; what CI runs
+
+test-unit: ## unit, golden and script tests, root's own too, with the race detector
+	@go test $(E2E) -race -shuffle=on -skip '^Test(Differential|LimactlAccepts)' $(UNIT)
 
 test-mends: deps ## go vet and upstream's own tests on each mended package, and the command program's own
 	@go run ./deps/build -check
 	@cd deps/nerdctl && go vet . && go test .
 
-sbom: deps ## what the components are made of, mends included (CycloneDX), on standard output
-	@go run ./deps/build -sbom
+test-e2e: build deps ## the finished linnet on the real engine, natively
+	@go test $(E2E) -shuffle=on -count=1 -timeout 45m ./e2e/native ./e2e/internal/...
 
-test-unit: ## unit, golden and script tests, with the race detector
-	@go test -race -shuffle=on -skip '^TestDifferential' $(UNIT)
-
-test-differential: ## the parser against nerdctl's own, with the seed and the coverage per command
-	@go test -count=1 -v -run '^TestDifferential' ./pkg/nerdctl
-
-test-fuzz: ## each fuzz target for a few seconds
-	@deps/fuzz.sh 5s
-
-test-e2e: build deps ## the finished linnet on the real engine, natively (as root)
-	@go test -shuffle=on -count=1 -timeout 45m ./e2e/native ./e2e/internal/...
-
-test-chaos: build deps ## 300 random kills of the engine's processes, seeded (LINNET_CHAOS_SEED), natively (as root; half an hour)
+test-chaos: build deps ## 300 random kills of the engine's processes, seeded (LINNET_CHAOS_SEED), natively (half an hour)
 	@LINNET_CHAOS_KILLS=$${LINNET_CHAOS_KILLS:-300} LINNET_CHAOS_SEED=$${LINNET_CHAOS_SEED:-$$(date +%s)} \
-		go test -v -count=1 -timeout 90m -run '^TestRandomKills$$' ./e2e/native
+		go test $(E2E) -v -count=1 -timeout 90m -run '^TestRandomKills$$' ./e2e/native
 
-test-vm-smoke: build image ## the main job once in a real virtual machine (as root, who makes an ordinary user for it)
-	@go test -v -count=1 -timeout 25m -run '^TestSmoke$$' ./e2e/vm
+test-vm-smoke: build image ## the main job once in a real virtual machine (an ordinary user is made for it)
+	@go test $(E2E) -v -count=1 -timeout 25m -run '^TestSmoke$$' ./e2e/vm
+	@go test $(E2E) -count=1 -run '^TestLimactlAccepts' ./pkg/lima
 
 test-vm: build image ## everything in a real virtual machine
-	@go test -v -count=1 -timeout 120m ./e2e/vm
+	@go test $(E2E) -v -count=1 -timeout 120m ./e2e/vm
 
 demo: PURPOSES = build run demo
 demo: system build deps ## the main job on real input
 	@examples/demo/demo.sh
 
-bench: build deps bench-vm ## linnet beside nerdctl, natively and in a virtual machine, in one run (as root)
+bench: build deps bench-vm ## linnet beside nerdctl, natively and in a virtual machine, in one run
 	@go run ./e2e/bench
 
 bench-vm: build image ## the virtual machine beside ssh, limactl shell and what finch does
 	@go run ./e2e/bench -vm
 
+##@ For pins and releases
+
+sbom: deps ## what the components are made of, mends included (CycloneDX), on standard output
+	@go run ./deps/build -sbom
+
 update: ## generated code and golden files
 	@go run ./pkg/nerdctl/internal/gen
 	@go run ./pkg/build/internal/gen
-	@UPDATE=1 go test $(UNIT)
+	@UPDATE=1 go test ./...
+	@[ "$$(id -u)" != 0 ] || UPDATE=1 go test $(E2E) -run '^TestVMScriptsOfRoot$$' ./pkg/cli
 
 record-limactl: deps image ## what the tests' limactl answers, from the real one (as root; some minutes)
 	@RECORD_LIMACTL=1 go test -count=1 -v -run '^TestRecord$$' -timeout 30m ./pkg/lima/limatest
-
-clean: ## what was built here; caches outside the repository stay
-	@rm -rf bin libexec _output

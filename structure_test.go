@@ -7,10 +7,14 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -66,33 +70,63 @@ var allowed = map[string][]string{
 }
 
 type listed struct {
-	ImportPath string
-	Imports    []string
-	Deps       []string
-	Module     struct{ Path string }
+	ImportPath   string
+	Imports      []string
+	Deps         []string
+	Module       struct{ Path string }
+	TestGoFiles  []string
+	XTestGoFiles []string
 }
 
-func list(t *testing.T, args ...string) []listed {
-	t.Helper()
-	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Imports,Deps,Module"}, args...)...)
+// everything is what cmd, pkg, config, deps and e2e have, and all that it is made of, by import path. Go asks itself whether
+// a test has to run again by what the test looks at, and that does not count what another process lists: so each of our files is looked at.
+var everything = sync.OnceValues(func() (map[string]listed, error) {
+	for _, folder := range []string{"cmd", "config", "deps", "e2e", "pkg"} {
+		err := filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
+			if err == nil && strings.HasSuffix(path, ".go") {
+				_, err = os.Stat(path)
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Imports,Deps,Module,TestGoFiles,XTestGoFiles", "./cmd/...", "./pkg/...", "./config", "./deps", "./e2e/...")
 	cmd.Env = append(os.Environ(), "GOOS=linux", "CGO_ENABLED=0")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	var all []listed
+	all := map[string]listed{}
 	for d := json.NewDecoder(bytes.NewReader(out)); ; {
 		var p listed
 		err := d.Decode(&p)
 		if errors.Is(err, io.EOF) {
-			return all
+			return all, nil
 		}
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
-		all = append(all, p)
+		all[p.ImportPath] = p
 	}
+})
+
+// list is what is in folders, of packages of ours: "cmd/", "deps".
+func list(t *testing.T, folders ...string) (packages []listed) {
+	t.Helper()
+	all, err := everything()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range slices.Sorted(maps.Keys(all)) {
+		name, own := strings.CutPrefix(path, module)
+		if own && slices.ContainsFunc(folders, func(f string) bool { return name == f || strings.HasSuffix(f, "/") && strings.HasPrefix(name, f) }) {
+			packages = append(packages, all[path])
+		}
+	}
+	return packages
 }
 
 func ours(imports []string) (own []string) {
@@ -105,7 +139,7 @@ func ours(imports []string) (own []string) {
 }
 
 func TestImportsAmongOurPackages(t *testing.T) {
-	for _, p := range list(t, "./cmd/...", "./pkg/...", "./config", "./deps") {
+	for _, p := range list(t, "cmd/", "pkg/", "config", "deps") {
 		name := strings.TrimPrefix(p.ImportPath, module)
 		if strings.Contains(name, "/internal/") || strings.HasPrefix(name, "deps/") {
 			continue // seen by nobody but their parent
@@ -126,14 +160,14 @@ func TestImportsAmongOurPackages(t *testing.T) {
 func TestImportsOfOthers(t *testing.T) {
 	only := map[string][]string{
 		"github.com/spf13/cobra":              {"pkg/cli", "pkg/cli/buildcmd", "pkg/cli/composecmd"},
-		"os/exec":                             {"pkg/host", "cmd/linnet-env"},
+		"os/exec":                             {"pkg/host", "pkg/host/hosttest", "cmd/linnet-env"},
 		"github.com/containerd/containerd/v2": {"pkg/engine", "pkg/build"},
 		"github.com/moby/buildkit":            {"pkg/build"},
 		"github.com/compose-spec/compose-go":  {"pkg/compose"},
 		"github.com/containerd/nerdctl":       {},
 		"github.com/lima-vm":                  {},
 	}
-	for _, p := range list(t, "./cmd/...", "./pkg/...") {
+	for _, p := range list(t, "cmd/", "pkg/") {
 		name := strings.TrimPrefix(p.ImportPath, module)
 		if strings.Contains(name, "/internal/") {
 			continue
@@ -144,6 +178,15 @@ func TestImportsOfOthers(t *testing.T) {
 					t.Errorf("%s must not import %s: only %v may", name, i, who)
 				}
 			}
+		}
+	}
+}
+
+// `go test ./...` is for everybody: what needs an engine or root has the build tag e2e.
+func TestSuitesHaveTheirTag(t *testing.T) {
+	for _, p := range list(t, "e2e/") {
+		if files := slices.Concat(p.TestGoFiles, p.XTestGoFiles); len(files) > 0 {
+			t.Errorf("%s: %v have no //go:build e2e", p.ImportPath, files)
 		}
 	}
 }
@@ -159,7 +202,7 @@ func TestClientStaysThin(t *testing.T) {
 		"linnet-build":   slices.Concat(composeFiles, engine),
 		"linnet-compose": engine,
 	} {
-		for _, d := range list(t, "./cmd/"+program)[0].Deps {
+		for _, d := range list(t, "cmd/"+program)[0].Deps {
 			for _, heavy := range without {
 				if strings.HasPrefix(d, heavy) {
 					t.Errorf("%s links %s", program, d)
@@ -168,14 +211,16 @@ func TestClientStaysThin(t *testing.T) {
 		}
 	}
 	// The budget of docs/architecture.md: at most 15 direct dependencies of the client.
-	all := list(t, "-deps", "./cmd/linnet")
-	modules, direct := map[string]string{}, map[string]bool{}
-	for _, p := range all {
-		modules[p.ImportPath] = p.Module.Path
+	client := list(t, "cmd/linnet")[0]
+	all, err := everything()
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, p := range all {
+	direct := map[string]bool{}
+	for _, path := range append(client.Deps, client.ImportPath) {
+		p := all[path]
 		for _, i := range p.Imports {
-			m := modules[i]
+			m := all[i].Module.Path
 			if p.Module.Path+"/" == module && m != "" && m != p.Module.Path {
 				direct[m] = true
 			}

@@ -92,7 +92,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 }
 
 // A path of the repository, in backticks, is written from its root.
-var ours = regexp.MustCompile(`^(?:(?:cmd|pkg|config|deps|e2e|installer|examples|docs|\.ci)/[\w./-]*|Makefile|LICENSE|go\.(?:mod|sum)|\.golangci\.yml|\w+\.(?:go|md))$`)
+var ours = regexp.MustCompile(`^(?:(?:cmd|pkg|config|deps|e2e|installer|examples|docs|\.ci|\.github|\.devcontainer)/[\w./-]*|Makefile|LICENSE|go\.(?:mod|sum)|\.golangci\.yml|\w+\.(?:go|md))$`)
 
 // planned are paths that documents may name before they are there. Whoever adds one of them
 // takes it out here, and has a look at what the documents say of it.

@@ -1,4 +1,4 @@
-//go:build linux
+//go:build e2e && linux
 
 // Package native_test runs the finished linnet on the real engine, natively on this host.
 package native_test

@@ -1,4 +1,4 @@
-//go:build linux
+//go:build e2e && linux
 
 // Package vm_test runs the finished linnet on the real engine in a real Lima virtual machine,
 // as an ordinary user that it makes. Started as root, it starts itself again as that user.

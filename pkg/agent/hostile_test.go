@@ -98,6 +98,9 @@ func within(t *testing.T, what func() error) error {
 }
 
 func TestAnAgentChoosesNoSize(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it sends a mass of data")
+	}
 	large := strings.Repeat("x", 3<<20)
 	many := make([]*agentpb.Daemon, 1000)
 	for i := range many {

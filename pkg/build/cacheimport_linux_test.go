@@ -8,13 +8,16 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/linnet-dev/linnet/pkg/host/hosttest"
 )
 
 // What a user has mounted where imported cache is kept is not removed by another import, nor by rm and prune.
 func TestImportedCacheThatIsMountedStays(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root mounts: make test runs this as root")
-	}
+	hosttest.Mounting(t, importedCacheThatIsMountedStays)
+}
+
+func importedCacheThatIsMountedStays(t *testing.T) {
 	for _, below := range []string{"", "blobs"} {
 		t.Run("at "+below, func(t *testing.T) {
 			s := Session{TokenDir: t.TempDir()}

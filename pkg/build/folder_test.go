@@ -215,6 +215,9 @@ func TestMatchingHasAnEnd(t *testing.T) {
 
 // What sane projects ask for has no end, however slow the machine; nor have very many patterns that are simple.
 func TestMatchingThatIsSaneHasNoEnd(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it matches for seconds")
+	}
 	const slowest = -time.Hour // whatever time is allowed has passed
 	for what, c := range map[string]struct {
 		names    manyNames

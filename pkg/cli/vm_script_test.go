@@ -40,6 +40,14 @@ func dropRoot() error {
 // a limactl that answers as the real one was recorded to. `exec machine` sets up what there is, and
 // `guest` what is in a machine that runs.
 func TestVMScripts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts a thousand processes")
+	}
+	runVMScripts(t, "testdata/vm")
+}
+
+func runVMScripts(t *testing.T, scripts string) {
+	t.Helper()
 	if runtime.GOOS != "linux" {
 		t.Skip("the recordings are of QEMU on Linux")
 	}
@@ -62,16 +70,10 @@ func TestVMScripts(t *testing.T) {
 		}
 	}
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/vm", WorkdirRoot: root, RequireExplicitExec: true, RequireUniqueNames: true,
+		Dir: scripts, WorkdirRoot: root, RequireExplicitExec: true, RequireUniqueNames: true,
 		UpdateScripts: os.Getenv("UPDATE") != "",
 		Setup:         func(env *testscript.Env) error { return setupMachine(env, bin) },
 		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"guest": startGuest},
-		Condition: func(name string) (bool, error) {
-			if name == "root" {
-				return os.Geteuid() == 0, nil
-			}
-			return false, fmt.Errorf("there is no condition %q", name)
-		},
 	})
 }
 

@@ -123,6 +123,9 @@ func TestNextPause(t *testing.T) {
 }
 
 func TestADaemonThatIsKilledIsStartedAgain(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for seconds")
+	}
 	d := newFake(t, "good")
 	supervise(t, d)
 	for restarts := range 5 { // more often than a daemon may fail in a row

@@ -236,6 +236,9 @@ func TestASignalDoesNotWaitBehindInputThatNobodyReads(t *testing.T) {
 }
 
 func TestAMassOfDataCrossesBothWaysAtOnce(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it sends a mass of data")
+	}
 	c := newLab(t, nil).client(t)
 	const size = 64 << 20
 	pattern := bytes.Repeat([]byte("0123456789abcdef\xff\x00\r\n"), 1<<10)

@@ -86,7 +86,7 @@ func TestWhereACopyGoes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, _ = out.Write(archived(t, 0o640, c.entries...))
+		_, _ = out.Write(archived(t, 0o750, c.entries...))
 		got := ""
 		if err := out.keep(); err != nil {
 			got = strings.ReplaceAll(strings.TrimPrefix(err.Error(), "writing "), dir, "DIR")
@@ -124,7 +124,7 @@ func TestTheArchiveDoesNotNameACopy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, _ = out.Write(archived(t, 0o640, slices.DeleteFunc([]string{c.of, c.below}, func(name string) bool { return name == "" })...))
+		_, _ = out.Write(archived(t, 0o750, slices.DeleteFunc([]string{c.of, c.below}, func(name string) bool { return name == "" })...))
 		if err := out.keep(); err != nil {
 			t.Errorf("%s: %v", c.of, err)
 		}

@@ -11,14 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/host/hosttest"
 )
 
 // bind mounts one directory or file on another until the test ends.
 func bind(t *testing.T, from, to string) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("only root mounts: make test runs this as root")
-	}
 	if err := unix.Mount(from, to, "", unix.MS_BIND, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +24,9 @@ func bind(t *testing.T, from, to string) {
 }
 
 // What is bind-mounted from the same file system has the same device, and is entered all the less.
-func TestRemoveTreeEntersNoMount(t *testing.T) {
+func TestRemoveTreeEntersNoMount(t *testing.T) { hosttest.Mounting(t, removeTreeEntersNoMount) }
+
+func removeTreeEntersNoMount(t *testing.T) {
 	for _, c := range []struct{ name, at, seen string }{
 		{"at the top", ".", ""},
 		{"below", "a/b", ""},
@@ -77,6 +77,10 @@ func TestRemoveTreeEntersNoMount(t *testing.T) {
 
 // What was mounted after the list was read is found by the descriptors.
 func TestRemoveTreeEntersNoMountThatIsNew(t *testing.T) {
+	hosttest.Mounting(t, removeTreeEntersNoMountThatIsNew)
+}
+
+func removeTreeEntersNoMountThatIsNew(t *testing.T) {
 	dir := realDir(t)
 	top, outside := filepath.Join(dir, "top"), filepath.Join(dir, "outside")
 	makeTree(t, outside, "deep/kept")
@@ -99,6 +103,10 @@ func TestRemoveTreeEntersNoMountThatIsNew(t *testing.T) {
 // While a tree is removed, a directory in it becomes a link, and a mount comes and goes: nothing
 // outside of it is lost, whatever is answered.
 func TestRemoveTreeWhileOthersChangeTheTree(t *testing.T) {
+	hosttest.Mounting(t, removeTreeWhileOthersChangeTheTree)
+}
+
+func removeTreeWhileOthersChangeTheTree(t *testing.T) {
 	dir := realDir(t)
 	outside := filepath.Join(dir, "outside")
 	makeTree(t, outside, "kept", "deep/kept")

@@ -41,7 +41,7 @@ func (t tried) same(now tried) bool {
 // came of it is remembered until the host's kernel, QEMU or the image are others. The user is
 // warned once, too.
 func (m *Machine) accelerator(ctx context.Context, c choice) string {
-	now := tried{Kernel: m.o.Facts.Kernel, Image: c.image.Key, Device: device(kvmDevice)}
+	now := tried{Kernel: m.o.Facts.Kernel, Image: c.image.Key, Device: device(m.kvm)}
 	program := "qemu-system-" + c.arch
 	if m.o.Facts.Root {
 		return "kvm" // nothing will be started here either

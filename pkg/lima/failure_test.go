@@ -24,6 +24,9 @@ import (
 // Whatever limactl fails at: the step's name, limactl's own reason, the log to read or what
 // else to do; and what a creation has begun is undone.
 func TestEachFailureOfLimactlIsTold(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts hundreds of processes")
+	}
 	const again = "try again; `linnet vm rm` and another start make the virtual machine anew, and keep images, containers and volumes"
 	const owner = "see who owns HOME/lima"
 	for _, c := range []struct {
@@ -136,6 +139,9 @@ func TestAMachineThatDoesNotStopIsEnded(t *testing.T) {
 // One without a host agent, or that is still coming up, is turned off by its power button; what
 // it has written is written. Without a button that works it is ended, and the user is told.
 func TestAMachineWithoutAHostAgentIsTurnedOff(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for seconds")
+	}
 	for name, warned := range map[string][]string{
 		"with a button":    {},
 		"without a button": {"the virtual machine does not shut down, and is ended: reaching its power button: no such file or directory"},
@@ -302,6 +308,9 @@ func TestWhyAMachineIsGoneIsToldBeforeWhoeverMissesIt(t *testing.T) {
 
 // Whoever has to wait for another command's work on the machine is told so.
 func TestWaitingForAnotherCommandIsTold(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for seconds")
+	}
 	m := newMachine(t)
 	m.want.Config = vmtest.Config(m.want.Shape, "")
 	release, err := m.Lock(t.Context())

@@ -88,6 +88,9 @@ func serveAgent(t *testing.T, m machine, register func(*grpc.Server)) {
 // A command does not wait for an agent that nobody will reach: it says why, and what to do. So it
 // does of one that is silent for long.
 func TestACommandDoesNotWaitForEver(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for seconds")
+	}
 	for name, c := range map[string]struct {
 		says       relay.Status
 		console    string

@@ -51,6 +51,8 @@ type Options struct {
 // Machine is the virtual machine; it implements vm.Machine.
 type Machine struct {
 	o Options
+	// kvm is the device that offers KVM: tests have another.
+	kvm string
 	// views reports, once, whether the machine's processes can be given views.
 	views func() bool
 }
@@ -59,7 +61,7 @@ var _ vm.Machine = (*Machine)(nil)
 
 // New returns the machine; nothing is done yet.
 func New(o Options) *Machine {
-	m := &Machine{o: o}
+	m := &Machine{o: o, kvm: kvmDevice}
 	m.views = sync.OnceValue(m.tryViews)
 	return m
 }
@@ -153,7 +155,7 @@ func (m *Machine) Want(ctx context.Context) (vm.Spec, error) {
 	chosen.image, _ = ReadImage(m.o.Layout.Image(chosen.arch))
 	switch chosen.accelerator {
 	case "kvm":
-		if d := device(kvmDevice); d != "there" {
+		if d := device(m.kvm); d != "there" {
 			return vm.Spec{}, &host.HintError{Err: fmt.Errorf("configuring the virtual machine: vm.accelerator: %q, and %s", "kvm", noDevice(d)), Fix: mend(d)}
 		}
 	case auto:

@@ -160,6 +160,9 @@ func (m machine) put(t *testing.T, c vmtest.Case) {
 // From every state that has a golden plan: it is seen as such, the plan is the golden one, it
 // works, and afterwards nothing is left to do.
 func TestEachPlanWorks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts hundreds of processes")
+	}
 	for _, c := range vmtest.Load(t, "../vm/testdata/plan") {
 		t.Run(c.Name, func(t *testing.T) {
 			t.Parallel()

@@ -8,14 +8,17 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/linnet-dev/linnet/pkg/host/hosttest"
 )
 
 // A share that has LINNET_HOME in a bind mount is refused if it can be written, and else covers it there,
 // too; what is to be mounted into a container from there is refused.
 func TestLinnetHomeIsNotSharedByABindMount(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root mounts: make test runs this as root")
-	}
+	hosttest.Mounting(t, linnetHomeIsNotSharedByABindMount)
+}
+
+func linnetHomeIsNotSharedByABindMount(t *testing.T) {
 	m := newMachine(t)
 	user := m.o.Facts.Home
 	home, above, other := filepath.Join(user, ".linnet"), filepath.Join(filepath.Dir(user), "above"), filepath.Join(filepath.Dir(user), "above/other")

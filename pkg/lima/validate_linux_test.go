@@ -1,3 +1,5 @@
+//go:build e2e
+
 package lima
 
 import (
@@ -10,11 +12,11 @@ import (
 )
 
 // The real limactl finds nothing wrong with what is rendered, and expands no template in it.
-// It refuses the superuser; then it is run as nobody.
+// It refuses the superuser; then it is run as nobody. make test-vm-smoke runs it, which builds limactl.
 func TestLimactlAcceptsEachConfiguration(t *testing.T) {
 	real := filepath.Join("..", "..", "libexec", "linnet", "bin", "limactl")
 	if _, err := os.Stat(real); err != nil {
-		t.Skip("there is no limactl: make deps")
+		t.Fatalf("there is no limactl: make image: %v", err)
 	}
 	dir, err := os.MkdirTemp("", "lima-validate-") // t.TempDir is closed to others
 	if err != nil {

@@ -232,6 +232,9 @@ func TestPortsAreCountedBeforeTheyAreRead(t *testing.T) {
 }
 
 func TestAGuestThatTellsWithoutEndIsNotListenedTo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it sends a mass of data")
+	}
 	l := newLab(t)
 	text := strings.Repeat("x", 100<<10)
 	h := l.hostile(func(s agentpb.Ports_AttendServer) error {

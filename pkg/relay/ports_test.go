@@ -142,6 +142,9 @@ func TestAClaimedPortIsOpenWhenTheClaimReturns(t *testing.T) {
 }
 
 func TestAClaimOfBeforeIsOpenedOnceThereIsARelay(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for seconds")
+	}
 	l := newLab(t)
 	a := l.agent()
 	p := port("tcp", "127.0.0.1", freePort(t, "tcp4", "127.0.0.1"), container(t))
@@ -244,6 +247,9 @@ func TestListenersStayWhileTheGuestIsNotReached(t *testing.T) {
 }
 
 func TestAConnectionWhoseStreamIsLostGetsAnother(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for seconds")
+	}
 	l := newLab(t)
 	a := l.agent()
 	l.start()
@@ -260,6 +266,9 @@ func TestAConnectionWhoseStreamIsLostGetsAnother(t *testing.T) {
 }
 
 func TestAPortThatWasTakenComesBackLater(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for seconds")
+	}
 	taken, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -175,6 +175,9 @@ func TestAGuestThatIsSilentIsAskedSeldom(t *testing.T) {
 }
 
 func TestAnSSHDThatIsSlowToSpeakIsNotCrowded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for seconds")
+	}
 	l := newLab(t)
 	l.agent()
 	l.Up = func() bool { return true }
@@ -341,6 +344,9 @@ func TestWhatLiesInTheWayIsStale(t *testing.T) {
 // No key is believed because it is the first one: not by a relay that knows none, and not after the
 // guest has changed its own.
 func TestTheGuestIsKnownBeforeTheFirstConnection(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for seconds")
+	}
 	l := newLab(t)
 	known, err := os.ReadFile(l.HostKey)
 	if err != nil {

@@ -21,6 +21,7 @@ func newDisk(t *testing.T, setup ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	adminPrograms(t)
 	if err := format(t.Context(), file); err != nil {
 		t.Skip(err)
 	}
@@ -30,6 +31,12 @@ func newDisk(t *testing.T, setup ...string) string {
 		}
 	}
 	return file
+}
+
+// adminPrograms are found by this test as they are in the guest: Debian's ordinary users have no sbin in PATH.
+func adminPrograms(t *testing.T) {
+	t.Helper()
+	t.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin")
 }
 
 // e2fsck says by a code of its own that it has mended something: that is no failure. What it cannot mend is.

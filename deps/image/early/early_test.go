@@ -78,35 +78,6 @@ func TestMountOptionsLeaveOutWhatIsForFstab(t *testing.T) {
 	}
 }
 
-// A home made twice is the same, and what its user changed in it stays.
-func TestTheUserIsMadeTwice(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root gives files away")
-	}
-	root, c := t.TempDir(), testCIData(t)
-	for path, text := range map[string]string{
-		"etc/passwd": "root:x:0:0::/root:/bin/bash\nada:x:1000:1000::/old:/bin/sh\n", "etc/skel/.profile": "as installed\n",
-	} {
-		if err := write(filepath.Join(root, path), text, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	home := root + "/home/ada.guest"
-	for range 2 {
-		if err := makeUser(root, c); err != nil {
-			t.Fatal(err)
-		}
-		check(t, root+"/etc/passwd", "root:x:0:0::/root:/bin/bash\nada:x:501:501:Ada  of Lovelace:/home/ada.guest:/bin/bash\n", 0o644)
-		check(t, root+"/etc/shadow", "ada:*:20000:0:99999:7:::\n", 0o640)
-		check(t, root+"/etc/sudoers.d/lima", "ada ALL=(ALL) NOPASSWD:ALL\n", 0o440)
-		check(t, home+"/.ssh/authorized_keys", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFirst lima\nssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAISecond ada\n", 0o600)
-		if err := os.WriteFile(home+"/.profile", []byte("hers\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	check(t, home+"/.profile", "hers\n", 0o644)
-}
-
 func check(t *testing.T, file, want string, mode fs.FileMode) {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -194,6 +165,7 @@ func TestTheDataDiskIsOursOrBlank(t *testing.T) {
 		}
 		return f.Name()
 	}
+	adminPrograms(t)
 	formatted := func(name, label string) string {
 		file := disk(name, 0, "")
 		if out, err := exec.Command("mkfs.ext4", "-q", "-F", "-L", label, file).CombinedOutput(); err != nil {
@@ -232,6 +204,7 @@ func TestTheDataDiskIsOursOrBlank(t *testing.T) {
 }
 
 func TestASuperblockSaysItsSize(t *testing.T) {
+	adminPrograms(t)
 	file := filepath.Join(t.TempDir(), "disk")
 	if out, err := exec.Command("mkfs.ext4", "-q", "-F", "-L", "a label", file, "32M").CombinedOutput(); err != nil {
 		t.Skipf("mkfs.ext4: %v: %s", err, out)

@@ -1,3 +1,5 @@
+//go:build e2e
+
 // Package builds is what `linnet build` has to do on a real engine, whichever it is: a case per
 // flag, and a case per project of examples/build. The engine on this host and the one in a
 // virtual machine run the same cases. It must not know which one it has: what differs, a Target

@@ -1,3 +1,5 @@
+//go:build e2e
+
 // Package pinned reads the pinned sources of the engine's programs: which labels they go by, and which variables they look
 // up. Suites take their lists from it, so that nobody has to remember a name. It judges nothing.
 package pinned

@@ -1,3 +1,5 @@
+//go:build e2e
+
 // Package scan looks for a secret where it must not be: in files, in files that are open
 // but have no name any more, and on the command line of every process, however short-lived.
 //

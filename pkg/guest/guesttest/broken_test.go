@@ -251,33 +251,47 @@ func TestFaulty(t *testing.T) {
 // TestSuiteNotices breaks a fake in every way of faults, and once in none, and asks the
 // suite, in a process of its own.
 func TestSuiteNotices(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for a dozen broken guests")
+	}
 	program, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range append(faults, fault{name: "none"}) {
-		t.Run(f.name, func(t *testing.T) {
-			t.Parallel()
-			var out bytes.Buffer
+	ctx, stop := signal.NotifyContext(t.Context(), os.Interrupt)
+	defer stop()
+	// They wait more than they work, so more of them run at once than t.Parallel allows.
+	broken := append(slices.Clone(faults), fault{name: "none"})
+	outs, codes, errs := make([]bytes.Buffer, len(broken)), make([]int, len(broken)), make([]error, len(broken))
+	slots := make(chan struct{}, 6)
+	var running sync.WaitGroup
+	for i, f := range broken {
+		running.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
 			clauses := "TestFaulty"
 			if f.notices != nil {
 				clauses += "/^(" + strings.Join(f.notices, "|") + ")$"
 			}
-			ctx, stop := signal.NotifyContext(t.Context(), os.Interrupt)
-			defer stop()
-			code, err := host.Run(ctx, host.Command{
+			codes[i], errs[i] = host.Run(ctx, host.Command{
 				Argv: []string{program, "-test.v", "-test.run=^" + clauses}, Env: append(os.Environ(), faultVariable+"="+f.name),
-				Stdout: &out, Stderr: &out,
+				Stdout: &outs[i], Stderr: &outs[i],
 			})
-			if err != nil {
-				t.Fatal(err)
+		})
+	}
+	running.Wait()
+	for i, f := range broken {
+		t.Run(f.name, func(t *testing.T) {
+			out := outs[i].String()
+			if errs[i] != nil {
+				t.Fatal(errs[i])
 			}
-			if f.notices == nil && code != 0 {
-				t.Errorf("the suite fails with no fault: %s", out.String())
+			if f.notices == nil && codes[i] != 0 {
+				t.Errorf("the suite fails with no fault: %s", out)
 			}
 			for _, clause := range f.notices {
-				if !strings.Contains(out.String(), "--- FAIL: TestFaulty/"+clause+" ") {
-					t.Errorf("%s does not notice (exit code %d): %s", clause, code, out.String())
+				if !strings.Contains(out, "--- FAIL: TestFaulty/"+clause+" ") {
+					t.Errorf("%s does not notice (exit code %d): %s", clause, codes[i], out)
 				}
 			}
 		})

@@ -1,5 +1,5 @@
-// Package hosttest reads docs/files.md, so that tests go through every path that it lists. It must not
-// know what linnet does there.
+// Package hosttest is for tests about this host: it reads docs/files.md, so that they go through every path that it
+// lists, and lets them mount. It must not know what linnet does there.
 package hosttest
 
 import (
