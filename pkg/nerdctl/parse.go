@@ -71,11 +71,11 @@ func (inv *Invocation) dropWords() {
 	}
 }
 
-// Traverse walks down from root, the top of a tree, to the command that argv names. It parses the flags of each command on
+// Traverse walks down from c, the top of a tree, to the command that argv names. It parses the flags of each command on
 // the way, and returns what is left for the last one. It is cobra's Command.Traverse, with
 // its way of guessing whether a flag takes the next word: a builtin flag is not known yet. An error is *FlagError.
-func (root *Command) Traverse(argv []string) (inv *Invocation, rest []string, err error) {
-	inv = &Invocation{Command: root, Dash: -1, chain: []*Command{root}}
+func (c *Command) Traverse(argv []string) (inv *Invocation, rest []string, err error) {
+	inv = &Invocation{Command: c, Dash: -1, chain: []*Command{c}}
 	for {
 		fs := inv.flagSet(false)
 		at, next, flags := step(inv.Command, fs, argv)
