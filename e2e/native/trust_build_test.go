@@ -123,7 +123,7 @@ func TestAContextThatSomebodyElseWrites(t *testing.T) {
 	for i := range rounds {
 		out := t.TempDir()
 		r := e.Run(t, "build", "--progress=plain", "--no-cache", "--output", out, dir)
-		if r.Code != 0 && !strings.Contains(r.Err, "a link took its place while it was read") {
+		if r.Code != 0 && !strings.Contains(r.Err, "something else took its place while it was read") {
 			t.Errorf("round %d: exit code %d\n%s", i, r.Code, r.Err)
 		}
 		if found := holding(t, out, theSecret); found != "" || strings.Contains(r.Err, theSecret) {

@@ -83,10 +83,12 @@ func why(root *os.Root, path string, err error) error {
 	var system syscall.Errno
 	own := !errors.As(err, &system) && !errors.Is(err, errNotRegular)
 	if own || system == syscall.ELOOP || system == syscall.EXDEV || isLink(root, path) || isLink(root, filepath.Dir(path)) {
-		return errors.New("a link took its place while it was read")
+		return errReplaced
 	}
 	return reason(err)
 }
+
+var errReplaced = errors.New("something else took its place while it was read")
 
 func isLink(root *os.Root, path string) bool {
 	info, err := root.Lstat(path)

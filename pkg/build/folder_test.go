@@ -92,8 +92,8 @@ func TestWhatCannotBeReadIsTold(t *testing.T) {
 		t.Error("half was read")
 	}
 	if want := []string{
-		"reading the build context: link: a link took its place while it was read", "reading the build context: pipe: not a regular file",
-		"reading the build context: out/passwd: a link took its place while it was read", "reading the build context: half: unexpected EOF",
+		"reading the build context: link: something else took its place while it was read", "reading the build context: pipe: not a regular file",
+		"reading the build context: out/passwd: something else took its place while it was read", "reading the build context: half: unexpected EOF",
 	}; !slices.Equal(told, want) {
 		t.Errorf("told %q, want %q", told, want)
 	}
@@ -157,9 +157,36 @@ func TestALinkInTheWayIsNotFollowed(t *testing.T) {
 		}
 		return err
 	})
-	want := "open " + sub + ": a link took its place while it was read"
+	want := "open " + sub + ": something else took its place while it was read"
 	if err == nil || err.Error() != want || !slices.Equal(seen, []string{"a", "sub", "sub"}) {
 		t.Errorf("seen %q, %v, want %s", seen, err, want)
+	}
+}
+
+// What is a directory no longer, or has become one, when it is looked at ends the walk: BuildKit would be sent files in
+// what it knows as a link, or an empty directory.
+func TestWhatTookTheirPlaceIsNotSent(t *testing.T) {
+	for _, now := range []string{"sub", "link", "file"} {
+		for _, was := range []string{"sub", "link", "file"} {
+			dir := files(t, map[string]string{"a": "", "file": "", "sub/b": "", "link": "->a", "z": ""})
+			w := opened(t, dir, nil)
+			var seen []string
+			err := w.Walk(t.Context(), "/", func(path string, entry fs.DirEntry, err error) error {
+				if path == "a" && was != now {
+					one, other, between := filepath.Join(dir, was), filepath.Join(dir, now), filepath.Join(t.TempDir(), "between")
+					err = errors.Join(os.Rename(one, between), os.Rename(other, one), os.Rename(between, other))
+				}
+				if err == nil {
+					_, err = entry.Info()
+				}
+				seen = append(seen, path)
+				return err
+			})
+			same := (was == "sub") == (now == "sub")
+			if same != (err == nil) || !same && !errors.Is(err, errReplaced) || same != slices.Contains(seen, "z") {
+				t.Errorf("%s in the place of %s: seen %q, %v", was, now, seen, err)
+			}
+		}
 	}
 }
 

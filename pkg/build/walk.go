@@ -183,6 +183,10 @@ func (e *entry) Type() fs.FileMode { return e.kind }
 func (e *entry) Info() (fs.FileInfo, error) {
 	if e.stat == nil {
 		stat, err := e.read()
+		if err == nil && fs.FileMode(stat.Mode).IsDir() != e.kind.IsDir() {
+			// It would be sent as the one, and what is in it as if it were the other.
+			err = e.replaced()
+		}
 		if err != nil {
 			e.gone = isGone(err)
 			return nil, err
@@ -198,7 +202,9 @@ func (e *entry) read() (*fstypes.Stat, error) {
 		return nil, &fs.PathError{Op: "lstat", Path: filepath.Join(e.walker.dir, e.path), Err: err}
 	}
 	if fs.FileMode(stat.Mode)&fs.ModeSymlink != 0 {
-		if stat.Linkname, err = e.in.Readlink(e.name); err != nil {
+		if stat.Linkname, err = e.in.Readlink(e.name); errors.Is(err, syscall.EINVAL) {
+			return nil, e.replaced()
+		} else if err != nil {
 			return nil, err
 		}
 	}
@@ -209,4 +215,8 @@ func (e *entry) read() (*fstypes.Stat, error) {
 		return nil, fmt.Errorf("reading the attributes of %s: %w", filepath.Join(e.walker.dir, e.path), reason(err))
 	}
 	return stat, nil
+}
+
+func (e *entry) replaced() error {
+	return &fs.PathError{Op: "lstat", Path: filepath.Join(e.walker.dir, e.path), Err: errReplaced}
 }
