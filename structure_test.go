@@ -1,5 +1,4 @@
-// Package linnet_test holds the structure of the code base: who may import whom. The lint
-// rules say the same while one types; this test says it of the whole graph.
+// Package linnet_test holds the structure of the code base: who may import whom, and how long a file and a function may be.
 package linnet_test
 
 import (
@@ -12,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -20,8 +20,8 @@ import (
 
 const module = "github.com/linnet-dev/linnet/"
 
-// allowed lists what each package of ours may import of ours. A package that is not in it
-// fails the test: a new one has to find its place here first.
+// allowed lists what each package of ours imports of ours, besides pkg/hint, which every one may. A package that is not in
+// it fails the test: a new one has to find its place here first. The table in docs/architecture.md says the same for readers.
 var allowed = map[string][]string{
 	"cmd/linnet":         {"pkg/cli", "pkg/route", "pkg/streams"},
 	"cmd/linnet-build":   {"pkg/cli", "pkg/cli/buildcmd", "pkg/route", "pkg/streams"},
@@ -30,9 +30,9 @@ var allowed = map[string][]string{
 	"cmd/linnet-env":     {}, // steps of builds are cached by its bytes
 
 	"pkg/cli":          {"deps", "pkg/agent", "pkg/emulate", "pkg/forward", "pkg/guest", "pkg/host", "pkg/lima", "pkg/native", "pkg/nerdctl", "pkg/registry", "pkg/relay", "pkg/report", "pkg/route", "pkg/settings", "pkg/streams", "pkg/vm"},
-	"pkg/cli/buildcmd": {"pkg/build", "pkg/cli", "pkg/host", "pkg/registry", "pkg/report", "pkg/settings", "pkg/streams"},
+	"pkg/cli/buildcmd": {"pkg/build", "pkg/cli", "pkg/host", "pkg/report", "pkg/settings", "pkg/streams"},
 	"pkg/build":        {"pkg/guest", "pkg/host", "pkg/report"},
-	"pkg/compose":      {"pkg/build", "pkg/host"},
+	"pkg/compose":      {"pkg/build"},
 	"pkg/forward":      {"pkg/guest", "pkg/nerdctl", "pkg/report", "pkg/streams"},
 	"pkg/native":       {"pkg/agent", "pkg/agent/agentpb", "pkg/emulate", "pkg/guest", "pkg/host", "pkg/report"},
 	"pkg/engine":       {"config", "pkg/agent", "pkg/agent/agentpb", "pkg/farside", "pkg/farside/portplugin", "pkg/host"},
@@ -55,6 +55,7 @@ var allowed = map[string][]string{
 	"pkg/agent/agentpb": {},
 	"pkg/emulate":       {},
 	"pkg/guest":         {},
+	"pkg/hint":          {},
 	"pkg/host":          {},
 	"pkg/nerdctl":       {},
 	"pkg/report":        {},
@@ -69,6 +70,9 @@ var allowed = map[string][]string{
 	"pkg/vm/vmtest":       {"pkg/vm"},
 }
 
+// everybodys may be imported by every package.
+const everybodys = "pkg/hint"
+
 type listed struct {
 	ImportPath   string
 	Imports      []string
@@ -76,6 +80,8 @@ type listed struct {
 	Module       struct{ Path string }
 	TestGoFiles  []string
 	XTestGoFiles []string
+	TestImports  []string
+	XTestImports []string
 }
 
 // everything is what cmd, pkg, config, deps and e2e have, and all that it is made of, by import path. Go asks itself whether
@@ -92,7 +98,7 @@ var everything = sync.OnceValues(func() (map[string]listed, error) {
 			return nil, err
 		}
 	}
-	cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Imports,Deps,Module,TestGoFiles,XTestGoFiles", "./cmd/...", "./pkg/...", "./config", "./deps", "./e2e/...")
+	cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Imports,Deps,Module,TestGoFiles,XTestGoFiles,TestImports,XTestImports", "./cmd/...", "./pkg/...", "./config", "./deps", "./e2e/...")
 	cmd.Env = append(os.Environ(), "GOOS=linux", "CGO_ENABLED=0")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
@@ -150,11 +156,62 @@ func TestImportsAmongOurPackages(t *testing.T) {
 			continue
 		}
 		for _, i := range ours(p.Imports) {
-			if !slices.Contains(may, i) && !strings.HasPrefix(i, name+"/internal/") {
+			if !slices.Contains(may, i) && i != everybodys && !strings.HasPrefix(i, name+"/internal/") {
 				t.Errorf("%s must not import %s", name, i)
 			}
 		}
+		for _, i := range may {
+			if !slices.Contains(ours(p.Imports), i) {
+				t.Errorf("%s no longer imports %s: take it out of structure_test.go", name, i)
+			}
+		}
 	}
+}
+
+// The two guests never meet, in tests either: such a test would be the first place where one leans on the other.
+func TestGuestsNeverMeet(t *testing.T) {
+	for _, p := range list(t, "pkg/native", "pkg/lima", "pkg/vm") {
+		native := strings.HasSuffix(p.ImportPath, "pkg/native")
+		for _, i := range ours(slices.Concat(p.Imports, p.TestImports, p.XTestImports)) {
+			if native && (i == "pkg/lima" || i == "pkg/vm") || !native && i == "pkg/native" {
+				t.Errorf("%s must not import %s, nor may its tests", p.ImportPath, i)
+			}
+		}
+	}
+}
+
+// row is a line of the table in docs/architecture.md: the package, what it is, what it imports.
+var row = regexp.MustCompile("(?m)^\\| `([^`]+)` \\|.*\\| ([^|]*) \\|$")
+
+// What readers are told of the imports is what holds.
+func TestTheTableOfPackages(t *testing.T) {
+	text, err := os.ReadFile("docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := map[string][]string{}
+	for _, m := range row.FindAllStringSubmatch(string(text), -1) {
+		imports := []string{}
+		for _, q := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(m[2], -1) {
+			imports = append(imports, q[1])
+		}
+		said[m[1]] = imports
+	}
+	for name, may := range allowed {
+		have, is := said[name]
+		switch {
+		case strings.HasPrefix(name, "cmd/") || strings.HasSuffix(name, "test") || name == "pkg/agent/agentpb":
+		case !is:
+			t.Errorf("docs/architecture.md has no line for %s", name)
+		case !slices.Equal(slices.Sorted(slices.Values(have)), readable(may)):
+			t.Errorf("docs/architecture.md says that %s imports %q; it is %q", name, have, readable(may))
+		}
+	}
+}
+
+// readable is what the table names of a package's imports: the agent's messages are the agent's.
+func readable(imports []string) []string {
+	return slices.DeleteFunc(slices.Sorted(slices.Values(imports)), func(i string) bool { return i == "pkg/agent/agentpb" })
 }
 
 func TestImportsOfOthers(t *testing.T) {

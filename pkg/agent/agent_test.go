@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/linnet-dev/linnet/pkg/guest"
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
@@ -27,10 +28,9 @@ func TestErrorsCrossTheSocketWithTheirHints(t *testing.T) {
 	if plain.Error() != "two\nlines" {
 		t.Errorf("got %q", plain)
 	}
-	hinted := FromStatus(ToStatus(fmt.Errorf("outer: %w", &host.HintError{Err: errors.New("inner"), Fix: "do this"})))
-	var hint *host.HintError
-	if !errors.As(hinted, &hint) || hinted.Error() != "outer: inner" || hint.Fix != "do this" {
-		t.Errorf("got %v", hinted)
+	crossed := FromStatus(ToStatus(fmt.Errorf("outer: %w", hint.New("inner", "do this"))))
+	if crossed.Error() != "outer: inner" || hint.Of(crossed) != "do this" {
+		t.Errorf("got %v", crossed)
 	}
 	if err := errors.New("no status"); !errors.Is(FromStatus(err), err) {
 		t.Error("an error that did not cross was changed")

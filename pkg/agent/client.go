@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/report"
 )
@@ -87,7 +88,7 @@ func Socket(path string) Dialer {
 			return nil, ErrNotRunning
 		}
 		if errors.Is(err, os.ErrPermission) {
-			return nil, &host.HintError{
+			return nil, &hint.Error{
 				Err: fmt.Errorf("connecting to the agent: %s belongs to another user", path),
 				Fix: "run it as that user, or set LINNET_HOME to a folder of your own",
 			}

@@ -8,11 +8,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
-
-// hintMark stands between an error and its hint in a status message.
-const hintMark = "\nhint: "
 
 // ToStatus makes an error ready to cross the agent's socket with its hint; nil stays nil.
 func ToStatus(err error) error {
@@ -22,11 +19,7 @@ func ToStatus(err error) error {
 	if errors.Is(err, ErrStopping) {
 		return status.Error(codes.Unavailable, ErrStopping.Error())
 	}
-	text := cutText(err.Error(), textMax)
-	var hint *host.HintError
-	if errors.As(err, &hint) {
-		text += hintMark + cutText(hint.Fix, textMax)
-	}
+	text := hint.Format(cutText(err.Error(), textMax), cutText(hint.Of(err), textMax))
 	text = strings.ToValidUTF8(text, "\ufffd") // which a message has to be
 	return status.Error(codes.Internal, text)
 }
@@ -48,17 +41,9 @@ func FromStatus(err error) error {
 		}
 		return breach("sends a message of more than %d KiB", most>>10)
 	}
-	text, hint, _ := cutLast(s.Message(), hintMark)
-	if hint != "" {
-		return &host.HintError{Err: errors.New(said(text)), Fix: said(hint)}
+	text, fix := hint.Cut(s.Message())
+	if fix != "" {
+		return hint.New(said(text), said(fix))
 	}
 	return errors.New(said(text))
-}
-
-// cutLast is strings.Cut at the last separator.
-func cutLast(s, sep string) (before, after string, found bool) {
-	if i := strings.LastIndex(s, sep); i >= 0 {
-		return s[:i], s[i+len(sep):], true
-	}
-	return s, "", false
 }

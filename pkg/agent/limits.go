@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/report"
 )
 
@@ -42,7 +42,7 @@ var ErrBreach = fmt.Errorf("the guest's agent does not keep to the protocol")
 
 // breach is an error about an agent that sends what none of ours does.
 func breach(format string, values ...any) error {
-	return &host.HintError{
+	return &hint.Error{
 		Err: fmt.Errorf("%w: it %s", ErrBreach, fmt.Sprintf(format, values...)),
 		Fix: "stop the engine (linnet engine stop); what answers there is no agent of linnet's",
 	}

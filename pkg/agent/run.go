@@ -20,6 +20,7 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
 	"github.com/linnet-dev/linnet/pkg/guest"
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
@@ -315,7 +316,7 @@ func (r *run) lost(ctx context.Context, err error) error {
 	if r.client.failed != nil && !r.started {
 		return r.client.failed
 	}
-	return &host.HintError{Err: ErrLost, Fix: "`linnet engine status` says whether the engine runs"}
+	return &hint.Error{Err: ErrLost, Fix: "`linnet engine status` says whether the engine runs"}
 }
 
 // result is how the process ended, and what went wrong with its streams here.

@@ -14,7 +14,7 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/builder"
 	"github.com/moby/buildkit/frontend/subrequests/lint"
 
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/report"
 )
 
@@ -180,5 +180,5 @@ func source(b *strings.Builder, lines []string, line int) {
 
 // noDockerfile is the error of a build that has none, wherever it was looked for.
 func noDockerfile(shown string) error {
-	return &host.HintError{Err: fmt.Errorf("reading %s: %w", shown, fs.ErrNotExist), Fix: "write one, or name another file with -f"}
+	return &hint.Error{Err: fmt.Errorf("reading %s: %w", shown, fs.ErrNotExist), Fix: "write one, or name another file with -f"}
 }

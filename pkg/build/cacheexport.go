@@ -15,6 +15,7 @@ import (
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
 
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
@@ -77,7 +78,7 @@ func (s Session) recent(project string) (all []remembered) {
 func (s Session) ExportCache(ctx context.Context, dir, project string, display func(context string) (Display, error)) (e ExportedCache, warnings []string, err error) {
 	all := s.recent(project)
 	if len(all) == 0 {
-		return e, nil, &host.HintError{Err: errors.New("exporting the build cache: nothing was built here lately"), Fix: "linnet build, then export"}
+		return e, nil, &hint.Error{Err: errors.New("exporting the build cache: nothing was built here lately"), Fix: "linnet build, then export"}
 	}
 	dir = s.Host.abs(dir)
 	if e, err = readExported(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -168,7 +169,7 @@ func readExported(dir string) (ExportedCache, error) {
 	e := ExportedCache{Builds: []ExportedBuild{}, Images: []string{}}
 	text, err := os.ReadFile(filepath.Join(dir, cacheFile))
 	if err != nil {
-		return e, fmt.Errorf("reading %s: %w", filepath.Join(dir, cacheFile), reason(err))
+		return e, fmt.Errorf("reading %s: %w", filepath.Join(dir, cacheFile), hint.Cause(err))
 	}
 	if err := json.Unmarshal(text, &e); err != nil {
 		return e, fmt.Errorf("reading %s: %w", filepath.Join(dir, cacheFile), err)

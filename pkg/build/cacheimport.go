@@ -19,6 +19,7 @@ import (
 	"github.com/moby/buildkit/client/ociindex"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
@@ -72,7 +73,7 @@ func dockersExport(dir, project string) (ExportedCache, error) {
 	e := ExportedCache{Images: []string{}}
 	index, err := ociindex.NewStoreIndex(dir).Read()
 	if err != nil || len(index.Manifests) == 0 {
-		return e, &host.HintError{Err: fmt.Errorf("importing build cache: %s holds none", dir), Fix: "name a folder that `linnet cache export` or --cache-to type=local,dest=FOLDER has made"}
+		return e, &hint.Error{Err: fmt.Errorf("importing build cache: %s holds none", dir), Fix: "name a folder that `linnet cache export` or --cache-to type=local,dest=FOLDER has made"}
 	}
 	for _, m := range index.Manifests {
 		if tag := m.Annotations[ocispecs.AnnotationRefName]; tag != "" {
@@ -153,7 +154,7 @@ func linkBlob(from, to string, d ocispecs.Descriptor) (int64, error) {
 	}
 	in, err := os.Open(source)
 	if err != nil {
-		return 0, fmt.Errorf("the blob %s: %w", d.Digest, reason(err))
+		return 0, fmt.Errorf("the blob %s: %w", d.Digest, hint.Cause(err))
 	}
 	defer in.Close()
 	out, err := os.OpenFile(target, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)

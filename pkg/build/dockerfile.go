@@ -12,7 +12,7 @@ import (
 	"github.com/moby/buildkit/util/staticfs"
 	fstypes "github.com/tonistiigi/fsutil/types"
 
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // mostDockerfile bounds a Dockerfile, in bytes.
@@ -52,7 +52,7 @@ func findDockerfile(ctx context.Context, h Host, o Options, in *folder) (dockerf
 		f, err := readDockerfile(o.File, h.abs(o.File), in)
 		if err != nil && in != nil && !isLocal(o.File, in) {
 			if _, there := in.root.Stat(o.File); there == nil {
-				err = &host.HintError{Err: errors.Unwrap(err), Fix: "-f is relative to the working directory: -f " + shownIn(o.Context, o.File)}
+				err = &hint.Error{Err: errors.Unwrap(err), Fix: "-f is relative to the working directory: -f " + shownIn(o.Context, o.File)}
 			}
 		}
 		return f, err
@@ -84,7 +84,7 @@ func isLocal(path string, in *folder) bool {
 // descriptor, and any other below that of its own directory.
 func readDockerfile(shown, path string, in *folder) (dockerfile, error) {
 	f, err := locateDockerfile(path, in, 0)
-	var hinted *host.HintError
+	var hinted *hint.Error
 	if errors.As(err, &hinted) {
 		return dockerfile{}, err
 	}
@@ -94,7 +94,7 @@ func readDockerfile(shown, path string, in *folder) (dockerfile, error) {
 		if errors.As(err, &out) {
 			fix = "name the file that is meant: -f " + out.target
 		}
-		return dockerfile{}, &host.HintError{Err: fmt.Errorf("reading %s: %w", shown, reason(err)), Fix: fix}
+		return dockerfile{}, &hint.Error{Err: fmt.Errorf("reading %s: %w", shown, hint.Cause(err)), Fix: fix}
 	}
 	f.shown, f.name = shown, filepath.Base(path)
 	return f, nil

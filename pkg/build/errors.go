@@ -12,7 +12,7 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/buildkit/solver/errdefs"
 
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // Error is a build that ran and failed.
@@ -65,7 +65,7 @@ func (j *job) explain(ctx context.Context, err error) error {
 	if fix == "" {
 		return e
 	}
-	return &host.HintError{Err: e, Fix: fix}
+	return &hint.Error{Err: e, Fix: fix}
 }
 
 // where is the place of an error in the Dockerfile, in the user's name for it.

@@ -14,7 +14,7 @@ import (
 	// send when they are not UTF-8. It also makes less garbage.
 	_ "github.com/moby/buildkit/util/grpcutil/encoding/proto"
 
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // folder is a directory of the host as it is sent. Everything in it is read below a descriptor of
@@ -85,7 +85,7 @@ func why(root *os.Root, path string, err error) error {
 	if own || system == syscall.ELOOP || system == syscall.EXDEV || isLink(root, path) || isLink(root, filepath.Dir(path)) {
 		return errReplaced
 	}
-	return reason(err)
+	return hint.Cause(err)
 }
 
 var errReplaced = errors.New("something else took its place while it was read")
@@ -182,8 +182,8 @@ func (s sent) Read(p []byte) (int, error) {
 }
 
 func cannotRead(path string, err error) error {
-	return &host.HintError{
-		Err: fmt.Errorf("reading the build context: %s: %w", path, reason(err)),
+	return &hint.Error{
+		Err: fmt.Errorf("reading the build context: %s: %w", path, hint.Cause(err)),
 		Fix: "what a build does not need can be listed in .dockerignore, and is not read then",
 	}
 }

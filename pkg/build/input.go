@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -18,7 +17,7 @@ import (
 	"github.com/moby/buildkit/session/upload/uploadprovider"
 	"github.com/moby/buildkit/util/staticfs"
 
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // The names under which BuildKit asks for the main folders.
@@ -34,7 +33,7 @@ const stdin = "standard input"
 func (j *job) addContext(ctx context.Context, h Host, o Options) error {
 	switch {
 	case o.Context == "":
-		return &host.HintError{Err: errors.New("the build context is missing"), Fix: "name a folder, such as . for this one"}
+		return &hint.Error{Err: errors.New("the build context is missing"), Fix: "name a folder, such as . for this one"}
 	case o.Context == "-":
 		return j.contextFromStdin(ctx, h, o)
 	case h.isRemote(o.Context):
@@ -44,9 +43,9 @@ func (j *job) addContext(ctx context.Context, h Host, o Options) error {
 	if err := isFolder(dir); err != nil {
 		err = fmt.Errorf("reading the build context %s: %w", o.Context, err)
 		if errors.Is(err, errNoFolder) {
-			return &host.HintError{Err: err, Fix: fmt.Sprintf("name its folder; a Dockerfile is named by -f %s", o.Context)}
+			return &hint.Error{Err: err, Fix: fmt.Sprintf("name its folder; a Dockerfile is named by -f %s", o.Context)}
 		}
-		return &host.HintError{Err: err, Fix: "check the spelling of the path"}
+		return &hint.Error{Err: err, Fix: "check the spelling of the path"}
 	}
 	on, err := j.mount(localContext, dir)
 	if err != nil {
@@ -70,21 +69,12 @@ var errNoFolder = errors.New("it is a file, not a folder")
 func isFolder(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
-		return reason(err)
+		return hint.Cause(err)
 	}
 	if !info.IsDir() {
 		return errNoFolder
 	}
 	return nil
-}
-
-// reason is an error without the path that the caller names in the user's own words.
-func reason(err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return path.Err
-	}
-	return err
 }
 
 // isRemote says whether a context is an address that the engine fetches itself.
@@ -121,7 +111,7 @@ func (j *job) remoteContext(ctx context.Context, h Host, o Options) error {
 // contextFromStdin takes an archive as the context, or a Dockerfile that needs none.
 func (j *job) contextFromStdin(ctx context.Context, h Host, o Options) error {
 	if o.File == "-" {
-		return &host.HintError{Err: errNoStdin, Fix: "give the context or the Dockerfile as -, not both"}
+		return &hint.Error{Err: errNoStdin, Fix: "give the context or the Dockerfile as -, not both"}
 	}
 	if h.Stdin == nil {
 		return errors.New("reading the build context from standard input: there is none")
@@ -132,7 +122,7 @@ func (j *job) contextFromStdin(ctx context.Context, h Host, o Options) error {
 		return fmt.Errorf("reading the build context from standard input: %w", err)
 	}
 	if len(start) == 0 {
-		return &host.HintError{Err: errors.New("reading the build context from standard input: it is empty"), Fix: "write a Dockerfile or a tar archive to it"}
+		return &hint.Error{Err: errors.New("reading the build context from standard input: it is empty"), Fix: "write a Dockerfile or a tar archive to it"}
 	}
 	if isArchive(start) {
 		up := uploadprovider.New()
@@ -153,7 +143,7 @@ func (j *job) contextFromStdin(ctx context.Context, h Host, o Options) error {
 		return j.setDockerfile(f)
 	}
 	if o.File != "" {
-		return &host.HintError{Err: errors.New("standard input is no tar archive, and a Dockerfile is named by -f"), Fix: "leave -f out to take standard input as the Dockerfile"}
+		return &hint.Error{Err: errors.New("standard input is no tar archive, and a Dockerfile is named by -f"), Fix: "leave -f out to take standard input as the Dockerfile"}
 	}
 	text, err := readAll(in, stdin)
 	if err != nil {
@@ -204,7 +194,7 @@ func fetch(ctx context.Context, address string) ([]byte, error) {
 func (j *job) mount(name, dir string) (folder, error) {
 	f, err := openFolder(dir, j.lose)
 	if err != nil {
-		return f, fmt.Errorf("reading %s: %w", dir, reason(err))
+		return f, fmt.Errorf("reading %s: %w", dir, hint.Cause(err))
 	}
 	j.offer(name, f)
 	return f, nil

@@ -22,7 +22,7 @@ import (
 	"github.com/moby/buildkit/util/entitlements"
 	"github.com/tonistiigi/fsutil"
 
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/report"
 )
 
@@ -316,7 +316,7 @@ func (j *job) addPolicy(h Host, o Options) error {
 	}
 	text, err := os.ReadFile(h.abs(path))
 	if err != nil {
-		return fmt.Errorf("reading the source policy %s: %w", path, reason(err))
+		return fmt.Errorf("reading the source policy %s: %w", path, hint.Cause(err))
 	}
 	var policy spb.Policy
 	if err := json.Unmarshal(text, &policy); err != nil {
@@ -335,5 +335,5 @@ func fullName(tag string) (string, error) {
 		}
 		err = errors.New("a digest cannot be given to what is yet to be built")
 	}
-	return "", &host.HintError{Err: fmt.Errorf("--tag %q: %w", tag, err), Fix: "NAME or NAME:TAG, in lower case"}
+	return "", &hint.Error{Err: fmt.Errorf("--tag %q: %w", tag, err), Fix: "NAME or NAME:TAG, in lower case"}
 }

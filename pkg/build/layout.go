@@ -11,6 +11,8 @@ import (
 	"github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/moby/buildkit/client/ociindex"
 	"github.com/moby/buildkit/identity"
+
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // addLayout offers an OCI image layout of the host as a context and returns how BuildKit names
@@ -24,7 +26,7 @@ func (j *job) addLayout(h Host, c Context) (string, error) {
 	}
 	dir := h.abs(path)
 	if _, err := os.Stat(filepath.Join(dir, "index.json")); err != nil {
-		return "", fmt.Errorf("reading %s: %w", filepath.Join(path, "index.json"), reason(err))
+		return "", fmt.Errorf("reading %s: %w", filepath.Join(path, "index.json"), hint.Cause(err))
 	}
 	if !pinned {
 		found, err := layoutDigest(dir, tag)

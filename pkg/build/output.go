@@ -13,7 +13,7 @@ import (
 
 	"github.com/moby/buildkit/client"
 
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // addOutputs turns outputs into BuildKit's exporters. With none the result goes into the image
@@ -123,7 +123,7 @@ func (j *job) addStream(h Host, out Output, e client.ExportEntry) error {
 	} else {
 		path := h.abs(out.Dest)
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
-			return &host.HintError{Err: fmt.Errorf("writing the result to %s: it is a folder", out.Dest), Fix: "name a file: dest=" + filepath.Join(out.Dest, "image.tar")}
+			return &hint.Error{Err: fmt.Errorf("writing the result to %s: it is a folder", out.Dest), Fix: "name a file: dest=" + filepath.Join(out.Dest, "image.tar")}
 		}
 		p := &pending{path: path}
 		j.pending = append(j.pending, p)
@@ -168,7 +168,7 @@ func (j *job) addImage(e client.ExportEntry, tags []string, registry bool) error
 		return err
 	}
 	if push && e.Attrs["name"] == "" {
-		return &host.HintError{Err: errors.New("pushing the result: it has no name"), Fix: "add --tag REGISTRY/NAME"}
+		return &hint.Error{Err: errors.New("pushing the result: it has no name"), Fix: "add --tag REGISTRY/NAME"}
 	}
 	if e.Attrs["name"] == "" {
 		// As nerdctl names what has none.

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // fields splits a comma-separated value; an entry may stand in double quotes (RFC 4180).
@@ -46,7 +46,7 @@ func flagError(flag, value string, err error, fix string) error {
 	if fix == "" {
 		return err
 	}
-	return &host.HintError{Err: err, Fix: fix}
+	return &hint.Error{Err: err, Fix: fix}
 }
 
 // ParseArgs reads NAME=value, or NAME, which takes the host's value and is left out where the

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 func variables(pairs ...string) func(string) (string, bool) {
@@ -26,9 +26,9 @@ func shown(err error) string {
 	if err == nil {
 		return ""
 	}
-	var hint *host.HintError
-	if errors.As(err, &hint) {
-		return err.Error() + " | " + hint.Fix
+	var hinted *hint.Error
+	if errors.As(err, &hinted) {
+		return err.Error() + " | " + hinted.Fix
 	}
 	return err.Error()
 }

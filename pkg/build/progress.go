@@ -10,7 +10,7 @@ import (
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/util/progress/progressui"
 
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // Display is how a build is shown while it runs.
@@ -31,7 +31,7 @@ func NewDisplay(out io.Writer, mode string) (Display, error) {
 		mode = "rawjson"
 	}
 	if !slices.Contains(displays, mode) {
-		return Display{}, &host.HintError{Err: fmt.Errorf("--progress: there is no way %q to show progress", mode), Fix: "one of " + strings.Join(displays, ", ")}
+		return Display{}, &hint.Error{Err: fmt.Errorf("--progress: there is no way %q to show progress", mode), Fix: "one of " + strings.Join(displays, ", ")}
 	}
 	if mode == "auto" {
 		mode = "tty"
@@ -41,7 +41,7 @@ func NewDisplay(out io.Writer, mode string) (Display, error) {
 	}
 	d, err := progressui.NewDisplay(out, progressui.DisplayMode(mode), progressui.WithPhase("building"))
 	if err != nil {
-		return Display{}, &host.HintError{Err: fmt.Errorf("--progress %s: standard error is not a terminal", mode), Fix: "--progress plain"}
+		return Display{}, &hint.Error{Err: fmt.Errorf("--progress %s: standard error is not a terminal", mode), Fix: "--progress plain"}
 	}
 	show := Display{show: func(ctx context.Context, ch chan *client.SolveStatus) []client.VertexWarning {
 		// What still comes in when the build is called off is shown as well: its last words.

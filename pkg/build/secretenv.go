@@ -16,7 +16,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // What a step sees whose secrets come as variables: linnet-env, and files in memory that it takes them
@@ -72,8 +72,8 @@ func (j *job) offerEnv(path string) {
 		_, err = j.mount(envName, filepath.Dir(path))
 	}
 	if err != nil {
-		j.env.err = &host.HintError{
-			Err: fmt.Errorf("a step wants a secret as a variable, which takes %s: %w", envName, reason(err)),
+		j.env.err = &hint.Error{
+			Err: fmt.Errorf("a step wants a secret as a variable, which takes %s: %w", envName, hint.Cause(err)),
 			Fix: "install linnet again, or mount the secret as a file: --mount=type=secret,id=ID",
 		}
 	}

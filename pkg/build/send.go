@@ -19,7 +19,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // fileSender answers BuildKit when it asks for this host's directories (FileSync of BuildKit's session). It is
@@ -138,7 +138,7 @@ func (m measured) Walk(ctx context.Context, target string, fn fs.WalkDirFunc) er
 }
 
 func (m measured) tooSlow() error {
-	return &host.HintError{
+	return &hint.Error{
 		Err: fmt.Errorf("reading the build context: its %d patterns take too long to match", len(m.patterns)),
 		Fix: "fewer patterns in .dockerignore, and fewer * in each; a directory that is left out as a whole is not looked into",
 	}
@@ -172,5 +172,5 @@ func (f folder) ignored(name, shown string) ([]byte, error) {
 	case errors.As(err, &path):
 		return nil, nil // BuildKit says what is wrong with it, or takes it for none
 	}
-	return nil, &host.HintError{Err: fmt.Errorf("reading %s: %w", shown, err), Fix: "list directories as a whole, not what is in them"}
+	return nil, &hint.Error{Err: fmt.Errorf("reading %s: %w", shown, err), Fix: "list directories as a whole, not what is in them"}
 }

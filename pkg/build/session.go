@@ -15,7 +15,7 @@ import (
 	"github.com/moby/buildkit/session/secrets/secretsprovider"
 	"github.com/moby/buildkit/session/sshforward/sshprovider"
 
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // attach adds to the session what BuildKit may come back for: secrets, SSH, credentials.
@@ -34,7 +34,7 @@ func (s Session) attach(j *job, o Options) error {
 	if len(agents) > 0 {
 		ssh, err := sshprovider.NewSSHAgentProvider(agents)
 		if err != nil {
-			return &host.HintError{Err: fmt.Errorf("--ssh: %w", err), Fix: "--ssh default=SOCKET, or --ssh default=KEYFILE without a passphrase"}
+			return &hint.Error{Err: fmt.Errorf("--ssh: %w", err), Fix: "--ssh default=SOCKET, or --ssh default=KEYFILE without a passphrase"}
 		}
 		j.opt.Session = append(j.opt.Session, ssh)
 	}
@@ -81,7 +81,7 @@ func newSecrets(h Host, all []Secret) (secretStore, error) {
 	for _, secret := range all {
 		if secret.Env != "" {
 			if _, ok := h.LookupEnv(secret.Env); !ok {
-				return s, &host.HintError{
+				return s, &hint.Error{
 					Err: fmt.Errorf("the secret %s: the variable %s is not set", secret.ID, secret.Env),
 					Fix: fmt.Sprintf("set it, or take a file: --secret id=%s,src=FILE", secret.ID),
 				}
@@ -92,7 +92,7 @@ func newSecrets(h Host, all []Secret) (secretStore, error) {
 		info, err := os.Stat(h.abs(secret.File))
 		switch {
 		case err != nil:
-			err = reason(err)
+			err = hint.Cause(err)
 		case info.IsDir():
 			err = errors.New("it is a folder")
 		case info.Size() > secretsprovider.MaxSecretSize:
@@ -101,7 +101,7 @@ func newSecrets(h Host, all []Secret) (secretStore, error) {
 			err = unreadable(h.abs(secret.File))
 		}
 		if err != nil {
-			return s, &host.HintError{
+			return s, &hint.Error{
 				Err: fmt.Errorf("the secret %s: reading %s: %w", secret.ID, secret.File, err),
 				Fix: fmt.Sprintf("--secret id=%s,src=FILE names the file, --secret id=%s,env=VARIABLE a variable", secret.ID, secret.ID),
 			}
@@ -118,7 +118,7 @@ func unreadable(path string) error {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return reason(err)
+		return hint.Cause(err)
 	}
 	return f.Close()
 }
@@ -134,7 +134,7 @@ func (s secretStore) GetSecret(_ context.Context, id string) ([]byte, error) {
 	}
 	text, err := os.ReadFile(s.host.abs(secret.File))
 	if err != nil {
-		return nil, fmt.Errorf("reading the secret %s: %w", id, reason(err))
+		return nil, fmt.Errorf("reading the secret %s: %w", id, hint.Cause(err))
 	}
 	return text, nil
 }
@@ -151,7 +151,7 @@ func sshAgents(h Host, o Options) ([]sshprovider.AgentConfig, error) {
 		}
 		if len(c.Paths) == 0 {
 			if agent == "" {
-				return nil, &host.HintError{
+				return nil, &hint.Error{
 					Err: fmt.Errorf("--ssh %s: no SSH agent: SSH_AUTH_SOCK is not set", a.ID),
 					Fix: "start one (eval $(ssh-agent); ssh-add), or name a key: --ssh " + a.ID + "=KEYFILE",
 				}

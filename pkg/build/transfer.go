@@ -17,6 +17,8 @@ import (
 	sessioncontent "github.com/moby/buildkit/session/content"
 	"github.com/moby/buildkit/session/grpchijack"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // openSession opens what BuildKit asks this host on: for directories, results, image layouts, and what
@@ -77,7 +79,7 @@ func (j *job) stores() (map[string]content.Store, error) {
 	}
 	for id, dir := range dirs {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return nil, fmt.Errorf("creating %s: %w", dir, reason(err))
+			return nil, fmt.Errorf("creating %s: %w", dir, hint.Cause(err))
 		}
 		store, err := local.NewStore(dir)
 		if err != nil {

@@ -13,6 +13,8 @@ import (
 
 	"github.com/tonistiigi/fsutil"
 	fstypes "github.com/tonistiigi/fsutil/types"
+
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // Walk implements fsutil.FS, in the order of names. fsutil's own walk below a descriptor resolves
@@ -22,7 +24,7 @@ import (
 func (f folder) Walk(ctx context.Context, target string, fn fs.WalkDirFunc) error {
 	w := &walker{fn: fn, root: f.root, dir: f.dir, links: map[uint64]string{}}
 	if _, err := attributesOf(f.root); err != nil {
-		return fmt.Errorf("reading the attributes of %s: %w", f.dir, reason(err)) // all that is in it would seem gone
+		return fmt.Errorf("reading the attributes of %s: %w", f.dir, hint.Cause(err)) // all that is in it would seem gone
 	}
 	target = filepath.Clean(string(filepath.Separator) + target)[1:]
 	if target == "" {
@@ -212,7 +214,7 @@ func (e *entry) read() (*fstypes.Stat, error) {
 		if isGone(err) {
 			return nil, err
 		}
-		return nil, fmt.Errorf("reading the attributes of %s: %w", filepath.Join(e.walker.dir, e.path), reason(err))
+		return nil, fmt.Errorf("reading the attributes of %s: %w", filepath.Join(e.walker.dir, e.path), hint.Cause(err))
 	}
 	return stat, nil
 }

@@ -6,7 +6,7 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/agent"
 	"github.com/linnet-dev/linnet/pkg/guest"
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/native"
 	"github.com/linnet-dev/linnet/pkg/route"
 	"github.com/linnet-dev/linnet/pkg/settings"
@@ -63,7 +63,7 @@ func chooseBackend(wanted settings.Backend, f settings.Facts) (settings.Backend,
 	case wanted == settings.Auto:
 		return settings.Lima, nil
 	case wanted == settings.Native && f.OS != "linux":
-		return "", &host.HintError{
+		return "", &hint.Error{
 			Err: fmt.Errorf(`choosing the backend: "native" runs on Linux, and this is %s`, f.OS),
 			Fix: "set backend: auto",
 		}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/emulate"
 	"github.com/linnet-dev/linnet/pkg/guest"
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/nerdctl"
 	"github.com/linnet-dev/linnet/pkg/report"
 )
@@ -71,7 +71,7 @@ func (a *app) emulationStatus(ctx context.Context) (emulationStatus, error) {
 	} else {
 		s.Backend = "lima"
 		if !e.Running(ctx) {
-			return s, &host.HintError{Err: errors.New("emulation status: the virtual machine does not run"), Fix: "linnet vm start"}
+			return s, &hint.Error{Err: errors.New("emulation status: the virtual machine does not run"), Fix: "linnet vm start"}
 		}
 		f, err = askMachine(ctx, e, emulate.Architectures()...)
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/linnet-dev/linnet/pkg/guest"
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/report"
 	"github.com/linnet-dev/linnet/pkg/vm"
 )
@@ -274,7 +274,7 @@ channel into it and its published ports), limactl, hostagent and serial (its con
 				return err
 			}
 			if len(args) > 0 && logs[0].Far && !e.Running(cmd.Context()) {
-				return &host.HintError{Err: fmt.Errorf("engine logs: the log of %s is in the virtual machine, which does not run", args[0]), Fix: "linnet vm start"}
+				return &hint.Error{Err: fmt.Errorf("engine logs: the log of %s is in the virtual machine, which does not run", args[0]), Fix: "linnet vm start"}
 			}
 			return showLogs(cmd.Context(), e, a.streams.Out, a.streams.OutTerminal(), logs, tail, follow)
 		},

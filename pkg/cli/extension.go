@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/linnet-dev/linnet/pkg/guest"
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/nerdctl"
 	"github.com/linnet-dev/linnet/pkg/registry"
@@ -79,7 +80,7 @@ func become(name route.Program, args []string) error {
 	program := beside(self, string(name))
 	err = host.Become(program, append([]string{string(route.Client)}, args...), os.Environ(), nil)
 	if errors.Is(err, os.ErrNotExist) {
-		return &host.HintError{Err: fmt.Errorf("finding %s: %w", program, os.ErrNotExist), Fix: "it belongs beside linnet: install linnet anew, or `make build`"}
+		return &hint.Error{Err: fmt.Errorf("finding %s: %w", program, os.ErrNotExist), Fix: "it belongs beside linnet: install linnet anew, or `make build`"}
 	}
 	return fmt.Errorf("running %s: %w", program, err)
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/forward"
 	"github.com/linnet-dev/linnet/pkg/guest"
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/nerdctl"
 	"github.com/linnet-dev/linnet/pkg/registry"
 	"github.com/linnet-dev/linnet/pkg/route"
@@ -119,9 +119,8 @@ func (e *forwardError) Error() string { return e.err.Error() }
 func (e *forwardError) Unwrap() error { return e.err }
 
 func (e *forwardError) Hint() string {
-	var hinted interface{ Hint() string }
-	if errors.As(e.err, &hinted) && hinted.Hint() != "" {
-		return hinted.Hint()
+	if fix := hint.Of(e.err); fix != "" {
+		return fix
 	}
 	return strings.Join(append([]string{"linnet"}, nerdctl.PathOf(e.err)...), " ") + " --help"
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/linnet-dev/linnet/pkg/guest"
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/registry"
 	"github.com/linnet-dev/linnet/pkg/streams"
 )
@@ -197,7 +197,7 @@ func (a *app) askFor(ctx context.Context, o loginOptions) (guest.Credentials, er
 		case errors.Is(err, streams.ErrInterrupted):
 			return with, &silentError{code: exitInterrupted}
 		case errors.Is(err, streams.ErrNoTerminal):
-			return with, &host.HintError{Err: fmt.Errorf("login: %w", err), Fix: "use --username and --password-stdin"}
+			return with, &hint.Error{Err: fmt.Errorf("login: %w", err), Fix: "use --username and --password-stdin"}
 		case err != nil && !errors.Is(err, io.EOF):
 			return with, fmt.Errorf("login: %w", err)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/linnet-dev/linnet/pkg/guest"
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/native"
 	"github.com/linnet-dev/linnet/pkg/report"
@@ -183,8 +184,8 @@ func errorText(err error) string {
 	if errors.As(err, &missing) {
 		return b.String() // each line has its own
 	}
-	if hint := hintOf(err); hint != "" {
-		b.WriteString("hint: " + report.Clean(hint) + "\n")
+	if fix := hint.Of(err); fix != "" {
+		b.WriteString("hint: " + report.Clean(fix) + "\n")
 	}
 	return b.String()
 }
@@ -193,18 +194,6 @@ func errorText(err error) string {
 // what is indented.
 func startsSentence(line string) bool {
 	return line != "" && !strings.HasPrefix(line, "hint: ") && line[0] != ' ' && line[0] != '\t'
-}
-
-func hintOf(err error) string {
-	var hinted interface{ Hint() string }
-	if errors.As(err, &hinted) {
-		return hinted.Hint()
-	}
-	var notVisible *guest.NotVisibleError
-	if errors.As(err, &notVisible) {
-		return notVisible.Hint
-	}
-	return ""
 }
 
 // usageError is a command line that linnet itself does not accept.

@@ -18,7 +18,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/errdefs"
 	"github.com/compose-spec/compose-go/v2/types"
 
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // Source is where a project is described, as the user says it.
@@ -69,14 +69,14 @@ func Load(ctx context.Context, s Source) (*Project, error) {
 
 func loadError(err error) error {
 	if errors.Is(err, errdefs.ErrNotFound) && strings.Contains(err.Error(), "no configuration file") {
-		return &host.HintError{
+		return &hint.Error{
 			Err: errors.New("reading the compose file: there is none in this folder or above it"),
 			Fix: "write compose.yaml, or name one: linnet compose -f FILE ...",
 		}
 	}
 	var file *fs.PathError
 	if errors.As(err, &file) && errors.Is(err, fs.ErrNotExist) {
-		return &host.HintError{
+		return &hint.Error{
 			Err: fmt.Errorf("reading the compose file: %s: %w", file.Path, file.Err),
 			Fix: "check the name behind -f, in COMPOSE_FILE or in an include",
 		}
@@ -117,7 +117,7 @@ func (p *Project) service(name string) (types.ServiceConfig, error) {
 		s.Name = name
 		return s, nil
 	}
-	return types.ServiceConfig{}, &host.HintError{
+	return types.ServiceConfig{}, &hint.Error{
 		Err: fmt.Errorf("there is no service %q in the project %s", name, p.model.Name),
 		Fix: "it has " + strings.Join(slices.Sorted(maps.Keys(all)), ", "),
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 
 	"github.com/linnet-dev/linnet/pkg/build"
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // options turns a service's build section into a build. Every key of the section has its place
@@ -33,7 +33,7 @@ func (p *Project) options(s types.ServiceConfig, w Wanted) (build.Options, error
 		o.Allow = append(o.Allow, "security.insecure")
 	}
 	if o.Network == "host" && !slices.Contains(o.Allow, "network.host") {
-		return o, &host.HintError{
+		return o, &hint.Error{
 			Err: errors.New("its build asks for network: host, which is not allowed"),
 			Fix: "say so in its build section: entitlements: [network.host]",
 		}
@@ -128,7 +128,7 @@ func (p *Project) addSecrets(o *build.Options, s types.ServiceConfig) error {
 		case !ok:
 			return fmt.Errorf("the secret %s is not among the project's secrets", ref.Source)
 		case bool(from.External):
-			return &host.HintError{
+			return &hint.Error{
 				Err: fmt.Errorf("the secret %s is external, and there is no store of secrets here", ref.Source),
 				Fix: "give it a file or environment in the project's secrets",
 			}

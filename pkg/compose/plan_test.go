@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/linnet-dev/linnet/pkg/build"
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // load reads a compose file in a folder of the test's own.
@@ -257,13 +257,12 @@ func TestMistakes(t *testing.T) {
 			t.Errorf("%s: %v, want %s", text, err, want)
 		}
 	}
-	var hinted *host.HintError
+	var hinted *hint.Error
 	if _, err := load(t, several).Plan(Wanted{Services: []string{"nope"}}); !errors.As(err, &hinted) ||
 		err.Error() != `there is no service "nope" in the project proj` || hinted.Fix != "it has app, base, db, extra, seed, tool" {
 		t.Errorf("an unknown service: %v", err)
 	}
-	var hint *host.HintError
-	if _, err := Load(t.Context(), Source{Files: []string{"/nosuch.yaml"}}); !errors.As(err, &hint) || err.Error() != "reading the compose file: /nosuch.yaml: no such file or directory" {
+	if _, err := Load(t.Context(), Source{Files: []string{"/nosuch.yaml"}}); hint.Of(err) == "" || err.Error() != "reading the compose file: /nosuch.yaml: no such file or directory" {
 		t.Errorf("a file that is not there: %v", err)
 	}
 	if _, err := Load(t.Context(), Source{Dir: t.TempDir()}); err == nil || err.Error() != "reading the compose file: there is none in this folder or above it" {

@@ -3,6 +3,7 @@ package emulate
 import (
 	"fmt"
 	"strings"
+
 )
 
 // Facts are what a machine is known to be like.

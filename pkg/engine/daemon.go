@@ -15,6 +15,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
@@ -223,7 +224,7 @@ func (d *daemon) ready(ctx context.Context) error {
 		if state == "running" && host.Listens(d.socket) {
 			return nil
 		}
-		var taken *host.HintError
+		var taken *hint.Error
 		if state == "waiting" && errors.As(lastErr, &taken) {
 			return taken
 		}
@@ -244,7 +245,7 @@ func (d *daemon) ready(ctx context.Context) error {
 
 // unwell says what is wrong with the daemon, and what it said itself.
 func (d *daemon) unwell(what string) error {
-	return &host.HintError{
+	return &hint.Error{
 		Err: fmt.Errorf("starting the engine: %s %s", d.name, what),
 		Fix: "its last words: " + lastLine(d.logs) + " (" + d.logs + ")",
 	}

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
@@ -179,9 +180,9 @@ func TestADaemonThatDoesNotStayUpSaysWhy(t *testing.T) {
 	d := newFake(t, "dies")
 	supervise(t, d)
 	err := d.ready(t.Context())
-	var hint *host.HintError
-	if !errors.As(err, &hint) || err.Error() != "starting the engine: fake does not stay up: exit status 3" ||
-		hint.Fix != "its last words: fake daemon cannot go on ("+d.logs+")" {
+	var hinted *hint.Error
+	if !errors.As(err, &hinted) || err.Error() != "starting the engine: fake does not stay up: exit status 3" ||
+		hinted.Fix != "its last words: fake daemon cannot go on ("+d.logs+")" {
 		t.Errorf("got %v", err)
 	}
 }

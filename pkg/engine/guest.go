@@ -22,6 +22,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/agent"
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
 	"github.com/linnet-dev/linnet/pkg/farside"
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
@@ -54,7 +55,7 @@ func guestMain(ctx context.Context, args []string, stderr io.Writer) int {
 		return 2
 	}
 	if err := serveGuest(ctx, o, stderr); err != nil {
-		fmt.Fprintln(stderr, "linnet-agent:", withHint(err))
+		fmt.Fprintln(stderr, "linnet-agent:", hint.Format(err.Error(), hint.Of(err)))
 		return 1
 	}
 	return 0
@@ -79,19 +80,10 @@ func stopMain(ctx context.Context, args []string, stderr io.Writer) int {
 		err = c.Stop(ctx, &agentpb.StopRequest{}, func(*agentpb.Event) {})
 	}
 	if err != nil {
-		fmt.Fprintln(stderr, "linnet-agent:", withHint(err))
+		fmt.Fprintln(stderr, "linnet-agent:", hint.Format(err.Error(), hint.Of(err)))
 		return 1
 	}
 	return 0
-}
-
-// withHint is an error with its hint, on two lines.
-func withHint(err error) string {
-	var hint *host.HintError
-	if errors.As(err, &hint) {
-		return err.Error() + "\nhint: " + hint.Fix
-	}
-	return err.Error()
 }
 
 func serveGuest(ctx context.Context, o guestOptions, stderr io.Writer) error {
@@ -101,7 +93,7 @@ func serveGuest(ctx context.Context, o guestOptions, stderr io.Writer) error {
 	}
 	spec, err := agent.ReadSpec(o.spec)
 	if errors.Is(err, os.ErrNotExist) {
-		err = &host.HintError{Err: err, Fix: "linnet writes it when it starts the virtual machine: linnet engine restart"}
+		err = &hint.Error{Err: err, Fix: "linnet writes it when it starts the virtual machine: linnet engine restart"}
 	}
 	if err != nil {
 		return err

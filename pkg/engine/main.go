@@ -23,6 +23,7 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/agent"
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
@@ -136,7 +137,7 @@ func tell(stdout io.Writer, err error) (code int) {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprint(stdout, withHint(err))
+	fmt.Fprint(stdout, hint.Format(err.Error(), hint.Of(err)))
 	return 1
 }
 
@@ -144,7 +145,7 @@ func serveMain(ctx context.Context, specFile string, stderr io.Writer) int {
 	unix.CloseOnExec(ReadyFD) // a daemon that had it would keep the client waiting
 	ready := os.NewFile(ReadyFD, "ready")
 	if err := serve(ctx, specFile, func() { answer(ready, "ok") }); err != nil {
-		text := withHint(err)
+		text := hint.Format(err.Error(), hint.Of(err))
 		answer(ready, text)
 		fmt.Fprintln(stderr, "linnet-agent:", text)
 		return 1

@@ -18,6 +18,7 @@ import (
 
 	"github.com/linnet-dev/linnet/config"
 	"github.com/linnet-dev/linnet/pkg/farside/portplugin"
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
@@ -53,7 +54,7 @@ func (n networks) ensureDefault(pool string) (bridge, error) {
 		subnet, ok = freeSubnet(prefix, homeNumber(n.layout), used)
 	}
 	if !ok {
-		return bridge{}, &host.HintError{
+		return bridge{}, &hint.Error{
 			Err: fmt.Errorf("engine.subnet: every /24 of %s is in use on this host", pool),
 			Fix: "set engine.subnet in linnet.yaml to a range that is free",
 		}

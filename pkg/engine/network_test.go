@@ -17,6 +17,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
@@ -217,8 +218,8 @@ func TestTheDefaultNetworkIsMadeOnceAndKept(t *testing.T) {
 func TestAPoolWithoutRoomIsTold(t *testing.T) {
 	n := newNetworks(t)
 	_, err := n.ensureDefault("127.0.0.0/24")
-	var hint *host.HintError
-	if !errors.As(err, &hint) || err.Error() != "engine.subnet: every /24 of 127.0.0.0/24 is in use on this host" || hint.Fix != "set engine.subnet in linnet.yaml to a range that is free" {
+	var hinted *hint.Error
+	if !errors.As(err, &hinted) || err.Error() != "engine.subnet: every /24 of 127.0.0.0/24 is in use on this host" || hinted.Fix != "set engine.subnet in linnet.yaml to a range that is free" {
 		t.Errorf("got %v", err)
 	}
 }

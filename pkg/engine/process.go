@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
@@ -80,7 +81,7 @@ func waitDead(ctx context.Context, socket string) error {
 			return nil
 		}
 		if argv := host.CommandLine(pid); len(argv) > 0 || time.Now().After(deadline) {
-			return &host.HintError{
+			return &hint.Error{
 				Err: fmt.Errorf("%s: another process listens there, which is not of this home's engine: %s (process %d)", socket, host.Program(pid), pid),
 				Fix: "end that process, or set LINNET_HOME to another directory",
 			}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
@@ -164,8 +165,8 @@ func TestALivingSocketStays(t *testing.T) {
 	err = d.ready(t.Context())
 	end()
 	want := d.socket + ": another process listens there, which is not of this home's engine: " + d.argv[0] + " (process " + strconv.Itoa(os.Getpid()) + ")"
-	var hint *host.HintError
-	if !errors.As(err, &hint) || err.Error() != want {
+	var hinted *hint.Error
+	if !errors.As(err, &hinted) || err.Error() != want {
 		t.Errorf("got %v\nwant %s", err, want)
 	}
 	if !host.Listens(d.socket) {

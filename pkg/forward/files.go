@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/nerdctl"
 )
 
@@ -17,7 +18,7 @@ func openIn(f *nerdctl.HostFile) (io.ReadCloser, error) {
 	}
 	in, err := os.Open(f.Path)
 	if err != nil {
-		return nil, fmt.Errorf("reading %w", pathCause(err))
+		return nil, fmt.Errorf("reading %w", hint.PathCause(err))
 	}
 	return in, nil
 }

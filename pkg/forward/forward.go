@@ -16,6 +16,7 @@ import (
 	"slices"
 
 	"github.com/linnet-dev/linnet/pkg/guest"
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/nerdctl"
 	"github.com/linnet-dev/linnet/pkg/streams"
 )
@@ -148,7 +149,7 @@ func lookup(environ []string, name string) string {
 func around(ctx context.Context, o Options, plan *nerdctl.Plan) (err error) {
 	for _, f := range plan.Back {
 		if _, err := os.Lstat(f.Host); f.New && err == nil {
-			return &guest.NotVisibleError{Host: f.Host, Reason: "the file exists already", Hint: "remove it, or name another file"}
+			return &guest.NotVisibleError{Host: f.Host, Reason: "the file exists already", Fix: "remove it, or name another file"}
 		}
 	}
 	var stage guest.Stage
@@ -198,14 +199,14 @@ func putAll(ctx context.Context, stage guest.Stage, files []nerdctl.StagedFile) 
 func put(ctx context.Context, stage guest.Stage, f nerdctl.StagedFile) error {
 	in, err := os.Open(f.Host)
 	if err != nil {
-		return fmt.Errorf("reading %w", pathCause(err))
+		return fmt.Errorf("reading %w", hint.PathCause(err))
 	}
 	defer in.Close()
 	mode := os.FileMode(0o600)
 	if f.KeepMode {
 		info, err := in.Stat()
 		if err != nil {
-			return fmt.Errorf("reading %w", pathCause(err))
+			return fmt.Errorf("reading %w", hint.PathCause(err))
 		}
 		mode = info.Mode().Perm()
 	}
@@ -240,13 +241,4 @@ func get(ctx context.Context, stage guest.Stage, f nerdctl.BackFile) error {
 		return fmt.Errorf("writing %s: %w", f.Host, err)
 	}
 	return out.keep()
-}
-
-// pathCause drops the system call's name from a file error: "PATH: no such file".
-func pathCause(err error) error {
-	var path *os.PathError
-	if errors.As(err, &path) {
-		return fmt.Errorf("%s: %w", path.Path, path.Err)
-	}
-	return err
 }

@@ -122,7 +122,7 @@ func TestHiddenBindMountIsRefused(t *testing.T) {
 	f := newFar(t, "echo must not run")
 	out, err := f.run(t, "run", "-v", f.hidden+":/src", "image")
 	var hidden *guest.NotVisibleError
-	if !errors.As(err, &hidden) || hidden.Host != f.hidden || hidden.Hint == "" || out != "" {
+	if !errors.As(err, &hidden) || hidden.Host != f.hidden || hidden.Fix == "" || out != "" {
 		t.Errorf("got %q, %v", out, err)
 	}
 }

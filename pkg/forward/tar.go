@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // packPath streams a tar archive of a host path whose root entry is the path's last
@@ -21,13 +23,13 @@ func packPath(name string, follow bool) (io.ReadCloser, error) {
 	if follow || asDir {
 		target, err := filepath.EvalSymlinks(clean)
 		if err != nil {
-			return nil, fmt.Errorf("reading %w", pathCause(err))
+			return nil, fmt.Errorf("reading %w", hint.PathCause(err))
 		}
 		clean = target
 	}
 	info, err := os.Lstat(clean)
 	if err != nil {
-		return nil, fmt.Errorf("reading %w", pathCause(err))
+		return nil, fmt.Errorf("reading %w", hint.PathCause(err))
 	}
 	if asDir && !info.IsDir() {
 		return nil, fmt.Errorf("reading %s: it is not a directory", name)
@@ -40,7 +42,7 @@ func packPath(name string, follow bool) (io.ReadCloser, error) {
 		p.name = "."
 	}
 	if p.root, err = os.OpenRoot(p.dir); err != nil {
-		return nil, fmt.Errorf("reading %w", pathCause(err))
+		return nil, fmt.Errorf("reading %w", hint.PathCause(err))
 	}
 	r, w := io.Pipe()
 	go func() { w.CloseWithError(errors.Join(p.pack(w), p.root.Close())) }()

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/nerdctl"
 	"github.com/linnet-dev/linnet/pkg/report"
 )
@@ -44,7 +45,7 @@ func unpackTo(f *nerdctl.HostFile, errs io.Writer) (*outFile, error) {
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, fmt.Errorf("writing %w", pathCause(err))
+		return nil, fmt.Errorf("writing %w", hint.PathCause(err))
 	}
 	u.root, u.dir = root, dir
 	r, w := io.Pipe()

@@ -152,9 +152,12 @@ func ExitCode(err error) (code int, ok bool) {
 // NotVisibleError says that a host path cannot be seen from the guest.
 type NotVisibleError struct {
 	// Host is the path as it was asked for, Reason why the guest does not see it, and
-	// Hint the one thing that would change that (a settings key, say).
-	Host, Reason, Hint string
+	// Fix the one thing that would change that (a settings key, say).
+	Host, Reason, Fix string
 }
+
+// Hint returns Fix, for package hint.
+func (e *NotVisibleError) Hint() string { return e.Fix }
 
 func (e *NotVisibleError) Error() string {
 	return fmt.Sprintf("%s is not visible to the engine: %s", e.Host, e.Reason)

@@ -11,6 +11,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
+
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // Environment variables that steer linnet itself. They are the whole list, apart from the
@@ -47,7 +50,7 @@ func NewLayout(lookup func(string) (string, bool), program string) (Layout, erro
 	if !ok || home == "" {
 		user, ok := lookup("HOME")
 		if !ok || user == "" {
-			return l, &HintError{Err: errors.New("finding the home directory: neither LINNET_HOME nor HOME is set"), Fix: "set LINNET_HOME to a folder of your own"}
+			return l, &hint.Error{Err: errors.New("finding the home directory: neither LINNET_HOME nor HOME is set"), Fix: "set LINNET_HOME to a folder of your own"}
 		}
 		home = filepath.Join(user, ".linnet")
 	}
@@ -63,7 +66,7 @@ func NewLayout(lookup func(string) (string, bool), program string) (Layout, erro
 	l.Home = home
 	if longest := len(l.Socket("containerd")) + len(".ttrpc"); longest > maxSocketPath {
 		most := maxSocketPath - (longest - len(home))
-		return l, &HintError{
+		return l, &hint.Error{
 			Err: fmt.Errorf("%s %s is too long for a socket below it: %d bytes, at most %d", EnvHome, home, len(home), most),
 			Fix: "set LINNET_HOME to a shorter path; a symbolic link to the long one will not do",
 		}
@@ -295,15 +298,14 @@ func (l Layout) beside(program, name string) string {
 	return l.Bin(name)
 }
 
-// HintError is an error with the one thing to do about it.
-type HintError struct {
-	Err error
-	// Fix is what to do, one line without a full stop.
-	Fix string
+// HomeError is what it means that something could not be written in LINNET_HOME, with what to do.
+func HomeError(home string, err error) error {
+	if hint.Of(err) != "" {
+		return err
+	}
+	fix := "set LINNET_HOME to a folder that you can write to"
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		fix = "free some space there, or set LINNET_HOME to a folder on another disk"
+	}
+	return &hint.Error{Err: fmt.Errorf("writing to %s: %w", home, hint.Cause(err)), Fix: fix}
 }
-
-func (e *HintError) Error() string { return e.Err.Error() }
-func (e *HintError) Unwrap() error { return e.Err }
-
-// Hint returns Fix; every error that has one shows it so.
-func (e *HintError) Hint() string { return e.Fix }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
@@ -75,13 +76,13 @@ func TestLayoutRefusesAHomeThatIsTooLongForItsSockets(t *testing.T) {
 		t.Errorf("70 bytes: %v", err)
 	}
 	_, err := host.NewLayout(environment("LINNET_HOME", fits+"h"), "/bin/linnet")
-	var hint *host.HintError
-	if !errors.As(err, &hint) || err.Error() != "LINNET_HOME "+fits+"h is too long for a socket below it: 71 bytes, at most 70" ||
-		hint.Hint() != "set LINNET_HOME to a shorter path; a symbolic link to the long one will not do" {
+	var hinted *hint.Error
+	if !errors.As(err, &hinted) || err.Error() != "LINNET_HOME "+fits+"h is too long for a socket below it: 71 bytes, at most 70" ||
+		hinted.Hint() != "set LINNET_HOME to a shorter path; a symbolic link to the long one will not do" {
 		t.Errorf("71 bytes: %v", err)
 	}
 	_, err = host.NewLayout(environment(), "/bin/linnet")
-	if !errors.As(err, &hint) || err.Error() != "finding the home directory: neither LINNET_HOME nor HOME is set" || hint.Fix != "set LINNET_HOME to a folder of your own" {
+	if !errors.As(err, &hinted) || err.Error() != "finding the home directory: neither LINNET_HOME nor HOME is set" || hinted.Fix != "set LINNET_HOME to a folder of your own" {
 		t.Errorf("no home: %v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/host/hosttest"
 )
@@ -54,9 +55,9 @@ func removeTreeEntersNoMount(t *testing.T) {
 				}
 				return
 			}
-			var hint *host.HintError
+			var hinted *hint.Error
 			want := "removing " + top + ": " + at + " is mounted there, and is not linnet's to remove"
-			if !errors.As(err, &hint) || err.Error() != want || hint.Fix != "unmount it (umount "+at+"), then try again; what is in it stays" {
+			if !errors.As(err, &hinted) || err.Error() != want || hinted.Fix != "unmount it (umount "+at+"), then try again; what is in it stays" {
 				t.Errorf("got  %v\nwant %s", err, want)
 			}
 			if !exists(filepath.Join(outside, "top", "a", "file")) {

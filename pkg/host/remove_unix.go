@@ -13,13 +13,15 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // RemoveTree removes path, absolute and clean, and all that is below it; it is no error when nothing is
 // there. It is the only removal of directories in linnet: where os.RemoveAll goes by names, it goes by
 // descriptors, follows no symbolic link, not even on the way to path, and enters nothing that is mounted
 // at path or below. A link in the tree is removed, what it leads to is not. What is in the way is
-// named in the error, a *HintError; as far as that can be known before, nothing is removed then.
+// named in the error, a *hint.Error; as far as that can be known before, nothing is removed then.
 func RemoveTree(path string) error {
 	parent, err := openParent(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -33,7 +35,7 @@ func RemoveTree(path string) error {
 		return err
 	}
 	err = removal{top: path}.remove(parent, filepath.Base(path), path)
-	if hint := (*HintError)(nil); err != nil && !errors.As(err, &hint) {
+	if hinted := (*hint.Error)(nil); err != nil && !errors.As(err, &hinted) {
 		return fmt.Errorf("removing %s: %w", path, err)
 	}
 	return err
@@ -63,7 +65,7 @@ func MountsError(doing string, mounts []Mount) error {
 	if len(points) > 1 {
 		is = "are mounted there, and are"
 	}
-	return &HintError{
+	return &hint.Error{
 		Err: fmt.Errorf("%s: %s %s not linnet's to remove", doing, strings.Join(points, ", "), is),
 		Fix: "unmount it (umount " + strings.Join(points, " ") + "), then try again; what is in it stays",
 	}
@@ -120,7 +122,7 @@ func (r removal) empty(dir int, name, path string, why error) error {
 		if errors.Is(why, unix.EPERM) {
 			return &fs.PathError{Op: "unlink", Path: path, Err: why}
 		}
-		return &HintError{
+		return &hint.Error{
 			Err: fmt.Errorf("removing %s: %s was replaced meanwhile, and is not followed", r.top, path),
 			Fix: "see what else works in there, then try again",
 		}
@@ -192,7 +194,7 @@ func openParent(path string) (int, error) {
 		unix.Close(dir)
 		here := "/" + filepath.Join(names[:i+1]...)
 		if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
-			return -1, &HintError{
+			return -1, &hint.Error{
 				Err: fmt.Errorf("%s is no directory, and a symbolic link is not followed", here),
 				Fix: "put a directory there; to keep linnet's data elsewhere, set LINNET_HOME",
 			}

@@ -16,12 +16,3 @@ func Resolve(path string) (resolved, there string, err error) {
 	}
 	return resolved, resolved, err
 }
-
-// PathReason is a file error without the system call's name: "PATH: permission denied".
-func PathReason(err error) string {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return path.Path + ": " + path.Err.Error()
-	}
-	return err.Error()
-}

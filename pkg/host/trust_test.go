@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
@@ -50,9 +51,9 @@ func checkHomes(t *testing.T, cases []homeCase) {
 				}
 				return
 			}
-			var hint *host.HintError
-			if !errors.As(err, &hint) || err.Error() != "using LINNET_HOME "+c.home+": "+c.want ||
-				hint.Fix != "only root and you may own it and all above it, and write there (chown, chmod go-w); or set LINNET_HOME to another directory" {
+			var hinted *hint.Error
+			if !errors.As(err, &hinted) || err.Error() != "using LINNET_HOME "+c.home+": "+c.want ||
+				hinted.Fix != "only root and you may own it and all above it, and write there (chown, chmod go-w); or set LINNET_HOME to another directory" {
 				t.Errorf("got  %v\nwant %s", err, c.want)
 			}
 		})
@@ -128,8 +129,8 @@ func checkDirs(t *testing.T, cases []dirCase) {
 				}
 				return
 			}
-			var hint *host.HintError
-			if want := strings.NewReplacer("HOME", home, "ME", me(t)).Replace(c.want); !errors.As(err, &hint) || err.Error() != want || hint.Fix == "" {
+			var hinted *hint.Error
+			if want := strings.NewReplacer("HOME", home, "ME", me(t)).Replace(c.want); !errors.As(err, &hinted) || err.Error() != want || hinted.Fix == "" {
 				t.Errorf("got  %v\nwant %s", err, want)
 			}
 		})

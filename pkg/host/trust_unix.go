@@ -18,6 +18,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // DistrustError says who else than root and this user may change something that linnet goes by: what it
@@ -40,7 +42,7 @@ func Distrusted(what string, err error, fix string) error {
 	if d := (*DistrustError)(nil); !errors.As(err, &d) {
 		return err
 	}
-	return &HintError{Err: fmt.Errorf("%s: %w", what, err), Fix: fix}
+	return &hint.Error{Err: fmt.Errorf("%s: %w", what, err), Fix: fix}
 }
 
 // trust is who may change something.

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/vm"
 )
@@ -78,7 +79,7 @@ func (m *Machine) told(err error, log string) error {
 	case log != "":
 		fix = "the log says more: " + log
 	}
-	return &host.HintError{Err: err, Fix: fix}
+	return &hint.Error{Err: err, Fix: fix}
 }
 
 // gone takes it for done when there is nothing to remove any more.
@@ -237,7 +238,7 @@ func (m *Machine) removeFiles() error {
 func (m *Machine) create(ctx context.Context, want vm.Spec) error {
 	path := m.o.Layout.VMConfig()
 	if err := host.WriteFile(path, []byte(vm.Draft(want.Config)), 0o600); err != nil {
-		return homeError(m.o.Layout.Home, err)
+		return host.HomeError(m.o.Layout.Home, err)
 	}
 	if _, err := m.limactl(ctx, "create", "--name="+host.Instance, path); err != nil {
 		return err
@@ -248,7 +249,7 @@ func (m *Machine) create(ctx context.Context, want vm.Spec) error {
 func (m *Machine) configure(want vm.Spec) error {
 	path := filepath.Join(m.o.Layout.LimaInstance(), "lima.yaml")
 	if err := host.WriteFile(path, []byte(want.Config), 0o600); err != nil {
-		return homeError(m.o.Layout.Home, err)
+		return host.HomeError(m.o.Layout.Home, err)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
@@ -68,14 +69,14 @@ const longestSocket = "/ssh.sock.1234567890123456"
 // check says what keeps every virtual machine from running here.
 func (f Facts) check(l host.Layout) error {
 	if f.Home == "" {
-		return &host.HintError{Err: errors.New("finding the home directory: HOME is not set"), Fix: "set HOME"}
+		return &hint.Error{Err: errors.New("finding the home directory: HOME is not set"), Fix: "set HOME"}
 	}
 	most := 107 // sun_path of unix(7), without the final NUL
 	if f.OS != "linux" {
 		most = 103
 	}
 	if over := len(l.LimaInstance()) + len(longestSocket) - most; over > 0 {
-		return &host.HintError{
+		return &hint.Error{
 			Err: fmt.Errorf("%s %s is too long for a virtual machine's sockets below it: %d bytes, at most %d", host.EnvHome, l.Home, len(l.Home), len(l.Home)-over),
 			Fix: "set LINNET_HOME to a shorter path; a symbolic link to the long one will not do",
 		}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/lima/limatest"
 	"github.com/linnet-dev/linnet/pkg/report"
@@ -93,7 +94,7 @@ func TestEachFailureOfLimactlIsTold(t *testing.T) {
 			if err == nil {
 				t.Fatalf("no error, after %q", m.calls(t))
 			}
-			var h *host.HintError
+			var h *hint.Error
 			plainly := func(s string) string { return strings.ReplaceAll(s, m.o.Layout.Home, "HOME") }
 			if plainly(err.Error()) != c.want || !errors.As(err, &h) || plainly(h.Fix) != c.hint {
 				t.Errorf("it is told: %s", plainly(told(err)))

@@ -14,6 +14,7 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/agent"
 	"github.com/linnet-dev/linnet/pkg/guest"
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/relay"
 	"github.com/linnet-dev/linnet/pkg/report"
@@ -87,7 +88,7 @@ func (g *Guest) ready(ctx context.Context, names ...string) error {
 			g.warnRules(ctx)
 		}
 		if errors.Is(err, agent.ErrProtocol) {
-			return &host.HintError{Err: fmt.Errorf("the virtual machine runs since before this linnet was installed: %w", err), Fix: "linnet vm restart (it stops the containers in there)"}
+			return &hint.Error{Err: fmt.Errorf("the virtual machine runs since before this linnet was installed: %w", err), Fix: "linnet vm restart (it stops the containers in there)"}
 		}
 		if err == nil || ctx.Err() != nil || !away(err) || tries == mostTries {
 			return err
@@ -145,10 +146,10 @@ func (g *Guest) unlessStuck(ctx context.Context, ask func(context.Context) error
 				end(g.machine.silent(fmt.Errorf("its agent has not answered for %s", g.limits.ready)))
 			case <-tick.C:
 				if why := consoleFailure(g.layout); why != "" {
-					end(&host.HintError{Err: fmt.Errorf("setting up the virtual machine: %s", why), Fix: "`linnet vm logs serial` says more"})
+					end(&hint.Error{Err: fmt.Errorf("setting up the virtual machine: %s", why), Fix: "`linnet vm logs serial` says more"})
 				}
 				if s, err := g.relayStatus(asking); err == nil && s.Hint != "" {
-					end(&host.HintError{Err: fmt.Errorf("reaching the virtual machine: %s", s.Error), Fix: s.Hint})
+					end(&hint.Error{Err: fmt.Errorf("reaching the virtual machine: %s", s.Error), Fix: s.Hint})
 				}
 			}
 		}
@@ -252,7 +253,7 @@ func (g *Guest) listens(ctx context.Context, ended <-chan error) error {
 			if host.Listens(g.layout.VMSocket("agent")) {
 				return nil
 			}
-			return &host.HintError{Err: errors.Join(errors.New("starting the relay: it ended at once"), err), Fix: "its log says why: " + g.layout.VMLog("relay")}
+			return &hint.Error{Err: errors.Join(errors.New("starting the relay: it ended at once"), err), Fix: "its log says why: " + g.layout.VMLog("relay")}
 		case <-tick.C:
 		}
 	}
@@ -351,12 +352,12 @@ func (g *Guest) Path(path string) (guest.Visible, error) {
 	}
 	resolved, _, err := host.Resolve(path)
 	if err != nil {
-		return guest.Visible{}, &guest.NotVisibleError{Host: path, Reason: host.PathReason(err), Hint: "check the spelling of the path"}
+		return guest.Visible{}, &guest.NotVisibleError{Host: path, Reason: hint.PathCause(err).Error(), Fix: "check the spelling of the path"}
 	}
 	if home := g.machine.linnetHome(); hostNames().inside(resolved, home) {
 		return guest.Visible{}, &guest.NotVisibleError{
 			Host: path, Reason: "it belongs to linnet itself, and the virtual machine does not see " + home,
-			Hint: "keep it elsewhere",
+			Fix: "keep it elsewhere",
 		}
 	}
 	mounts := g.machine.shared()
@@ -368,7 +369,7 @@ func (g *Guest) Path(path string) (guest.Visible, error) {
 	}
 	return guest.Visible{}, &guest.NotVisibleError{
 		Host: path, Reason: "it is in no folder that the virtual machine shares",
-		Hint: fmt.Sprintf("add %s to vm.mounts in %s, then: linnet vm restart", folder(resolved), g.layout.Settings()),
+		Fix: fmt.Sprintf("add %s to vm.mounts in %s, then: linnet vm restart", folder(resolved), g.layout.Settings()),
 	}
 }
 

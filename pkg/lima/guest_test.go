@@ -21,7 +21,7 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/agent"
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/relay"
 	"github.com/linnet-dev/linnet/pkg/vm/vmtest"
 )
@@ -123,7 +123,7 @@ func TestACommandDoesNotWaitForEver(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			err := g.Ready(ctx)
-			var h *host.HintError
+			var h *hint.Error
 			if !errors.As(err, &h) || err.Error() != c.want || strings.ReplaceAll(h.Fix, m.o.Layout.LimaInstance(), "INSTANCE") != c.hint {
 				t.Errorf("it says %v", told(err))
 			}

@@ -74,7 +74,7 @@ func (m *Machine) tellHostKey(config string) error {
 	}
 	for path, text := range map[string]string{filepath.Join(l.LimaInstance(), "lima.yaml"): config, l.HostKey(): public} {
 		if err := host.WriteFile(path, []byte(text), 0o600); err != nil {
-			return homeError(l.Home, err)
+			return host.HomeError(l.Home, err)
 		}
 	}
 	return nil

@@ -13,8 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/relay"
 	"github.com/linnet-dev/linnet/pkg/report"
@@ -87,7 +87,7 @@ func (m *Machine) Lock(ctx context.Context) (release func(), err error) {
 	for {
 		for _, dir := range []string{l.VMRun(), filepath.Dir(l.VMLog("relay"))} {
 			if err := host.MakeDir(dir); err != nil {
-				return nil, homeError(l.Home, err)
+				return nil, host.HomeError(l.Home, err)
 			}
 		}
 		lock, err := host.Lock(ctx, l.VMLock("start"))
@@ -95,29 +95,12 @@ func (m *Machine) Lock(ctx context.Context) (release func(), err error) {
 		case errors.Is(err, fs.ErrNotExist):
 			continue // removed meanwhile, with all else
 		case err != nil && ctx.Err() == nil:
-			return nil, homeError(l.Home, err)
+			return nil, host.HomeError(l.Home, err)
 		case err != nil:
 			return nil, err
 		}
 		return func() { lock.Close() }, nil
 	}
-}
-
-// homeError says what is wrong with LINNET_HOME and what to do.
-func homeError(home string, err error) error {
-	if told := (*host.HintError)(nil); errors.As(err, &told) {
-		return err
-	}
-	hint := "set LINNET_HOME to a folder that you can write to"
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		hint = "free some space there, or set LINNET_HOME to a folder on another disk"
-	}
-	cause := err
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		cause = path.Err
-	}
-	return &host.HintError{Err: fmt.Errorf("writing to %s: %w", home, cause), Fix: hint}
 }
 
 // Answers says whether the machine's agent answers.
@@ -156,7 +139,7 @@ func (m *Machine) Want(ctx context.Context) (vm.Spec, error) {
 	switch chosen.accelerator {
 	case "kvm":
 		if d := device(m.kvm); d != "there" {
-			return vm.Spec{}, &host.HintError{Err: fmt.Errorf("configuring the virtual machine: vm.accelerator: %q, and %s", "kvm", noDevice(d)), Fix: mend(d)}
+			return vm.Spec{}, &hint.Error{Err: fmt.Errorf("configuring the virtual machine: vm.accelerator: %q, and %s", "kvm", noDevice(d)), Fix: mend(d)}
 		}
 	case auto:
 		chosen.accelerator = m.accelerator(ctx, chosen)
@@ -180,20 +163,11 @@ func existing(mounts []Mount) ([]Mount, error) {
 		info, statErr := os.Stat(path)
 		switch {
 		case err != nil:
-			return nil, &host.HintError{Err: fmt.Errorf("sharing %s: %w", mount.Path, bare(err)), Fix: "make the folder, or take it out of vm.mounts"}
+			return nil, &hint.Error{Err: fmt.Errorf("sharing %s: %w", mount.Path, hint.Cause(err)), Fix: "make the folder, or take it out of vm.mounts"}
 		case statErr == nil && !info.IsDir():
-			return nil, &host.HintError{Err: fmt.Errorf("sharing %s: it is not a folder", mount.Path), Fix: "name its folder in vm.mounts instead"}
+			return nil, &hint.Error{Err: fmt.Errorf("sharing %s: it is not a folder", mount.Path), Fix: "name its folder in vm.mounts instead"}
 		}
 		found[i] = Mount{Path: path, ReadOnly: mount.ReadOnly}
 	}
 	return found, nil
-}
-
-// bare is an error of package os without the operation and the path.
-func bare(err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return path.Err
-	}
-	return err
 }

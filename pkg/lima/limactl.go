@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/vm"
 )
@@ -117,8 +118,8 @@ func entries(log string) (all []entry) {
 // vague are reasons that only say that something else has failed, which stands before them.
 var vague = regexp.MustCompile(`^exiting, status=|^host agent process has exited|^degraded, status=|^did not receive an event|^Driver stopped due to error`)
 
-// hint is where limactl itself points, in parentheses.
-var hint = regexp.MustCompile(` \((hint:|maybe use) [^)]*\)`)
+// ownHint is where limactl itself points, in parentheses.
+var ownHint = regexp.MustCompile(` \((hint:|maybe use) [^)]*\)`)
 
 // reason is why a limactl failed: its last fatal line; the last error before it when that says
 // nothing; a line that is no log when there is neither.
@@ -127,12 +128,12 @@ func reason(log string) string {
 	for _, level := range []string{"fatal", "error", "text"} {
 		for i := len(all) - 1; i >= 0; i-- {
 			if all[i].Level == level && !vague.MatchString(all[i].Message) {
-				return strings.TrimSpace(hint.ReplaceAllString(all[i].Message, ""))
+				return strings.TrimSpace(ownHint.ReplaceAllString(all[i].Message, ""))
 			}
 		}
 	}
 	if len(all) > 0 {
-		return strings.TrimSpace(hint.ReplaceAllString(all[len(all)-1].Message, ""))
+		return strings.TrimSpace(ownHint.ReplaceAllString(all[len(all)-1].Message, ""))
 	}
 	return ""
 }
@@ -158,7 +159,7 @@ func (m *Machine) tool(ctx context.Context) (*vm.Refusal, error) {
 	}
 	limactl := m.o.Layout.Bin("limactl")
 	if _, err := os.Stat(limactl); err != nil {
-		why := bare(err)
+		why := hint.Cause(err)
 		if errors.Is(err, fs.ErrNotExist) {
 			why = errors.New("it is not there")
 		}
@@ -174,7 +175,7 @@ func (m *Machine) tool(ctx context.Context) (*vm.Refusal, error) {
 	if err != nil {
 		var failed *failure
 		if !errors.As(err, &failed) {
-			err = bare(err) // it could not be run at all
+			err = hint.Cause(err) // it could not be run at all
 		}
 		return &vm.Refusal{
 			Reason: fmt.Sprintf("limactl cannot be used: %s: %v", limactl, err),

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/vm"
 )
@@ -25,7 +26,7 @@ const GuestHidden = "/run/linnet/hidden"
 // name, as in a bind mount, which no view goes without.
 func (c choice) hide(n names, linnetHome, userHome string, views func() bool) (hidden []string, err error) {
 	refuse := func(m Mount, why, fix string) error {
-		return &host.HintError{Err: fmt.Errorf("sharing %s: %s", m.Path, why), Fix: fix}
+		return &hint.Error{Err: fmt.Errorf("sharing %s: %s", m.Path, why), Fix: fix}
 	}
 	const move = "name the directories in it that are needed, or share it read-only (:ro), or set " + host.EnvHome + " to a directory elsewhere"
 	for _, m := range c.mounts {
@@ -101,7 +102,7 @@ func (m *Machine) command(mounts []Mount) ([]string, error) {
 		through = append(through, mount.Path, mount.view)
 	}
 	if err != nil {
-		return nil, homeError(m.o.Layout.Home, err)
+		return nil, host.HomeError(m.o.Layout.Home, err)
 	}
 	return append(through, "--"), nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/vm"
 )
@@ -55,7 +56,7 @@ func (m *Machine) launch(want vm.Spec) (*host.Started, error) {
 	m.forget()
 	for _, path := range append(Consoles(l), log, m.hostAgentLog(), filepath.Join(l.LimaInstance(), "ssh.config")) {
 		if err := gone(os.Remove(path)); err != nil { // what stands there is of another start
-			return nil, homeError(l.Home, err)
+			return nil, host.HomeError(l.Home, err)
 		}
 	}
 	if err := m.tellHostKey(want.Config); err != nil {
@@ -65,12 +66,12 @@ func (m *Machine) launch(want vm.Spec) (*host.Started, error) {
 	if errors.Is(err, host.ErrLocked) {
 		// Something of an earlier machine still has it: that is not a start any more.
 		if err := gone(os.Remove(l.VMLock("limactl"))); err != nil {
-			return nil, homeError(l.Home, err)
+			return nil, host.HomeError(l.Home, err)
 		}
 		lock, err = host.TryLock(l.VMLock("limactl"))
 	}
 	if err != nil {
-		return nil, homeError(l.Home, err)
+		return nil, host.HomeError(l.Home, err)
 	}
 	defer lock.Close()
 	argv := append(append([]string{l.Bin("limactl")}, global...), "start", host.Instance)
@@ -85,7 +86,7 @@ func (m *Machine) launch(want vm.Spec) (*host.Started, error) {
 		return nil, err
 	}
 	if err := os.WriteFile(lock.Name(), []byte(strconv.Itoa(started.PID)+"\n"), 0o600); err != nil {
-		return nil, homeError(l.Home, err)
+		return nil, host.HomeError(l.Home, err)
 	}
 	return started, nil
 }
@@ -190,7 +191,7 @@ func serious(log string) (why string) {
 			why = qemuSays
 		}
 		if e.Level == "fatal" && !vague.MatchString(e.Message) {
-			return strings.TrimSpace(hint.ReplaceAllString(e.Message, ""))
+			return strings.TrimSpace(ownHint.ReplaceAllString(e.Message, ""))
 		}
 	}
 	return why
@@ -198,14 +199,14 @@ func serious(log string) (why string) {
 
 // silent is the error about a machine that runs and whose agent does not answer.
 func (m *Machine) silent(err error) error {
-	var known *host.HintError
+	var known *hint.Error
 	if errors.As(err, &known) {
 		return err
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("its agent has not answered for %s", patience)
 	}
-	return &host.HintError{
+	return &hint.Error{
 		Err: err,
 		Fix: "`linnet engine restart` starts it anew; its console says what it is at: " + filepath.Join(m.o.Layout.LimaInstance(), "serial*.log"),
 	}

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // auto is the value of a setting that leaves the choice to linnet.
@@ -94,7 +94,7 @@ func (w Wanted) choose(f Facts) (c choice, err error) {
 // fits says which setting makes no sense here.
 func (c choice) fits(f Facts) error {
 	refuse := func(key, value, why, fix string) error {
-		return &host.HintError{Err: fmt.Errorf("configuring the virtual machine: %s: %q %s", key, value, why), Fix: fix}
+		return &hint.Error{Err: fmt.Errorf("configuring the virtual machine: %s: %q %s", key, value, why), Fix: fix}
 	}
 	switch {
 	case c.Accelerator == "kvm" && f.OS != "linux":

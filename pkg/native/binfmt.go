@@ -12,7 +12,7 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/emulate"
 	"github.com/linnet-dev/linnet/pkg/guest"
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // register makes linnet's entry for an architecture the newest, which the kernel takes first,
@@ -64,7 +64,7 @@ func (n *Native) register(ctx context.Context, f emulate.Facts, a emulate.Archit
 func (n *Native) tellKernel(entry, line string) error {
 	err := os.WriteFile(filepath.Join(n.o.Layout.Binfmt(), "register"), []byte(line), 0)
 	if err != nil {
-		return fmt.Errorf("registering %s: %w", filepath.Base(entry), bare(err))
+		return fmt.Errorf("registering %s: %w", filepath.Base(entry), hint.Cause(err))
 	}
 	return nil
 }
@@ -92,11 +92,11 @@ func (n *Native) prepareBinfmt(ctx context.Context) error {
 	if _, err := os.Stat(status); err != nil {
 		if text, err := os.ReadFile("/proc/filesystems"); err == nil && !strings.Contains(string(text), "\tbinfmt_misc\n") {
 			if err := n.Run(ctx, guest.Process{Argv: []string{"modprobe", "binfmt_misc"}}); err != nil {
-				return &host.HintError{Err: fmt.Errorf("loading binfmt_misc: %w", err), Fix: "modprobe binfmt_misc says more"}
+				return &hint.Error{Err: fmt.Errorf("loading binfmt_misc: %w", err), Fix: "modprobe binfmt_misc says more"}
 			}
 		}
 		if err := mountBinfmt(dir); err != nil {
-			return &host.HintError{Err: fmt.Errorf("mounting binfmt_misc on %s: %w", dir, err), Fix: "in a container or a sandbox: let the machine outside of it do this"}
+			return &hint.Error{Err: fmt.Errorf("mounting binfmt_misc on %s: %w", dir, err), Fix: "in a container or a sandbox: let the machine outside of it do this"}
 		}
 	}
 	text, err := os.ReadFile(status)
@@ -104,7 +104,7 @@ func (n *Native) prepareBinfmt(ctx context.Context) error {
 		err = os.WriteFile(status, []byte("1"), 0)
 	}
 	if err != nil {
-		return fmt.Errorf("switching binfmt_misc on: %w", bare(err))
+		return fmt.Errorf("switching binfmt_misc on: %w", hint.Cause(err))
 	}
 	return nil
 }
@@ -137,19 +137,10 @@ func remove(entry string) error {
 		err = errors.Join(err, f.Close())
 	}
 	if errors.Is(err, fs.ErrPermission) {
-		return &host.HintError{Err: fmt.Errorf("removing the emulator %s: only root may do that", filepath.Base(entry)), Fix: "do it with sudo"}
+		return &hint.Error{Err: fmt.Errorf("removing the emulator %s: only root may do that", filepath.Base(entry)), Fix: "do it with sudo"}
 	}
 	if err != nil {
-		return fmt.Errorf("removing the emulator %s: %w", filepath.Base(entry), bare(err))
+		return fmt.Errorf("removing the emulator %s: %w", filepath.Base(entry), hint.Cause(err))
 	}
 	return nil
-}
-
-// bare is a file error without the operation and the path, which our own words name.
-func bare(err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return path.Err
-	}
-	return err
 }

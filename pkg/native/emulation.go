@@ -145,7 +145,7 @@ func (n *Native) emulated() []string {
 
 func (n *Native) remember(names []string) error {
 	if err := host.WriteFile(n.o.Layout.Emulation(), []byte(strings.Join(names, "\n")+"\n"), 0o600); err != nil {
-		return homeError(n.o.Layout.Home, err)
+		return host.HomeError(n.o.Layout.Home, err)
 	}
 	return nil
 }

@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/linnet-dev/linnet/pkg/agent"
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
 	"github.com/linnet-dev/linnet/pkg/guest"
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
@@ -126,7 +126,7 @@ func (n *Native) Reset(ctx context.Context) error {
 		return err
 	}
 	if err := spec.Write(); err != nil {
-		return homeError(l.Home, err)
+		return host.HomeError(l.Home, err)
 	}
 	if err := n.unregister(); err != nil {
 		return err
@@ -156,14 +156,14 @@ func (n *Native) agent(ctx context.Context, args ...string) error {
 
 // agentAnswer is the error that the agent gave.
 func agentAnswer(said string, code int) error {
-	message, hint, _ := strings.Cut(said, "\nhint: ")
+	message, fix := hint.Cut(said)
 	if message == "" {
 		return fmt.Errorf("removing the engine's data: the agent ended with code %d", code)
 	}
-	if hint == "" {
+	if fix == "" {
 		return errors.New(message)
 	}
-	return &host.HintError{Err: errors.New(message), Fix: hint}
+	return hint.New(message, fix)
 }
 
 // lockStopped stops the engine and takes the lock without which none is started.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/agent"
 	"github.com/linnet-dev/linnet/pkg/guest"
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/report"
 )
@@ -195,7 +196,7 @@ func (n *Native) Path(path string) (guest.Visible, error) {
 	}
 	resolved, there, err := host.Resolve(path)
 	if err != nil {
-		return guest.Visible{}, &guest.NotVisibleError{Host: path, Reason: host.PathReason(err), Hint: "check the spelling of the path"}
+		return guest.Visible{}, &guest.NotVisibleError{Host: path, Reason: hint.PathCause(err).Error(), Fix: "check the spelling of the path"}
 	}
 	return guest.Visible{Path: resolved, ReadOnly: readOnly(there)}, nil
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
@@ -19,7 +20,7 @@ func (n *Native) makeRun() error {
 	l := n.o.Layout
 	for _, dir := range []string{l.Run(), filepath.Dir(l.Spec()), filepath.Dir(l.Log("agent"))} {
 		if err := host.MakeDir(dir); err != nil {
-			return homeError(l.Home, err)
+			return host.HomeError(l.Home, err)
 		}
 	}
 	return nil
@@ -37,27 +38,10 @@ func (n *Native) lockStart(ctx context.Context) (*os.File, error) {
 			continue
 		}
 		if err != nil && ctx.Err() == nil {
-			return nil, homeError(n.o.Layout.Home, err)
+			return nil, host.HomeError(n.o.Layout.Home, err)
 		}
 		return lock, err
 	}
-}
-
-// homeError says what is wrong with LINNET_HOME and what to do.
-func homeError(home string, err error) error {
-	if told := (*host.HintError)(nil); errors.As(err, &told) {
-		return err
-	}
-	hint := "set LINNET_HOME to a folder that you can write to"
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		hint = "free some space there, or set LINNET_HOME to a folder on another disk"
-	}
-	cause := err
-	var path *os.PathError
-	if errors.As(err, &path) {
-		cause = path.Err
-	}
-	return &host.HintError{Err: fmt.Errorf("writing to %s: %w", home, cause), Fix: hint}
 }
 
 // start starts the agent, in a session of its own, and waits until it listens. The caller
@@ -77,7 +61,7 @@ func (n *Native) start(ctx context.Context) (err error) {
 		step.Done()
 	}()
 	if err := spec.Write(); err != nil {
-		return homeError(l.Home, err)
+		return host.HomeError(l.Home, err)
 	}
 	n.restoreEmulation(ctx)
 	told, tell, err := os.Pipe()
@@ -93,10 +77,10 @@ func (n *Native) start(ctx context.Context) (err error) {
 	started, err := daemon.Start()
 	tell.Close()
 	if err != nil {
-		return &host.HintError{Err: err, Fix: startHint(err, l)}
+		return &hint.Error{Err: err, Fix: startHint(err, l)}
 	}
 	if err := started.Wait(); err != nil {
-		return &host.HintError{Err: fmt.Errorf("starting the agent: %w", err), Fix: "its log says more: " + l.Log("agent")}
+		return &hint.Error{Err: fmt.Errorf("starting the agent: %w", err), Fix: "its log says more: " + l.Log("agent")}
 	}
 	stop := context.AfterFunc(ctx, func() { told.Close() })
 	defer stop()
@@ -115,15 +99,15 @@ func startAnswer(text string, l host.Layout) error {
 	if text == "ok" {
 		return nil
 	}
-	message, hint, _ := strings.Cut(text, "\nhint: ")
+	message, fix := hint.Cut(text)
 	if message == "" {
-		message, hint = "starting the agent: it ended before it said anything", "its log says more: "+l.Log("agent")
+		message, fix = "starting the agent: it ended before it said anything", "its log says more: "+l.Log("agent")
 	}
 	err := errors.New(message)
-	if hint == "" {
-		hint = startHint(err, l)
+	if fix == "" {
+		fix = startHint(err, l)
 	}
-	return &host.HintError{Err: err, Fix: hint}
+	return &hint.Error{Err: err, Fix: fix}
 }
 
 // startHint is what to do about an agent that could not be started.

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/linnet-dev/linnet/pkg/agent"
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/report"
 )
@@ -24,9 +25,9 @@ func TestNoVariableOfTheUsersReachesTheAgent(t *testing.T) {
 
 // told is an error as a user reads it, but for the program's name.
 func told(err error) string {
-	var hint *host.HintError
-	if errors.As(err, &hint) {
-		return err.Error() + "\nhint: " + hint.Fix
+	var hinted *hint.Error
+	if errors.As(err, &hinted) {
+		return err.Error() + "\nhint: " + hinted.Fix
 	}
 	return fmt.Sprint(err)
 }
@@ -59,7 +60,7 @@ func TestHomeError(t *testing.T) {
 		{&os.PathError{Op: "write", Path: "/h/x", Err: syscall.ENOSPC}, "writing to /h: no space left on device" + room},
 		{syscall.EDQUOT, "writing to /h: disk quota exceeded" + room},
 	} {
-		if got := told(homeError("/h", c.err)); got != c.want {
+		if got := told(host.HomeError("/h", c.err)); got != c.want {
 			t.Errorf("%v became %q, want %q", c.err, got, c.want)
 		}
 	}

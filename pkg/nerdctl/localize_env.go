@@ -3,12 +3,12 @@ package nerdctl
 import (
 	"bytes"
 	"encoding/csv"
-	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // containerCommands start a container's processes. Their nerdctl gets nothing of the user's environment but what Allowed
@@ -134,17 +134,9 @@ type EnvFileError struct {
 }
 
 func (e *EnvFileError) Error() string {
-	return fmt.Sprintf("reading --env-file %s: %v", e.File, cause(e.Err))
+	return fmt.Sprintf("reading --env-file %s: %v", e.File, hint.Cause(e.Err))
 }
 func (e *EnvFileError) Unwrap() error { return e.Err }
-
-// cause drops the system call and the path from a file's error: both stand in the sentence already.
-func cause(err error) error {
-	if path := new(fs.PathError); errors.As(err, &path) {
-		return path.Err
-	}
-	return err
-}
 
 // eachItem localizes the items of a flag that takes a comma-separated list, or the one
 // value of another flag. A list of which nothing changes stays as it was typed.

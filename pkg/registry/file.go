@@ -17,6 +17,7 @@ import (
 	"syscall"
 
 	"github.com/linnet-dev/linnet/pkg/guest"
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
@@ -91,7 +92,7 @@ func parse(name string, text []byte) (file, error) {
 	default:
 		err = fmt.Errorf("reading %s: %w", name, err)
 	}
-	return f, &host.HintError{Err: err, Fix: "mend it, or move it away and log in again"}
+	return f, &hint.Error{Err: err, Fix: "mend it, or move it away and log in again"}
 }
 
 func line(text []byte, offset int64) int {
@@ -146,7 +147,7 @@ func (f file) decode(name string, a auth) (guest.Credentials, error) {
 	text, err := base64.StdEncoding.DecodeString(a.Auth)
 	user, password, ok := strings.Cut(strings.TrimRight(string(text), "\x00"), ":")
 	if err != nil || !ok || user == "" {
-		return guest.Credentials{}, &host.HintError{
+		return guest.Credentials{}, &hint.Error{
 			Err: fmt.Errorf("reading %s: auths: %s: auth is not the base64 of user:password", f.name, name),
 			Fix: "log in again: linnet login " + Shown(name),
 		}
@@ -170,7 +171,7 @@ func entry(with guest.Credentials) auth {
 // owner's eyes.
 func (c *Config) write(text []byte) error {
 	if c.path == "" {
-		return &host.HintError{Err: errors.New("finding docker's configuration: neither DOCKER_CONFIG nor HOME is set"), Fix: "set HOME"}
+		return &hint.Error{Err: errors.New("finding docker's configuration: neither DOCKER_CONFIG nor HOME is set"), Fix: "set HOME"}
 	}
 	if err := os.MkdirAll(filepath.Dir(c.path), 0o700); err != nil {
 		return fmt.Errorf("making the folder of docker's configuration: %w", err)

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/linnet-dev/linnet/pkg/guest"
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
@@ -67,7 +68,7 @@ func (c *Config) run(ctx context.Context, helper, action, input, secret string) 
 	})
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, &host.HintError{
+		return nil, &hint.Error{
 			Err: fmt.Errorf("the credential helper %s, which %s names, is not in PATH", name, c.path),
 			Fix: "install it, or take it out of credsStore or credHelpers there",
 		}

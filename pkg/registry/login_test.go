@@ -15,7 +15,7 @@ import (
 	"testing"
 
 	"github.com/linnet-dev/linnet/pkg/guest"
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // basicRegistry lets robin in with s3cret.
@@ -353,7 +353,7 @@ func externalAddress(t *testing.T) string {
 }
 
 func hintText(err error) string {
-	var hinted *host.HintError
+	var hinted *hint.Error
 	if errors.As(err, &hinted) {
 		return hinted.Fix
 	}

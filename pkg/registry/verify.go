@@ -20,7 +20,7 @@ import (
 	"time"
 
 	"github.com/linnet-dev/linnet/pkg/guest"
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // Access is how registries are reached.
@@ -51,7 +51,7 @@ func verify(ctx context.Context, registry string, with guest.Credentials, how Ac
 	}
 	insecure := how.AllInsecure || isLocal(address) || slices.Contains(how.Insecure, address)
 	if u, err := url.Parse("https://" + address); err != nil || u.Host != address {
-		return &host.HintError{Err: fmt.Errorf("%q is not the name of a registry", registry), Fix: "write it as a host, or host:port"}
+		return &hint.Error{Err: fmt.Errorf("%q is not the name of a registry", registry), Fix: "write it as a host, or host:port"}
 	}
 	base, err := newTransport(address, insecure, how.CertDirs)
 	if err != nil {
@@ -209,7 +209,7 @@ func reason(err error, address string) error {
 	case errors.As(err, &answered):
 		return refusal(answered)
 	case errors.As(err, &certificate):
-		return &host.HintError{
+		return &hint.Error{
 			Err: fmt.Errorf("checking its certificate: %w", certificate.Err),
 			Fix: "put the certificate of its authority into /etc/docker/certs.d/" + address + "/ca.crt, or set engine.registries.insecure",
 		}
@@ -220,13 +220,13 @@ func reason(err error, address string) error {
 	if strings.Contains(requested.Err.Error(), "HTTP response to HTTPS client") {
 		fix = fmt.Sprintf("if plain HTTP is meant, put %q into engine.registries.insecure", address)
 	}
-	return &host.HintError{Err: requested.Err, Fix: fix}
+	return &hint.Error{Err: requested.Err, Fix: fix}
 }
 
 func refusal(answered *statusError) error {
 	switch answered.code {
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return &host.HintError{
+		return &hint.Error{
 			Err: fmt.Errorf("%w (%w)", ErrRefused, answered),
 			Fix: "some registries want an access token instead of the password",
 		}

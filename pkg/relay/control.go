@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
@@ -140,10 +141,7 @@ func (r *Relay) status() Status {
 	s := Status{PID: os.Getpid(), Started: r.started, Connected: r.connected, Since: r.since, Clients: r.clients.Load()}
 	if r.lastErr != nil {
 		s.Error = r.lastErr.Error()
-		var hint *host.HintError
-		if errors.As(r.lastErr, &hint) {
-			s.Hint = hint.Fix
-		}
+		s.Hint = hint.Of(r.lastErr)
 	}
 	r.mu.Unlock()
 	s.Ports = r.ports.list()

@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // CiphersHardware is what is fastest where both processors have instructions for AES.
@@ -262,7 +262,7 @@ func (r *Relay) knownKey() (ssh.PublicKey, error) {
 			return key, nil
 		}
 	}
-	return nil, &host.HintError{
+	return nil, &hint.Error{
 		Err: fmt.Errorf("reading the guest's host key: %w", cause(err, r.o.HostKey)),
 		Fix: restart,
 	}
@@ -284,7 +284,7 @@ func (r *Relay) same(known, got ssh.PublicKey) error {
 	if bytes.Equal(known.Marshal(), got.Marshal()) {
 		return nil
 	}
-	return &host.HintError{
+	return &hint.Error{
 		Err: fmt.Errorf("the guest's host key is %s and not %s, which is in %s", ssh.FingerprintSHA256(got), ssh.FingerprintSHA256(known), r.o.HostKey),
 		Fix: restart,
 	}

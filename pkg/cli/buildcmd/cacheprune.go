@@ -12,7 +12,7 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/build"
 	"github.com/linnet-dev/linnet/pkg/cli"
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 func newCacheRm(env *cli.Env) *cobra.Command {
@@ -62,7 +62,7 @@ What other records stand on goes with them; what a build uses at the moment stay
 func left(ids []string, removed []build.CacheRecord) error {
 	for _, id := range ids {
 		if !slices.ContainsFunc(removed, func(r build.CacheRecord) bool { return r.ID == id }) {
-			return &host.HintError{Err: fmt.Errorf("removing %s: a build uses it", id), Fix: "try again when the build has ended"}
+			return &hint.Error{Err: fmt.Errorf("removing %s: a build uses it", id), Fix: "try again when the build has ended"}
 		}
 	}
 	return nil
@@ -88,15 +88,15 @@ func find(records []build.CacheRecord, word, project string, ofProject bool) ([]
 	}
 	switch {
 	case len(projects) > 1:
-		return nil, &host.HintError{Err: fmt.Errorf("removing %s: %d projects have such a cache mount", word, len(projects)), Fix: "say which one: --project " + strings.Join(projects, ", or --project ")}
+		return nil, &hint.Error{Err: fmt.Errorf("removing %s: %d projects have such a cache mount", word, len(projects)), Fix: "say which one: --project " + strings.Join(projects, ", or --project ")}
 	case len(mounts) > 0:
 		return mounts, nil
 	case len(ids) == 1:
 		return ids, nil
 	case len(ids) > 1:
-		return nil, &host.HintError{Err: fmt.Errorf("removing %s: %d records begin so", word, len(ids)), Fix: "write more of the ID"}
+		return nil, &hint.Error{Err: fmt.Errorf("removing %s: %d records begin so", word, len(ids)), Fix: "write more of the ID"}
 	}
-	return nil, &host.HintError{Err: fmt.Errorf("removing %s: there is no such record or cache mount", word), Fix: "linnet cache ls lists what there is"}
+	return nil, &hint.Error{Err: fmt.Errorf("removing %s: there is no such record or cache mount", word), Fix: "linnet cache ls lists what there is"}
 }
 
 // pruneFlags are those of docker's builder prune and buildx prune, and --mounts.

@@ -1,13 +1,13 @@
 package buildcmd
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/linnet-dev/linnet/pkg/cli"
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // Emulation is one build's view of other processors' programs.
@@ -34,10 +34,6 @@ func (e *Emulation) Explain(err error) error {
 	if e.missing == nil || !strings.Contains(text, "exec format error") && !strings.Contains(text, "exit code: 255") {
 		return err
 	}
-	fix := "linnet emulation status"
-	var hinted interface{ Hint() string }
-	if errors.As(e.missing, &hinted) {
-		fix = hinted.Hint()
-	}
-	return &host.HintError{Err: fmt.Errorf("%w (%s)", err, strings.ReplaceAll(e.missing.Error(), "\n", "; ")), Fix: fix}
+	fix := cmp.Or(hint.Of(e.missing), "linnet emulation status")
+	return &hint.Error{Err: fmt.Errorf("%w (%s)", err, strings.ReplaceAll(e.missing.Error(), "\n", "; ")), Fix: fix}
 }

@@ -4,17 +4,17 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 func TestAStepThatCannotRunSaysWhy(t *testing.T) {
-	foreign := &host.HintError{Err: errors.New("emulating linux/arm64: emulation is disabled"), Fix: "linnet emulation enable"}
+	foreign := &hint.Error{Err: errors.New("emulating linux/arm64: emulation is disabled"), Fix: "linnet emulation enable"}
 	failed := errors.New("building: Dockerfile:3: process \"/p\" did not complete successfully: exit code: 255")
 	e := Emulation{missing: foreign}
 	err := e.Explain(failed)
-	var hint *host.HintError
+	var hinted *hint.Error
 	want := failed.Error() + " (emulating linux/arm64: emulation is disabled)"
-	if err.Error() != want || !errors.As(err, &hint) || hint.Fix != "linnet emulation enable" || !errors.Is(err, failed) {
+	if err.Error() != want || !errors.As(err, &hinted) || hinted.Fix != "linnet emulation enable" || !errors.Is(err, failed) {
 		t.Errorf("got %v", err)
 	}
 	other := errors.New("building: Dockerfile:3: process \"/p\" did not complete successfully: exit code: 1")

@@ -11,7 +11,7 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/build"
 	"github.com/linnet-dev/linnet/pkg/cli"
-	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // values are the flags of one `build` as they were typed.
@@ -233,7 +233,7 @@ func (v *values) readLimits(o *build.Options, _ build.Host) error {
 	for _, u := range v.ulimits {
 		got, err := units.ParseUlimit(u)
 		if err != nil {
-			return &host.HintError{Err: fmt.Errorf("--ulimit %q: %w", u, err), Fix: "NAME=SOFT[:HARD], such as nofile=1024:2048"}
+			return &hint.Error{Err: fmt.Errorf("--ulimit %q: %w", u, err), Fix: "NAME=SOFT[:HARD], such as nofile=1024:2048"}
 		}
 		o.Ulimits = append(o.Ulimits, got.String())
 	}
@@ -253,7 +253,7 @@ func (v *values) readLimits(o *build.Options, _ build.Host) error {
 	for _, r := range v.resources {
 		name, value, ok := strings.Cut(r, "=")
 		if _, known := limits[name]; !ok || !known {
-			return &host.HintError{Err: fmt.Errorf("--resource %q: there is no such limit", r), Fix: "memory=, memory-swap=, cpu-shares=, cpu-period=, cpu-quota=, cpuset-cpus=, cpuset-mems="}
+			return &hint.Error{Err: fmt.Errorf("--resource %q: there is no such limit", r), Fix: "memory=, memory-swap=, cpu-shares=, cpu-period=, cpu-quota=, cpuset-cpus=, cpuset-mems="}
 		}
 		given[name] = value
 	}
@@ -275,7 +275,7 @@ func (v *values) readLimits(o *build.Options, _ build.Host) error {
 }
 
 func sizeError(flag, value string) error {
-	return &host.HintError{Err: fmt.Errorf("--%s: %q is not a size", flag, value), Fix: "a number with k, m or g, such as 256m"}
+	return &hint.Error{Err: fmt.Errorf("--%s: %q is not a size", flag, value), Fix: "a number with k, m or g, such as 256m"}
 }
 
 func splitAll(values []string) (all []string) {

@@ -132,7 +132,7 @@ func (f *Fake) Path(name string) (guest.Visible, error) {
 		return guest.Visible{}, f.failure
 	}
 	hidden := func(reason string) (guest.Visible, error) {
-		return guest.Visible{}, &guest.NotVisibleError{Host: name, Reason: reason, Hint: "share it in Fake.Shares"}
+		return guest.Visible{}, &guest.NotVisibleError{Host: name, Reason: reason, Fix: "share it in Fake.Shares"}
 	}
 	if !filepath.IsAbs(name) {
 		return hidden("the path is not absolute")
