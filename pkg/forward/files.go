@@ -7,12 +7,12 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/linnet-dev/linnet/pkg/crossing"
 	"github.com/linnet-dev/linnet/pkg/hint"
-	"github.com/linnet-dev/linnet/pkg/nerdctl"
 )
 
 // openIn opens a host file, or a tar stream of a host path, to be read by the command.
-func openIn(f *nerdctl.HostFile) (io.ReadCloser, error) {
+func openIn(f *crossing.HostFile) (io.ReadCloser, error) {
 	if f.Tar {
 		return packPath(f.Path, f.FollowLink)
 	}
@@ -31,7 +31,7 @@ type outFile struct {
 }
 
 // openOut opens a host file to be written. What copied files lose on the way is told on errs.
-func openOut(f *nerdctl.HostFile, errs io.Writer) (*outFile, error) {
+func openOut(f *crossing.HostFile, errs io.Writer) (*outFile, error) {
 	if f.Tar {
 		return unpackTo(f, errs)
 	}

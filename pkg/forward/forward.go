@@ -15,6 +15,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/linnet-dev/linnet/pkg/crossing"
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/nerdctl"
@@ -114,8 +115,8 @@ func seldom(o Options) []string {
 }
 
 // near is this side, as Localize asks for it.
-func near(o Options) nerdctl.Host {
-	return nerdctl.Host{
+func near(o Options) crossing.Host {
+	return crossing.Host{
 		LookupEnv: func(name string) (string, bool) { return lookupEnv(o.Environ, name) },
 		Dir:       o.Dir, Home: o.Home,
 		Visible: func(path string) (string, bool, error) {
@@ -147,7 +148,7 @@ func lookup(environ []string, name string) string {
 
 // around runs a command that needs files carried there or back.
 func around(ctx context.Context, o Options, plan *nerdctl.Plan) (err error) {
-	for _, f := range plan.Back {
+	for _, f := range plan.CopyBack {
 		if _, err := os.Lstat(f.Host); f.New && err == nil {
 			return &guest.NotVisibleError{Host: f.Host, Reason: "the file exists already", Fix: "remove it, or name another file"}
 		}
@@ -183,11 +184,11 @@ func around(ctx context.Context, o Options, plan *nerdctl.Plan) (err error) {
 	if out != nil && ran == nil {
 		ran = out.keep()
 	}
-	return errors.Join(ran, getAll(context.WithoutCancel(ctx), stage, plan.Back))
+	return errors.Join(ran, getAll(context.WithoutCancel(ctx), stage, plan.CopyBack))
 }
 
 // putAll carries files into the stage.
-func putAll(ctx context.Context, stage guest.Stage, files []nerdctl.StagedFile) error {
+func putAll(ctx context.Context, stage guest.Stage, files []crossing.StagedFile) error {
 	for _, f := range files {
 		if err := put(ctx, stage, f); err != nil {
 			return err
@@ -196,7 +197,7 @@ func putAll(ctx context.Context, stage guest.Stage, files []nerdctl.StagedFile) 
 	return nil
 }
 
-func put(ctx context.Context, stage guest.Stage, f nerdctl.StagedFile) error {
+func put(ctx context.Context, stage guest.Stage, f crossing.StagedFile) error {
 	in, err := os.Open(f.Host)
 	if err != nil {
 		return fmt.Errorf("reading %w", hint.PathCause(err))
@@ -215,7 +216,7 @@ func put(ctx context.Context, stage guest.Stage, f nerdctl.StagedFile) error {
 }
 
 // getAll brings back what the command wrote; what it did not write stays away.
-func getAll(ctx context.Context, stage guest.Stage, files []nerdctl.BackFile) error {
+func getAll(ctx context.Context, stage guest.Stage, files []crossing.BackFile) error {
 	var errs []error
 	for _, f := range files {
 		errs = append(errs, get(ctx, stage, f))
@@ -223,7 +224,7 @@ func getAll(ctx context.Context, stage guest.Stage, files []nerdctl.BackFile) er
 	return errors.Join(errs...)
 }
 
-func get(ctx context.Context, stage guest.Stage, f nerdctl.BackFile) error {
+func get(ctx context.Context, stage guest.Stage, f crossing.BackFile) error {
 	in, err := stage.Get(ctx, f.Name)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -232,7 +233,7 @@ func get(ctx context.Context, stage guest.Stage, f nerdctl.BackFile) error {
 		return err
 	}
 	defer in.Close()
-	out, err := openOut(&nerdctl.HostFile{Path: f.Host}, nil)
+	out, err := openOut(&crossing.HostFile{Path: f.Host}, nil)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/linnet-dev/linnet/pkg/crossing"
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/guest/guesttest"
 	"github.com/linnet-dev/linnet/pkg/nerdctl"
@@ -247,7 +248,7 @@ func TestArchiveStaysInside(t *testing.T) {
 		if err := w.Close(); err != nil {
 			t.Fatal(err)
 		}
-		out, err := unpackTo(&nerdctl.HostFile{Path: inner}, io.Discard)
+		out, err := unpackTo(&crossing.HostFile{Path: inner}, io.Discard)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,8 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/linnet-dev/linnet/pkg/crossing"
 	"github.com/linnet-dev/linnet/pkg/hint"
-	"github.com/linnet-dev/linnet/pkg/nerdctl"
 	"github.com/linnet-dev/linnet/pkg/report"
 )
 
@@ -28,7 +28,7 @@ var (
 // unpackTo unpacks the tar archive that `cp CONTAINER:PATH -` writes, as cp itself would: into
 // f's path when it is a directory, and as that when it is not there or a file. What would give rights on this
 // host to who made the files is not taken over, and told on errs.
-func unpackTo(f *nerdctl.HostFile, errs io.Writer) (*outFile, error) {
+func unpackTo(f *crossing.HostFile, errs io.Writer) (*outFile, error) {
 	dst := f.Path
 	u := &unpacker{dropped: &report.Dropped{}, rename: f.Entry}
 	dir := filepath.Clean(dst)

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/linnet-dev/linnet/pkg/nerdctl"
+	"github.com/linnet-dev/linnet/pkg/crossing"
 )
 
 // archived is an archive of entries that are named NAME, NAME/, NAME->TARGET or NAME=>TARGET, which is a hard link.
@@ -82,7 +82,7 @@ func TestWhereACopyGoes(t *testing.T) {
 		}
 		var said bytes.Buffer
 		typed := dir + "/" + c.dst
-		out, err := unpackTo(&nerdctl.HostFile{Path: typed}, &said)
+		out, err := unpackTo(&crossing.HostFile{Path: typed}, &said)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,7 +120,7 @@ func TestTheArchiveDoesNotNameACopy(t *testing.T) {
 		{".", "./", "./a", "a"},
 	} {
 		dir := t.TempDir()
-		out, err := unpackTo(&nerdctl.HostFile{Path: dir, Entry: c.entry}, io.Discard)
+		out, err := unpackTo(&crossing.HostFile{Path: dir, Entry: c.entry}, io.Discard)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +141,7 @@ func TestTheArchiveDoesNotNameACopy(t *testing.T) {
 func TestACopyGivesNoRights(t *testing.T) {
 	dir := t.TempDir()
 	var said bytes.Buffer
-	out, err := unpackTo(&nerdctl.HostFile{Path: dir}, &said)
+	out, err := unpackTo(&crossing.HostFile{Path: dir}, &said)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +197,7 @@ func TestNothingIsCopiedBesideTheDestination(t *testing.T) {
 		if err := errors.Join(os.MkdirAll(filepath.Join(dir, "dir"), 0o755), os.WriteFile(filepath.Join(dir, "secret"), []byte("old"), 0o600)); err != nil {
 			t.Fatal(err)
 		}
-		out, err := unpackTo(&nerdctl.HostFile{Path: filepath.Join(dir, c.dst)}, io.Discard)
+		out, err := unpackTo(&crossing.HostFile{Path: filepath.Join(dir, c.dst)}, io.Discard)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -227,7 +227,7 @@ func TestACopyRemovesNoPipe(t *testing.T) {
 		t.Fatal(err)
 	}
 	for typed, names := range map[string][]string{pipe: {"f"}, filepath.Join(dir, "link"): {"f"}, dir: {"pipe"}, dir + "/": {"pipe/"}, dir + "/.": {"./", "pipe"}} {
-		out, err := unpackTo(&nerdctl.HostFile{Path: typed}, io.Discard)
+		out, err := unpackTo(&crossing.HostFile{Path: typed}, io.Discard)
 		if err == nil {
 			_, _ = out.Write(archived(t, 0o644, names...))
 			err = out.keep()
@@ -248,7 +248,7 @@ func TestACopyRemovesNoPipe(t *testing.T) {
 func TestContentsAreCopied(t *testing.T) {
 	dir := t.TempDir()
 	for _, to := range []string{dir, filepath.Join(dir, "new")} {
-		out, err := unpackTo(&nerdctl.HostFile{Path: to, Contents: true}, io.Discard)
+		out, err := unpackTo(&crossing.HostFile{Path: to, Contents: true}, io.Discard)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -268,7 +268,7 @@ func TestContentsAreCopied(t *testing.T) {
 // A directory that is made gets its mode and its time.
 func TestANewDirectoryIsAsItWas(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "new")
-	out, err := unpackTo(&nerdctl.HostFile{Path: name}, io.Discard)
+	out, err := unpackTo(&crossing.HostFile{Path: name}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

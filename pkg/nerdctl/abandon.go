@@ -1,10 +1,5 @@
 package nerdctl
 
-import (
-	"slices"
-	"strings"
-)
-
 // cidName is the staged file that tells which container a command made.
 const cidName = "cid"
 
@@ -18,8 +13,7 @@ func (p *Plan) Abandonable() {
 		return
 	}
 	if !inv.IsSet("cidfile") {
-		inv.Add("cidfile", placeholder(cidName))
-		p.named = append(p.named, cidName)
+		inv.Add("cidfile", p.Reserve(cidName))
 	}
 	p.undone = inv.String("cidfile")
 }
@@ -30,30 +24,5 @@ func (p *Plan) Abandoned(path func(name string) string) []string {
 	if p.undone == "" {
 		return nil
 	}
-	return []string{"sh", "-c", `test -s "$0" && exec nerdctl rm --force -- "$(cat "$0")"`, p.fill(p.undone, path)}
-}
-
-// staged are the names of all files of the stage.
-func (p *Plan) staged() []string {
-	names := slices.Clone(p.named)
-	for _, f := range p.Stage {
-		names = append(names, f.Name)
-	}
-	for _, f := range p.Back {
-		names = append(names, f.Name)
-	}
-	return names
-}
-
-// Staged says whether the command needs a stage.
-func (p *Plan) Staged() bool { return len(p.staged()) > 0 }
-
-// fill puts the paths of staged files in the places of their placeholders.
-func (p *Plan) fill(word string, path func(name string) string) string {
-	for _, name := range p.staged() {
-		if strings.Contains(word, placeholder(name)) {
-			word = strings.ReplaceAll(word, placeholder(name), path(name))
-		}
-	}
-	return word
+	return []string{"sh", "-c", `test -s "$0" && exec nerdctl rm --force -- "$(cat "$0")"`, p.Fill(p.undone, path)}
 }

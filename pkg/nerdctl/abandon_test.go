@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/linnet-dev/linnet/pkg/crossing"
 )
 
 // A container that nerdctl would have removed at its end is removed although nerdctl did not
@@ -28,12 +30,12 @@ func TestAbandonedRunIsUndone(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			plan, err := Localize(inv, Host{
+			plan, err := Localize(inv, crossing.Host{
 				Dir: "/seen", Home: "/seen",
 				LookupEnv: func(string) (string, bool) { return "", false },
 				Visible: func(path string) (string, bool, error) {
 					if strings.HasPrefix(path, "/hidden") {
-						return "", false, &ReadOnlyError{path}
+						return "", false, &crossing.ReadOnlyError{Host: path}
 					}
 					return path, false, nil
 				},

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/linnet-dev/linnet/pkg/crossing"
 )
 
 // copy localizes the host's side of cp; args are its source and its destination. What comes out of a container
@@ -27,12 +29,12 @@ func (l *localizer) copy(args []string, streams bool) error {
 			l.copyThrough(args, i)
 			continue
 		}
-		there, readOnly, err := l.locate(args[i], false)
+		there, readOnly, err := l.Locate(args[i], false)
 		switch write := i == 1; {
 		case err == nil && !(write && readOnly):
 			args[i] = keepTail(args[i], there)
 		case err == nil:
-			return &ReadOnlyError{Host: l.absolute(args[i], false)}
+			return &crossing.ReadOnlyError{Host: l.Absolute(args[i], false)}
 		case !streams:
 			return err
 		default:
@@ -46,21 +48,21 @@ func (l *localizer) copy(args []string, streams bool) error {
 // through the stage, so that cp itself decides what it is called there; a directory to the
 // container, and anything from it, goes through a stream.
 func (l *localizer) copyThrough(args []string, i int) {
-	here := l.absolute(args[i], false)
-	file := &HostFile{Path: keepTail(args[i], here), Tar: true, FollowLink: l.inv.Bool("follow-link")}
+	here := l.Absolute(args[i], false)
+	file := &crossing.HostFile{Path: keepTail(args[i], here), Tar: true, FollowLink: l.inv.Bool("follow-link")}
 	switch {
 	case i == 1:
 		_, from, _ := strings.Cut(args[0], ":")
 		if file.Entry = "."; !strings.HasSuffix(from, "/.") {
 			file.Entry = path.Base(path.Clean("/" + from))
 		}
-		l.plan.Stdout = file
+		l.Plan().Stdout = file
 		args[i] = "-"
-	case l.host.IsDir != nil && l.host.IsDir(here) || keepTail(args[i], here) != here:
-		l.plan.Stdin = file
+	case l.IsDir(here) || keepTail(args[i], here) != here:
+		l.Plan().Stdin = file
 		args[i] = "-"
 	default:
-		args[i] = l.stage(here, true)
+		args[i] = l.Stage(here, true)
 	}
 }
 
@@ -78,7 +80,7 @@ func (l *localizer) copyRoot(args []string) bool {
 		return false
 	}
 	if toHost {
-		l.plan.Stdout = &HostFile{Path: keepTail(args[1], l.absolute(args[1], false)), Tar: true, Contents: true}
+		l.Plan().Stdout = &crossing.HostFile{Path: keepTail(args[1], l.Absolute(args[1], false)), Tar: true, Contents: true}
 	}
 	*l.inv = *export
 	return true
