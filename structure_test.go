@@ -29,17 +29,17 @@ var allowed = map[string][]string{
 	"cmd/linnet-agent":   {"pkg/engine", "pkg/farside", "pkg/farside/portplugin"},
 	"cmd/linnet-env":     {}, // steps of builds are cached by its bytes
 
-	"pkg/cli":          {"deps", "pkg/agent", "pkg/emulate", "pkg/forward", "pkg/guest", "pkg/host", "pkg/lima", "pkg/native", "pkg/nerdctl", "pkg/registry", "pkg/relay", "pkg/report", "pkg/route", "pkg/settings", "pkg/streams", "pkg/vm"},
+	"pkg/cli":          {"deps", "pkg/agent", "pkg/client", "pkg/emulate", "pkg/guest", "pkg/host", "pkg/lima", "pkg/native", "pkg/nerdctl", "pkg/registry", "pkg/relay", "pkg/report", "pkg/route", "pkg/settings", "pkg/streams", "pkg/vm"},
 	"pkg/cli/buildcmd": {"pkg/build", "pkg/cli", "pkg/host", "pkg/report", "pkg/settings", "pkg/streams"},
 	"pkg/build":        {"pkg/guest", "pkg/host", "pkg/report"},
 	"pkg/compose":      {"pkg/build"},
-	"pkg/forward":      {"pkg/crossing", "pkg/guest", "pkg/nerdctl", "pkg/report", "pkg/streams"},
+	"pkg/client":       {"pkg/crossing", "pkg/emulate", "pkg/guest", "pkg/nerdctl", "pkg/registry", "pkg/report", "pkg/route", "pkg/streams"},
 	"pkg/native":       {"pkg/agent", "pkg/agent/agentpb", "pkg/emulate", "pkg/guest", "pkg/host", "pkg/report"},
 	"pkg/engine":       {"config", "pkg/agent", "pkg/agent/agentpb", "pkg/farside", "pkg/farside/portplugin", "pkg/host"},
 	"pkg/agent":        {"pkg/agent/agentpb", "pkg/guest", "pkg/host", "pkg/report"},
 	"pkg/farside":      {"pkg/agent", "pkg/agent/agentpb", "pkg/host"},
 
-	"pkg/cli/composecmd": {"pkg/build", "pkg/cli", "pkg/cli/buildcmd", "pkg/compose", "pkg/guest", "pkg/host", "pkg/nerdctl", "pkg/registry", "pkg/route", "pkg/settings"},
+	"pkg/cli/composecmd": {"pkg/build", "pkg/cli", "pkg/cli/buildcmd", "pkg/compose", "pkg/guest", "pkg/host", "pkg/nerdctl", "pkg/route", "pkg/settings"},
 
 	"pkg/farside/portplugin": {"pkg/agent/agentpb"},
 	"pkg/relay":              {"pkg/agent", "pkg/agent/agentpb", "pkg/host"},

@@ -58,9 +58,10 @@ type Session struct {
 	TokenDir string
 	// Snapshotter is the engine's; empty means overlayfs.
 	Snapshotter string
-	// Emulate, when set, sees to it that the programs of these platforms run. It returns what
-	// the user is told when a first step runs on a foreign architecture, by architecture.
-	Emulate func(ctx context.Context, platforms []string) (notes map[string]string)
+	// Emulate, when set, makes the programs of these platforms run. It returns what the user is told when a first step
+	// runs on a foreign architecture, by architecture. Its error says why some do not run: a build may run none of them, so it
+	// is told only with a step's failure that it may explain.
+	Emulate func(ctx context.Context, platforms []string) (notes map[string]string, err error)
 	// Ready, when set, is called when BuildKit answers, before the build is shown.
 	Ready func()
 }
@@ -101,7 +102,7 @@ func (s Session) run(ctx context.Context, job *job, d Display) (Result, error) {
 		return Result{}, err
 	}
 	defer func() { _ = c.Close() }() // the build has ended
-	notes := s.emulate(ctx, job)
+	notes, missing := s.emulate(ctx, job)
 	if s.Ready != nil {
 		s.Ready()
 	}
@@ -109,7 +110,7 @@ func (s Session) run(ctx context.Context, job *job, d Display) (Result, error) {
 	defer job.lost(nil)
 	res, warnings, err := solve(ctx, c, job, job.tellEmulated(d, notes))
 	if err != nil {
-		return Result{}, job.explain(ctx, err)
+		return Result{}, withMissing(job.explain(ctx, err), missing)
 	}
 	if err := job.commit(); err != nil {
 		return Result{}, err

@@ -2,6 +2,7 @@ package build
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -12,14 +13,27 @@ import (
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
+
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // emulate asks for the platforms that a job names.
-func (s Session) emulate(ctx context.Context, j *job) (notes map[string]string) {
+func (s Session) emulate(ctx context.Context, j *job) (notes map[string]string, err error) {
 	if s.Emulate == nil {
-		return nil
+		return nil, nil
 	}
 	return s.Emulate(ctx, j.platforms())
+}
+
+// withMissing adds to a step's failure that programs of its platform do not run here, if that may
+// be why: the kernel's own words are in the step's output, and the step's exit code is runc's.
+func withMissing(err, missing error) error {
+	text := err.Error()
+	if missing == nil || !strings.Contains(text, "exec format error") && !strings.Contains(text, "exit code: 255") {
+		return err
+	}
+	fix := cmp.Or(hint.Of(missing), "linnet emulation status")
+	return &hint.Error{Err: fmt.Errorf("%w (%s)", err, strings.ReplaceAll(missing.Error(), "\n", "; ")), Fix: fix}
 }
 
 // platforms are those of the command line, and those that a FROM names by itself.

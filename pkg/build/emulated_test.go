@@ -1,12 +1,15 @@
 package build
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/moby/buildkit/client"
 	digest "github.com/opencontainers/go-digest"
+
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 func TestWhatAStepRunsOn(t *testing.T) {
@@ -82,5 +85,23 @@ func TestAnEmulatedStepSaysSoOnce(t *testing.T) {
 	j.tellEmulated(d, map[string]string{"arm64": "emulating arm64", "s390x": "emulating s390x"}).show(t.Context(), ch)
 	if want := []string{"[linux/arm64 4/5] RUN first: emulating arm64\n", "[linux/s390x 2/2] RUN third: emulating s390x\n"}; !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestAStepThatCannotRunSaysWhy(t *testing.T) {
+	foreign := &hint.Error{Err: errors.New("emulating linux/arm64: emulation is disabled"), Fix: "linnet emulation enable"}
+	failed := errors.New("building: Dockerfile:3: process \"/p\" did not complete successfully: exit code: 255")
+	err := withMissing(failed, foreign)
+	var hinted *hint.Error
+	want := failed.Error() + " (emulating linux/arm64: emulation is disabled)"
+	if err.Error() != want || !errors.As(err, &hinted) || hinted.Fix != "linnet emulation enable" || !errors.Is(err, failed) {
+		t.Errorf("got %v", err)
+	}
+	other := errors.New("building: Dockerfile:3: process \"/p\" did not complete successfully: exit code: 1")
+	if got := withMissing(other, foreign); !errors.Is(got, other) || got.Error() != other.Error() {
+		t.Errorf("got %v", got)
+	}
+	if got := withMissing(failed, nil); got.Error() != failed.Error() {
+		t.Errorf("got %v", got)
 	}
 }

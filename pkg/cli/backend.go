@@ -1,13 +1,17 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"os"
 
 	"github.com/linnet-dev/linnet/pkg/agent"
+	"github.com/linnet-dev/linnet/pkg/client"
+	"github.com/linnet-dev/linnet/pkg/emulate"
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/native"
+	"github.com/linnet-dev/linnet/pkg/registry"
 	"github.com/linnet-dev/linnet/pkg/route"
 	"github.com/linnet-dev/linnet/pkg/settings"
 )
@@ -52,6 +56,40 @@ func (a *app) Engine() (engine, error) {
 		})
 	}
 	return a.engine, nil
+}
+
+// Client is what every command runs with.
+func (a *app) Client() (*client.Client, error) {
+	e, err := a.Engine()
+	if err != nil {
+		return nil, err
+	}
+	s, err := a.Settings()
+	if err != nil {
+		return nil, err
+	}
+	dir, _ := os.Getwd() // a command line that is localized needs one, and says so
+	return &client.Client{
+		Guest: e, Streams: a.streams, Environ: os.Environ(), Dir: dir, Home: os.Getenv("HOME"),
+		Registries: registry.Open(os.Environ()), HostsDirs: s.Engine.HostsDirs,
+		Emulator: func(ctx context.Context, arch emulate.Architecture) (string, error) { return emulateIn(ctx, e, arch) },
+		Note:     a.note, Release: a.closeReport,
+	}, nil
+}
+
+// note tells the user something in passing.
+func (a *app) note(text string) {
+	if !a.quiet {
+		fmt.Fprintln(a.Report().Writer(), "note:", text)
+	}
+}
+
+// closeReport takes the live line away before another program has the terminal.
+func (a *app) closeReport() {
+	if a.report != nil {
+		a.report.Close()
+		a.report = nil
+	}
 }
 
 // chooseBackend says which backend a setting means on a host: natively where that is

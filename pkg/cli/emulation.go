@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,7 +12,6 @@ import (
 	"github.com/linnet-dev/linnet/pkg/emulate"
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/hint"
-	"github.com/linnet-dev/linnet/pkg/nerdctl"
 	"github.com/linnet-dev/linnet/pkg/report"
 )
 
@@ -176,37 +174,8 @@ func (a *app) emulator(what, instead string) (emulator, error) {
 	return own, nil
 }
 
-// Emulate sees to it that the programs of some platforms run. It returns, by architecture, what
-// to tell the user once something that is emulated runs. An error says why one's programs do
-// not run, and what to do; a build that runs none of them need not mind it.
-func (e *Env) Emulate(ctx context.Context, platforms []string) (notes map[string]string, err error) {
-	return e.app.emulated(ctx, platforms)
-}
-
-func (a *app) emulated(ctx context.Context, platforms []string) (notes map[string]string, err error) {
-	var errs []error
-	notes = map[string]string{}
-	for _, p := range platforms {
-		arch, foreign := emulate.Foreign(runtime.GOARCH, p)
-		if _, seen := notes[arch.Name]; seen || !foreign {
-			continue
-		}
-		interpreter, err := a.emulateOne(ctx, arch)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		notes[arch.Name] = emulate.Note(arch, runtime.GOARCH, interpreter)
-	}
-	return notes, errors.Join(errs...)
-}
-
-// emulateOne has a virtual machine of this host's architecture, or this host.
-func (a *app) emulateOne(ctx context.Context, arch emulate.Architecture) (interpreter string, err error) {
-	e, err := a.Engine()
-	if err != nil {
-		return "", err
-	}
+// emulateIn makes the programs of an architecture run in an engine's machine.
+func emulateIn(ctx context.Context, e engine, arch emulate.Architecture) (interpreter string, err error) {
 	if own, ok := e.(emulator); ok {
 		return own.Emulate(ctx, arch)
 	}
@@ -222,31 +191,4 @@ func (a *app) emulateOne(ctx context.Context, arch emulate.Architecture) (interp
 		return "", &emulate.Error{Architecture: arch, Problem: now.Missing, Fix: now.Fix}
 	}
 	return now.Interpreter, nil
-}
-
-// emulateFor is emulate for a forwarded command: one that makes a container says for which
-// platform.
-func (a *app) emulateFor(inv *nerdctl.Invocation) error {
-	if len(inv.Path) == 0 || inv.Composes() || !inv.IsSet("platform") {
-		return nil
-	}
-	if last := inv.Path[len(inv.Path)-1]; last != "run" && last != "create" {
-		return nil
-	}
-	notes, err := a.emulated(a.ctx, []string{inv.String("platform")})
-	for _, note := range notes {
-		if !inv.Bool("quiet") {
-			a.note(note)
-		}
-	}
-	return err
-}
-
-// Note tells the user something in passing.
-func (e *Env) Note(text string) { e.app.note(text) }
-
-func (a *app) note(text string) {
-	if !a.quiet {
-		fmt.Fprintln(a.Report().Writer(), "note:", text)
-	}
 }

@@ -8,11 +8,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/linnet-dev/linnet/pkg/guest"
+	"github.com/linnet-dev/linnet/pkg/client"
 	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/nerdctl"
-	"github.com/linnet-dev/linnet/pkg/registry"
 	"github.com/linnet-dev/linnet/pkg/route"
 	"github.com/linnet-dev/linnet/pkg/settings"
 	"github.com/linnet-dev/linnet/pkg/streams"
@@ -27,8 +26,8 @@ type Env struct{ app *app }
 // Streams are the command's.
 func (e *Env) Streams() *streams.Streams { return e.app.streams }
 
-// Engine is where containers run, by the settings. It is not started yet.
-func (e *Env) Engine() (guest.Guest, error) { return e.app.Engine() }
+// Client is what commands run with, by the settings. Its guest is not started yet.
+func (e *Env) Client() (*client.Client, error) { return e.app.Client() }
 
 // Layout is where everything is.
 func (e *Env) Layout() (host.Layout, error) { return e.app.Layout() }
@@ -55,15 +54,6 @@ func (e *Env) Parse(words []string) (*nerdctl.Invocation, error) { return e.app.
 func (e *Env) Forward(inv *nerdctl.Invocation, registries []string) error {
 	return e.app.forward(inv, registries)
 }
-
-// Grant answers for the registries that it is told of.
-func (e *Env) Grant() *registry.Grant { return e.app.newGrant() }
-
-// TellRefused says which credentials the engine was not given, if it has asked for such.
-func (e *Env) TellRefused(g *registry.Grant) { e.app.tellRefused(g) }
-
-// CloseReport takes linnet's live line away before something else is shown.
-func (e *Env) CloseReport() { e.app.closeReport() }
 
 // Usage is an error in the command line itself.
 func Usage(err error, hint string) error { return &usageError{err: err, hint: hint} }

@@ -2,17 +2,13 @@ package cli
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/linnet-dev/linnet/pkg/forward"
-	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/nerdctl"
-	"github.com/linnet-dev/linnet/pkg/registry"
 	"github.com/linnet-dev/linnet/pkg/route"
 )
 
@@ -83,33 +79,12 @@ func (a *app) forward(inv *nerdctl.Invocation, registries []string) error {
 	if isSystemPrune(inv) {
 		return a.systemPrune(inv)
 	}
-	g, err := a.Engine()
+	c, err := a.Client()
 	if err != nil {
 		return err
 	}
 	a.log.Debugf("forwarding %q", inv.Path) // never values: they may be secret
-	if err := a.emulateFor(inv); err != nil {
-		return err
-	}
-	dir, err := os.Getwd()
-	if err != nil {
-		return fmt.Errorf("finding the working directory: %w", err)
-	}
-	grant := a.grantFor(inv, registries)
-	defer a.tellRefused(grant)
-	return forward.Run(a.ctx, forward.Options{
-		Guest: g, Invocation: inv, Builds: route.Of(inv.Path).Builds, Streams: a.streams,
-		Environ: os.Environ(), Dir: dir, Home: os.Getenv("HOME"), Done: a.closeReport,
-		Credentials: credentials(grant),
-	})
-}
-
-// closeReport takes the live line away before another program has the terminal.
-func (a *app) closeReport() {
-	if a.report != nil {
-		a.report.Close()
-		a.report = nil
-	}
+	return c.Exec(a.ctx, inv, registries)
 }
 
 // forwardError is a command line that nerdctl would not accept either.
@@ -134,23 +109,11 @@ func (a *app) newRaw() *cobra.Command {
 changes nothing: no path, no environment variable, no flag. The exit code is nerdctl's.`,
 		DisableFlagParsing: true,
 		RunE: func(_ *cobra.Command, args []string) error {
-			g, err := a.Engine()
+			c, err := a.Client()
 			if err != nil {
 				return err
 			}
-			var grant *registry.Grant
-			builds := false
-			if inv, err := nerdctl.Parse(args); err == nil { // else nerdctl refuses it, too
-				grant, builds = a.grantFor(inv, nil), route.Of(inv.Path).Builds
-			}
-			if err := forward.Ready(a.ctx, g, builds); err != nil {
-				return err
-			}
-			a.closeReport()
-			defer a.tellRefused(grant)
-			return forward.Process(a.ctx, g, a.streams, guest.Process{
-				Argv: append([]string{"nerdctl"}, args...), Credentials: credentials(grant),
-			})
+			return c.Nerdctl(a.ctx, args)
 		},
 	}
 }

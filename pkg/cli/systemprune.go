@@ -3,7 +3,6 @@ package cli
 import (
 	"bufio"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/linnet-dev/linnet/pkg/nerdctl"
@@ -27,27 +26,20 @@ func (a *app) systemPrune(inv *nerdctl.Invocation) error {
 	if all {
 		images, cache = append(images, "--all"), append(cache, "--all")
 	}
+	c, err := a.Client()
+	if err != nil {
+		return err
+	}
 	for _, words := range append(parts, images) {
 		part, err := inv.Alongside(words...)
 		if err == nil {
-			err = a.forwardPart(part)
+			err = c.Run(a.ctx, part)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return a.execute(cache)
-}
-
-// forwardPart runs a nerdctl command line after which something remains to be done: it must not
-// take this process over, and it does not where the streams are not this process's own.
-func (a *app) forwardPart(inv *nerdctl.Invocation) error {
-	whole := a.streams
-	defer func() { a.streams = whole }()
-	part := *whole
-	part.Out = struct{ io.Writer }{whole.Out}
-	a.streams = &part
-	return a.forward(inv, nil)
 }
 
 // agreesToPrune asks in nerdctl's words, and on standard input whatever that is.

@@ -19,7 +19,7 @@ import (
 
 // versions is what `linnet version` shows.
 type versions struct {
-	Client client `json:"client"`
+	Client clientVersion `json:"client"`
 	// Agent is the version of the running agent; empty when none runs.
 	Agent string `json:"agent"`
 	// Components are the programs linnet drives, as they are installed.
@@ -28,7 +28,7 @@ type versions struct {
 	Problems []string `json:"problems"`
 }
 
-type client struct {
+type clientVersion struct {
 	Version string `json:"version"`
 	Go      string `json:"go"`
 	OS      string `json:"os"`
@@ -56,7 +56,7 @@ nerdctl's own: linnet nerdctl version`,
 
 func (a *app) versions(ctx context.Context) (versions, error) {
 	v := versions{
-		Client:   client{Version: agent.Version, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH},
+		Client:   clientVersion{Version: agent.Version, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH},
 		Problems: []string{},
 	}
 	l, err := a.Layout()

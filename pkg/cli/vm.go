@@ -13,7 +13,6 @@ import (
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
-	"github.com/linnet-dev/linnet/pkg/forward"
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/lima"
@@ -187,8 +186,12 @@ name there, who may use sudo, and in the current folder if the machine shares it
 			if a.streams.InTerminal() && a.streams.OutTerminal() {
 				p.TTY = &guest.TTY{Term: os.Getenv("TERM")}
 			}
-			a.closeReport()
-			return forward.Process(a.ctx, g, a.streams, p)
+			c, err := a.Client()
+			if err != nil {
+				return err
+			}
+			c.Release()
+			return c.Attach(a.ctx, p)
 		},
 	}
 }

@@ -32,6 +32,7 @@ type Streams struct {
 
 	// getenv looks a variable up; nil means os.Getenv.
 	getenv func(string) string
+	own    bool
 }
 
 // Size is a terminal's size in character cells.
@@ -39,8 +40,11 @@ type Size struct{ Rows, Cols uint16 }
 
 // System returns the streams of this process.
 func System() *Streams {
-	return &Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
+	return &Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, own: true}
 }
+
+// Own reports whether these are this process's own, which a program that takes its place goes on with.
+func (s *Streams) Own() bool { return s.own }
 
 // Test returns streams that are the three buffers, with no terminal and an empty environment.
 func Test() (s *Streams, in, out, err *bytes.Buffer) {

@@ -63,7 +63,6 @@ func run(cmd *cobra.Command, env *cli.Env, v *values, context string) error {
 	if g := env.Global(); len(g) > 0 {
 		return cli.Usage(fmt.Errorf("build: %s: a build has none of nerdctl's global flags", strings.Join(g, " ")), "leave it out, or: linnet nerdctl "+strings.Join(g, " ")+" build ...")
 	}
-	s := env.Streams()
 	h, err := Host(env)
 	if err != nil {
 		return err
@@ -82,20 +81,54 @@ func run(cmd *cobra.Command, env *cli.Env, v *values, context string) error {
 	if v.check {
 		question = "check"
 	}
-	mode := v.progress
-	switch {
-	case v.quiet:
-		mode = "quiet"
-	case !cmd.Flags().Changed("progress"):
-		mode = Progress(env)
-		if own, _ := h.LookupEnv("BUILDKIT_PROGRESS"); own != "" && mode == "auto" {
-			mode = own // as for docker
-		}
-	}
-	display, err := build.NewDisplay(s.Err, mode)
+	mode := v.mode(env, h, cmd.Flags().Changed("progress"))
+	display, err := build.NewDisplay(env.Streams().Err, mode)
 	if err != nil {
 		return err
 	}
+	if err := v.warn(env, o); err != nil {
+		return err
+	}
+	ctx, stop := Interruptible(cmd.Context())
+	defer stop()
+	session, tell, err := NewSession(env)
+	if err != nil {
+		return err
+	}
+	defer tell()
+	if err := forget(h, v.iidfile); err != nil {
+		return err
+	}
+	if question != "" {
+		a, err := session.Ask(ctx, o, question)
+		if err != nil {
+			return Ended(ctx, err)
+		}
+		return tellAnswer(env.Streams(), question, a, asJSON, ignore)
+	}
+	result, err := session.Build(ctx, o, display)
+	if err != nil {
+		return Ended(ctx, err)
+	}
+	return v.tell(env, h, mode, result)
+}
+
+// mode is how progress is shown, in the words of build.NewDisplay.
+func (v *values) mode(env *cli.Env, h build.Host, typed bool) string {
+	switch own, _ := h.LookupEnv("BUILDKIT_PROGRESS"); {
+	case v.quiet:
+		return "quiet"
+	case typed:
+		return v.progress
+	case own != "" && Progress(env) == "auto":
+		return own // as for docker
+	}
+	return Progress(env)
+}
+
+// warn tells of flags that mean nothing, and refuses an archive on a terminal.
+func (v *values) warn(env *cli.Env, o build.Options) error {
+	s := env.Streams()
 	for _, w := range append(v.warnings(), o.Remarks()...) {
 		fmt.Fprintln(s.Err, "warning:", w)
 	}
@@ -104,50 +137,5 @@ func run(cmd *cobra.Command, env *cli.Env, v *values, context string) error {
 			return cli.Usage(errors.New("--output: an archive is not for a terminal"), "name a file: dest=FILE, or redirect standard output")
 		}
 	}
-	ctx, stop := Interruptible(cmd.Context())
-	defer stop()
-	engine, err := env.Engine()
-	if err != nil {
-		return err
-	}
-	layout, err := env.Layout()
-	if err != nil {
-		return err
-	}
-	if err := forget(h, v.iidfile); err != nil {
-		return err
-	}
-	settings, err := env.Settings()
-	if err != nil {
-		return err
-	}
-	grant := env.Grant()
-	defer env.TellRefused(grant)
-	session := build.Session{
-		Guest: engine, Host: h, TokenDir: layout.BuildTokens(),
-		Credentials: grant.Credentials, Named: grant.Allow, Unnamed: grant.AllowOthers,
-		Ready: env.CloseReport, Snapshotter: string(settings.Engine.Snapshotter),
-	}
-	if question != "" {
-		a, err := session.Ask(ctx, o, question)
-		if err != nil {
-			return Ended(ctx, err)
-		}
-		return tellAnswer(s, question, a, asJSON, ignore)
-	}
-	foreign := NewEmulation(env)
-	session.Emulate = foreign.Enable
-	result, err := session.Build(ctx, o, display)
-	if err != nil {
-		return Ended(ctx, foreign.Explain(err))
-	}
-	if mode == "auto" || mode == "plain" || mode == "tty" {
-		for _, w := range result.Warnings {
-			fmt.Fprintf(s.Err, "warning: %s\n", w.Short)
-		}
-	}
-	for _, line := range result.Dropped {
-		fmt.Fprintln(s.Err, "linnet:", line)
-	}
-	return v.tell(env, h, result)
+	return nil
 }

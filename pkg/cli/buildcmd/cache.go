@@ -40,27 +40,6 @@ func newCache(env *cli.Env) *cobra.Command {
 	return c
 }
 
-// session is where the cache is.
-func session(env *cli.Env) (build.Session, error) {
-	h, err := Host(env)
-	if err != nil {
-		return build.Session{}, err
-	}
-	engine, err := env.Engine()
-	if err != nil {
-		return build.Session{}, err
-	}
-	layout, err := env.Layout()
-	if err != nil {
-		return build.Session{}, err
-	}
-	grant := env.Grant()
-	return build.Session{
-		Guest: engine, Host: h, TokenDir: layout.BuildTokens(),
-		Credentials: grant.Credentials, Named: grant.Allow, Unnamed: grant.AllowOthers, Ready: env.CloseReport,
-	}, nil
-}
-
 func addFormat(c *cobra.Command, format *string) {
 	c.Flags().StringVar(format, "format", "", `how it is shown: "json", or words when empty`)
 }
@@ -88,7 +67,7 @@ func newCacheLs(env *cli.Env) *cobra.Command {
 	c := &cobra.Command{
 		Use: "ls [flags]", Aliases: []string{"list"}, Short: "list the build cache", Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := session(env)
+			s, _, err := NewSession(env)
 			if err != nil {
 				return err
 			}
@@ -199,7 +178,7 @@ func newCacheDu(env *cli.Env) *cobra.Command {
 	c := &cobra.Command{
 		Use: "du [flags]", Short: "how much space the build cache takes", Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := session(env)
+			s, _, err := NewSession(env)
 			if err != nil {
 				return err
 			}

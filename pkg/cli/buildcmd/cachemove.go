@@ -24,7 +24,7 @@ func newCacheExport(env *cli.Env) *cobra.Command {
 		Use: "export [flags] DIR", Short: "write the build cache into a folder", Long: exportLong, Args: one("DIR"),
 		Example: "  linnet build -t app . && linnet cache export ./cache",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := session(env)
+			s, _, err := NewSession(env)
 			if err != nil {
 				return err
 			}
@@ -68,7 +68,7 @@ func newCacheImport(env *cli.Env) *cobra.Command {
 	c := &cobra.Command{
 		Use: "import [flags] DIR", Short: "read build cache from a folder", Long: importLong, Args: one("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := session(env)
+			s, _, err := NewSession(env)
 			if err != nil {
 				return err
 			}

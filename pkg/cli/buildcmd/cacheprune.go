@@ -28,7 +28,7 @@ What other records stand on goes with them; what a build uses at the moment stay
 			return cli.Usage(errors.New("cache rm: what is to be removed is missing"), "linnet cache ls lists what there is")
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := session(env)
+			s, _, err := NewSession(env)
 			if err != nil {
 				return err
 			}
@@ -150,7 +150,7 @@ func (f *pruneFlags) run(cmd *cobra.Command, env *cli.Env) error {
 			return err
 		}
 	}
-	s, err := session(env)
+	s, _, err := NewSession(env)
 	if err != nil {
 		return err
 	}

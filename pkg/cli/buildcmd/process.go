@@ -44,6 +44,33 @@ func Host(env *cli.Env) (build.Host, error) {
 	}, nil
 }
 
+// NewSession is where builds run, with a grant of credentials of its own. tell says at the end which the engine asked for in
+// vain.
+func NewSession(env *cli.Env) (s build.Session, tell func(), err error) {
+	h, err := Host(env)
+	if err != nil {
+		return s, nil, err
+	}
+	c, err := env.Client()
+	if err != nil {
+		return s, nil, err
+	}
+	layout, err := env.Layout()
+	if err != nil {
+		return s, nil, err
+	}
+	settings, err := env.Settings()
+	if err != nil {
+		return s, nil, err
+	}
+	grant := c.NewGrant()
+	return build.Session{
+		Guest: c.Guest, Host: h, TokenDir: layout.BuildTokens(), Snapshotter: string(settings.Engine.Snapshotter),
+		Credentials: grant.Credentials, Named: grant.Allow, Unnamed: grant.AllowOthers,
+		Emulate: c.Emulate, Ready: c.Release,
+	}, func() { c.TellRefused(grant) }, nil
+}
+
 // Progress is how the global flags want progress to be shown, in the words of build.NewDisplay:
 // auto, plain, rawjson or quiet.
 func Progress(env *cli.Env) string {

@@ -36,7 +36,15 @@ func at(h build.Host, path string) string {
 }
 
 // tell writes what the user wants to know of a result.
-func (v *values) tell(env *cli.Env, h build.Host, r build.Result) error {
+func (v *values) tell(env *cli.Env, h build.Host, mode string, r build.Result) error {
+	if mode == "auto" || mode == "plain" || mode == "tty" {
+		for _, w := range r.Warnings {
+			fmt.Fprintf(env.Streams().Err, "warning: %s\n", w.Short)
+		}
+	}
+	for _, line := range r.Dropped {
+		fmt.Fprintln(env.Streams().Err, "linnet:", line)
+	}
 	if v.iidfile != "" {
 		if err := host.WriteFile(at(h, v.iidfile), []byte(r.ID), 0o644); err != nil {
 			return err

@@ -17,7 +17,6 @@ import (
 	"github.com/linnet-dev/linnet/pkg/compose"
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/host"
-	"github.com/linnet-dev/linnet/pkg/registry"
 	"github.com/linnet-dev/linnet/pkg/settings"
 )
 
@@ -26,7 +25,8 @@ type builds struct {
 	env     *cli.Env
 	project *compose.Project
 	session build.Session
-	grant   *registry.Grant
+	// release takes linnet's live line off the terminal, tellRefused says which credentials were asked for in vain.
+	release, tellRefused func()
 	// name is the project that the settings say all builds are of, and shared that cache mounts
 	// are everybody's.
 	name   string
@@ -38,29 +38,23 @@ type builds struct {
 	one sync.Mutex
 }
 
-func newBuilds(env *cli.Env, project *compose.Project, h build.Host) (*builds, error) {
-	engine, err := env.Engine()
-	if err != nil {
-		return nil, err
-	}
-	layout, err := env.Layout()
-	if err != nil {
-		return nil, err
-	}
+func newBuilds(env *cli.Env, project *compose.Project) (*builds, error) {
 	s, err := env.Settings()
 	if err != nil {
 		return nil, err
 	}
+	session, tell, err := buildcmd.NewSession(env)
+	if err != nil {
+		return nil, err
+	}
 	// What .env says counts as if it were set, and nothing is read from standard input.
-	h.LookupEnv, h.Stdin = project.LookupEnv, nil
-	grant := env.Grant()
-	return &builds{
-		env: env, grant: grant, project: project, name: string(s.Build.Project), shared: s.Build.CacheMounts == settings.MountsShared,
-		session: build.Session{
-			Guest: engine, Host: h, TokenDir: layout.BuildTokens(),
-			Credentials: grant.Credentials, Named: grant.Allow, Unnamed: grant.AllowOthers, Snapshotter: string(s.Engine.Snapshotter),
-		},
-	}, nil
+	session.Host.LookupEnv, session.Host.Stdin = project.LookupEnv, nil
+	b := &builds{
+		env: env, session: session, release: session.Ready, tellRefused: tell, project: project,
+		name: string(s.Build.Project), shared: s.Build.CacheMounts == settings.MountsShared,
+	}
+	b.session.Ready = nil // many builds are shown as one
+	return b, nil
 }
 
 // digests are what the image store has of a plan's images.
@@ -113,22 +107,13 @@ func (b *builds) run(ctx context.Context, plan []compose.Build, mode string) err
 	of, end := display.Several(ctx)
 	var remarks sync.Mutex
 	var texts []string // of warnings, by the builds' end
-	defer b.env.TellRefused(b.grant)
+	defer b.tellRefused()
 	err = compose.Run(ctx, plan, func(ctx context.Context, p compose.Build) error {
-		session, foreign := b.session, buildcmd.NewEmulation(b.env)
-		session.Emulate = func(ctx context.Context, platforms []string) map[string]string {
-			b.one.Lock()
-			defer b.one.Unlock()
-			defer b.env.CloseReport()
-			notes := foreign.Enable(ctx, platforms)
-			for name := range b.told {
-				delete(notes, name)
-			}
-			return notes
-		}
+		session := b.session
+		session.Emulate = b.emulate
 		result, err := session.Build(ctx, b.identify(p.Options), of(p.Service))
 		if err != nil {
-			return foreign.Explain(err)
+			return err
 		}
 		remarks.Lock()
 		defer remarks.Unlock()
@@ -147,9 +132,21 @@ func (b *builds) run(ctx context.Context, plan []compose.Build, mode string) err
 	return buildcmd.Ended(ctx, err)
 }
 
+// emulate is the session's Emulate for one build at a time. What the user knows already is not told again.
+func (b *builds) emulate(ctx context.Context, platforms []string) (notes map[string]string, err error) {
+	b.one.Lock()
+	defer b.one.Unlock()
+	defer b.release()
+	notes, err = b.session.Emulate(ctx, platforms)
+	for name := range b.told {
+		delete(notes, name)
+	}
+	return notes, err
+}
+
 // ready waits for the engine once, so that of many builds one says what is waited for.
 func (b *builds) ready(ctx context.Context) error {
-	defer b.env.CloseReport()
+	defer b.release()
 	if err := b.session.Guest.Ready(ctx); err != nil {
 		return err
 	}

@@ -87,16 +87,30 @@ func runBuilt(ctx context.Context, env *cli.Env, inv *nerdctl.Invocation) error 
 	if len(plan) == 0 {
 		return env.Forward(inv, registries(project))
 	}
-	ctx, stop := buildcmd.Interruptible(ctx)
-	defer stop()
-	b, err := newBuilds(env, project, h)
+	over, err := prebuild(ctx, env, inv, project, plan, told)
 	if err != nil {
 		return err
+	}
+	inv.Remove("build")
+	if over != "" {
+		lay(inv, append(project.Files(), over))
+	}
+	return env.Forward(inv, registries(project))
+}
+
+// prebuild builds what of a plan is missing, or all with --build, and returns the compose file that is laid over the project's
+// for a compose that builds nothing; "" where nerdctl reads the files as they are.
+func prebuild(ctx context.Context, env *cli.Env, inv *nerdctl.Invocation, project *compose.Project, plan []compose.Build, told map[string]string) (over string, err error) {
+	ctx, stop := buildcmd.Interruptible(ctx)
+	defer stop()
+	b, err := newBuilds(env, project)
+	if err != nil {
+		return "", err
 	}
 	b.told = told
 	there, err := b.digests(ctx, plan)
 	if err != nil {
-		return buildcmd.Ended(ctx, err)
+		return "", buildcmd.Ended(ctx, err)
 	}
 	if !inv.Bool("build") {
 		done := func(p compose.Build) bool { return there[p.Image] != "" && !p.Always || inv.Bool("no-build") }
@@ -104,24 +118,21 @@ func runBuilt(ctx context.Context, env *cli.Env, inv *nerdctl.Invocation) error 
 	}
 	if len(plan) > 0 {
 		if err := b.run(ctx, plan, buildcmd.Progress(env)); err != nil {
-			return err
+			return "", err
 		}
 		built, err := b.digests(ctx, plan)
 		if err != nil {
-			return buildcmd.Ended(ctx, err)
+			return "", buildcmd.Ended(ctx, err)
 		}
 		maps.Copy(there, built)
 	}
-	over, err := b.override(there)
-	if err != nil {
-		return err
+	if over, err = b.override(there); err != nil {
+		return "", err
 	}
-	stop()
-	inv.Remove("build")
-	if _, err := b.session.Guest.Path(over); err == nil { // else nerdctl reads the files as they are
-		lay(inv, append(project.Files(), over))
+	if _, err := b.session.Guest.Path(over); err != nil {
+		return "", nil //nolint:nilerr // the guest does not see it, and nerdctl reads the files as they are
 	}
-	return env.Forward(inv, registries(project))
+	return over, nil
 }
 
 // forwardNaming has nerdctl do what it was asked for, with the credentials of the registries that
@@ -157,9 +168,13 @@ func registries(p *compose.Project) []string {
 // emulated sees to it that containers of other platforms run, as for `run --platform`, and returns
 // what it has told the user of that.
 func emulated(ctx context.Context, env *cli.Env, platforms []string) (told map[string]string, err error) {
-	told, err = env.Emulate(ctx, platforms)
+	c, err := env.Client()
+	if err != nil {
+		return nil, err
+	}
+	told, err = c.Emulate(ctx, platforms)
 	for _, name := range slices.Sorted(maps.Keys(told)) {
-		env.Note(told[name])
+		c.Note(told[name])
 	}
 	return told, err
 }
@@ -341,7 +356,7 @@ func buildServices(cmd *cobra.Command, env *cli.Env, v *buildFlags, services []s
 	}
 	ctx, stop := buildcmd.Interruptible(cmd.Context())
 	defer stop()
-	b, err := newBuilds(env, project, h)
+	b, err := newBuilds(env, project)
 	if err != nil {
 		return err
 	}

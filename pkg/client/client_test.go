@@ -1,4 +1,4 @@
-package forward
+package client
 
 import (
 	"archive/tar"
@@ -47,10 +47,8 @@ func (f *far) run(t *testing.T, argv ...string) (stdout string, err error) {
 		t.Fatal(err)
 	}
 	s, _, out, errs := streams.Test()
-	err = Run(t.Context(), Options{
-		Guest: f.guest, Invocation: inv, Streams: s,
-		Environ: f.environ, Dir: f.share, Home: f.hidden, Done: func() {},
-	})
+	c := &Client{Guest: f.guest, Streams: s, Environ: f.environ, Dir: f.share, Home: f.hidden, Release: func() {}}
+	err = c.Exec(t.Context(), inv, nil)
 	if errs.Len() > 0 {
 		t.Logf("stderr: %s", errs)
 	}

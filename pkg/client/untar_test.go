@@ -1,4 +1,4 @@
-package forward
+package client
 
 import (
 	"archive/tar"

@@ -1,9 +1,8 @@
-package cli
+package client
 
 import (
 	"context"
 	"fmt"
-	"os"
 
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/nerdctl"
@@ -11,22 +10,19 @@ import (
 	"github.com/linnet-dev/linnet/pkg/route"
 )
 
-// newGrant answers for no registry yet.
-func (a *app) newGrant(hostsDirs ...string) *registry.Grant {
-	if s, err := a.Settings(); err == nil {
-		hostsDirs = append(hostsDirs, s.Engine.HostsDirs...)
-	}
-	return registry.Open(os.Environ()).Grant(hostsDirs...)
+// NewGrant answers for no registry yet. hostsDirs are further directories of registries' hosts.toml.
+func (c *Client) NewGrant(hostsDirs ...string) *registry.Grant {
+	return c.Registries.Grant(append(hostsDirs, c.HostsDirs...)...)
 }
 
 // grantFor answers for the registries that a command line names; nil where it needs none. registries
 // are those that its files name, nil where nobody has looked.
-func (a *app) grantFor(inv *nerdctl.Invocation, registries []string) *registry.Grant {
+func (c *Client) grantFor(inv *nerdctl.Invocation, registries []string) *registry.Grant {
 	names, more := route.Registries(inv)
-	if len(names) == 0 && !more {
+	if c.Registries == nil || len(names) == 0 && !more {
 		return nil
 	}
-	g := a.newGrant(inv.Strings("hosts-dir")...)
+	g := c.NewGrant(inv.Strings("hosts-dir")...)
 	g.Allow(names...)
 	g.Allow(registries...)
 	if more && registries == nil {
@@ -43,12 +39,12 @@ func credentials(g *registry.Grant) func(context.Context, string) (guest.Credent
 	return g.Credentials
 }
 
-// tellRefused says, once, which credentials the engine was not given.
-func (a *app) tellRefused(g *registry.Grant) {
+// TellRefused says, once, which credentials the engine asked for and was not given; g may be nil.
+func (c *Client) TellRefused(g *registry.Grant) {
 	if g == nil {
 		return
 	}
 	if text := g.Refused(); text != "" {
-		fmt.Fprintln(a.streams.Err, "warning:", text)
+		fmt.Fprintln(c.Streams.Err, "warning:", text)
 	}
 }

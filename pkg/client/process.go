@@ -1,4 +1,4 @@
-package forward
+package client
 
 import (
 	"context"
@@ -10,25 +10,29 @@ import (
 	"github.com/linnet-dev/linnet/pkg/streams"
 )
 
-// Process runs one process with the caller's own streams. Where the guest's far side is
-// this very process, it is replaced and nothing returns; otherwise the terminal, its size
+// Attach runs one process with the user's own streams, in the place of this process where that can be; else terminal, its size
 // and the signals that reach us are carried over.
-func Process(ctx context.Context, g guest.Guest, s *streams.Streams, p guest.Process) error {
-	if replaced(g, s) {
-		return g.(guest.Replacer).Replace(p) //nolint:forcetypeassert // that is what replaced says
-	}
-	return carry(ctx, g, s, p)
+func (c *Client) Attach(ctx context.Context, p guest.Process) error {
+	return command{Client: c, replaces: c.canReplace()}.start(ctx, p)
 }
 
-// replaced says whether a process would take the place of this one: the guest can do that,
-// and the streams are this process's own.
-func replaced(g guest.Guest, s *streams.Streams) bool {
-	_, ok := g.(guest.Replacer)
-	return ok && s.In == os.Stdin && s.Out == os.Stdout && s.Err == os.Stderr
+// canReplace reports whether a process could take the place of this one: the guest can do that, and the streams are this
+// process's own.
+func (c *Client) canReplace() bool {
+	_, ok := c.Guest.(guest.Replacer)
+	return ok && c.Streams.Own()
+}
+
+func (o command) start(ctx context.Context, p guest.Process) error {
+	if o.replaces {
+		return o.Guest.(guest.Replacer).Replace(p) //nolint:forcetypeassert // that is what canReplace says
+	}
+	return o.carry(ctx, p)
 }
 
 // carry runs p beside us: a raw terminal when it wants one, resizes, signals.
-func carry(ctx context.Context, g guest.Guest, s *streams.Streams, p guest.Process) error {
+func (c *Client) carry(ctx context.Context, p guest.Process) error {
+	s := c.Streams
 	if p.Stdin == nil {
 		p.Stdin = s.In
 	}
@@ -54,7 +58,7 @@ func carry(ctx context.Context, g guest.Guest, s *streams.Streams, p guest.Proce
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
 	defer signal.Stop(signals)
 	p.Signals = signals
-	return g.Run(ctx, p)
+	return c.Guest.Run(ctx, p)
 }
 
 func sizes(ctx context.Context, s *streams.Streams) <-chan guest.Size {
