@@ -127,20 +127,45 @@ func (b *bench) run() (err error) {
 	}
 	defer done()
 	b.engine = engine
-	linnet, nerdctl := lab.Linnet(), filepath.Join(lab.Root(), "libexec", "linnet", "bin", "nerdctl")
-	warm := exec.Command(linnet, "engine", "start")
+	warm := exec.Command(lab.Linnet(), "engine", "start")
 	warm.Env = engine.Environ()
 	if out, err := warm.CombinedOutput(); err != nil {
 		return fmt.Errorf("starting the engine: %w\n%s", err, out)
 	}
-	env := engine.Environ()
-	toml := "NERDCTL_TOML=" + filepath.Join(engine.Home, "native", "etc", "nerdctl.toml")
 	empty := filepath.Join(b.dir, "libexec")
-	groups := []struct {
-		name     string
-		same     bool
-		commands []command
-	}{
+	if err := os.MkdirAll(filepath.Join(empty, "bin"), 0o755); err != nil {
+		return err
+	}
+	if err := os.Symlink(hello, filepath.Join(empty, "bin", "nerdctl")); err != nil {
+		return err
+	}
+	var failed []error // the other groups are measured all the same
+	x := native(engine, filepath.Join(b.dir, "builds"))
+	if b.has("start") {
+		for _, g := range b.starts(hello, empty) {
+			failed = append(failed, b.group(g.name, g.same, g.commands))
+		}
+		failed = append(failed, x.container(b))
+	}
+	if b.has("build") {
+		failed = append(failed, b.builds(x), x.memory(b))
+	}
+	return errors.Join(failed...)
+}
+
+// group is what is timed side by side.
+type group struct {
+	name     string
+	same     bool
+	commands []command
+}
+
+// starts are the groups of short commands. empty has the hello in nerdctl's place.
+func (b *bench) starts(hello, empty string) []group {
+	linnet, nerdctl := lab.Linnet(), filepath.Join(lab.Root(), "libexec", "linnet", "bin", "nerdctl")
+	env := b.engine.Environ()
+	toml := "NERDCTL_TOML=" + filepath.Join(b.engine.Home, "native", "etc", "nerdctl.toml")
+	return []group{
 		{"start-up, no engine needed", false, []command{
 			{Name: "a Go hello", argv: []string{hello}, env: env, within: 0},
 			{Name: "linnet version", argv: []string{linnet, "version"}, env: env, within: 6 * time.Millisecond},
@@ -157,24 +182,6 @@ func (b *bench) run() (err error) {
 			{Name: "linnet nerdctl ps", argv: []string{linnet, "nerdctl", "ps"}, env: env, within: 8 * time.Millisecond},
 		}},
 	}
-	if err := os.MkdirAll(filepath.Join(empty, "bin"), 0o755); err != nil {
-		return err
-	}
-	if err := os.Symlink(hello, filepath.Join(empty, "bin", "nerdctl")); err != nil {
-		return err
-	}
-	var failed []error // the other groups are measured all the same
-	x := native(engine, filepath.Join(b.dir, "builds"))
-	if b.has("start") {
-		for _, g := range groups {
-			failed = append(failed, b.group(g.name, g.same, g.commands))
-		}
-		failed = append(failed, x.container(b))
-	}
-	if b.has("build") {
-		failed = append(failed, b.builds(x), x.memory(b))
-	}
-	return errors.Join(failed...)
 }
 
 // hello builds the program that every budget is counted from.

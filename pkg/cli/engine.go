@@ -263,7 +263,7 @@ func (a *app) newEngineLogs() *cobra.Command {
 		Use: "logs [NAME]", Short: "show the logs of the engine's own processes",
 		Long: `logs shows the logs of agent, containerd and buildkitd; of a virtual machine also relay (the
 channel into it and its published ports), limactl, hostagent and serial (its console).`,
-		Args: cobra.MaximumNArgs(1), ValidArgs: []string{"agent", "containerd", "buildkitd", "relay", "limactl", "hostagent", "serial"},
+		Args: cobra.MaximumNArgs(1), ValidArgs: append(guest.EngineLogs(), "relay", "limactl", "hostagent", "serial"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			e, err := a.Engine()
 			if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/linnet-dev/linnet/pkg/agent"
+	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
@@ -29,14 +30,10 @@ func clean(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldL
 	}
 	defer lock.Close()
 	var errs []error
-	for _, argv := range [][]string{
-		{l.Bin(buildkitd), "--config", l.Config("buildkitd.toml")},
-		{l.Bin(containerd), "--config", l.Config("containerd.toml")},
-		{l.Bin(containerd), "--config", l.Config("containerd-drain.toml")},
-	} {
-		errs = append(errs, endDaemon(argv, 10*time.Second))
+	for _, s := range slices.Backward(guest.Services()) {
+		errs = append(errs, endDaemon(argvOf(l, s), 10*time.Second))
 	}
-	errs = append(errs, endLeftovers(ctx, l, env))
+	errs = append(errs, endDaemon(drainingArgv(l), 10*time.Second), endLeftovers(ctx, l, env))
 	// What is still mounted is a user's: nothing is removed then, not even what is beside it.
 	if err := checkRemoval(l); err != nil {
 		return errors.Join(append(errs, err)...)

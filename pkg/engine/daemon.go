@@ -19,12 +19,6 @@ import (
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
-// The daemons of an engine.
-const (
-	containerd = "containerd"
-	buildkitd  = "buildkitd"
-)
-
 // Bounds of the pause before a daemon that ended is started again: it doubles from the
 // first to the last, and starts over once the daemon has lived for steadyAfter.
 const (
@@ -50,8 +44,8 @@ type daemon struct {
 	others []string // further sockets that it makes
 	logs   string
 	log    logrus.FieldLogger
-	needs  *daemon // must answer before this one is started
-	user   *daemon // needs this one: it cannot go on with another in its place
+	needs  *daemon   // must answer before this one is started
+	users  []*daemon // need this one: they cannot go on with another in its place
 	// patient gives way to everything else while it comes up, unless somebody waits for it.
 	patient bool
 	// before clears away what an earlier one left, once what is needed answers; may be nil.
@@ -131,8 +125,8 @@ func (d *daemon) once(ctx context.Context) error {
 	if err := d.removeSockets(ctx); err != nil {
 		return err
 	}
-	if d.user != nil {
-		if err := d.user.end(time.Second); err != nil {
+	for _, user := range d.users {
+		if err := user.end(time.Second); err != nil {
 			return err
 		}
 	}

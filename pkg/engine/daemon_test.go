@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
@@ -282,7 +283,7 @@ func TestKeepHouseGoesOn(t *testing.T) {
 	e := &Engine{log: quiet(t)}
 	e.spec.Layout = host.Layout{Home: home}
 	e.spec.LogSize, e.spec.LogFiles = 5, 2
-	path := e.spec.Layout.Log(buildkitd)
+	path := e.spec.Layout.Log(guest.BuildKit.Daemon())
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
 	}

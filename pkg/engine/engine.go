@@ -20,6 +20,7 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/agent"
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
+	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
@@ -28,6 +29,7 @@ type Engine struct {
 	agentpb.UnimplementedEngineServer
 
 	spec    agent.Spec
+	env     []string // the daemons' whole environment
 	log     logrus.FieldLogger
 	started time.Time
 	nets    networks
@@ -60,7 +62,7 @@ func New(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldLog
 	if err := writeConfig(spec); err != nil {
 		return nil, err
 	}
-	e := &Engine{spec: spec, log: log, started: time.Now(), stopped: make(chan struct{})}
+	e := &Engine{spec: spec, env: env, log: log, started: time.Now(), stopped: make(chan struct{})}
 	e.nets = networks{layout: l, guestSocket: spec.GuestSocket, log: log}
 	var err error
 	if e.bridge, err = e.nets.ensureDefault(spec.Subnet); err != nil {
@@ -81,19 +83,12 @@ func New(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldLog
 	if err := e.nets.adopt(ctx); err != nil {
 		return nil, err
 	}
-	e.daemons = []*daemon{
-		newDaemon(containerd, []string{l.Bin(containerd), "--config", l.Config("containerd.toml")}, env, l, log),
-		newDaemon(buildkitd, []string{l.Bin(buildkitd), "--config", l.Config("buildkitd.toml")}, env, l, log),
-	}
-	// buildkitd asks containerd for its snapshotters once, at its start, and fails builds for
-	// seconds after its connection broke: a new containerd gets a new buildkitd.
-	e.daemons[1].needs, e.daemons[0].user = e.daemons[0], e.daemons[1]
-	e.daemons[0].before = func(context.Context) error { return dropTempMounts(l) }
-	e.daemons[1].patient = true
-	e.daemons[1].before = func(ctx context.Context) error { return endSteps(ctx, l.Socket(containerd)) }
-	if !runsDaemon(e.daemons[0].argv) {
-		if err := e.daemons[1].end(time.Second); err != nil {
-			return nil, err
+	e.daemons = newDaemons(l, env, log)
+	for _, d := range e.daemons {
+		if d.needs != nil && !runsDaemon(d.needs.argv) {
+			if err := d.end(time.Second); err != nil {
+				return nil, err
+			}
 		}
 	}
 	for _, d := range e.daemons {
@@ -109,10 +104,10 @@ func New(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldLog
 // tidy removes, once containerd knows which containers run, what those left that were killed while no agent lived.
 func (e *Engine) tidy(ctx context.Context) {
 	l := e.spec.Layout
-	if waitSocket(ctx, l.Socket(containerd)) != nil {
+	if waitSocket(ctx, socketOf(l, guest.Containerd)) != nil {
 		return
 	}
-	if err := removeUnowned(ctx, l, e.daemons[0].env, func() []string { return begunContainers(l) }, false); err != nil && ctx.Err() == nil {
+	if err := removeUnowned(ctx, l, e.env, func() []string { return begunContainers(l) }, false); err != nil && ctx.Err() == nil {
 		e.log.WithError(err).Warn("tidying up")
 	}
 }
@@ -120,8 +115,7 @@ func (e *Engine) tidy(ctx context.Context) {
 // endDraining ends the containerd of a stop that was cut short: it has the database that
 // the next one waits for.
 func (e *Engine) endDraining() error {
-	l := e.spec.Layout
-	if err := endDaemon([]string{l.Bin(containerd), "--config", l.Config("containerd-drain.toml")}, 10*time.Second); err != nil {
+	if err := endDaemon(drainingArgv(e.spec.Layout), 10*time.Second); err != nil {
 		return fmt.Errorf("ending the containerd of an interrupted stop: %w", err)
 	}
 	return nil
@@ -136,7 +130,7 @@ func (e *Engine) keepHouse(ctx context.Context, interval time.Duration) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
-		for _, name := range []string{containerd, buildkitd, "agent"} {
+		for _, name := range guest.EngineLogs() {
 			if err := rotate(e.spec.Layout.Log(name), e.spec.LogSize, e.spec.LogFiles); err != nil {
 				e.log.WithError(err).Warn("rotating logs")
 			}
@@ -254,19 +248,21 @@ func (e *Engine) stop(ctx context.Context, timeout time.Duration, tell func(agen
 		tell(agentpb.Event_KIND_DONE, text)
 	}
 	e.Detach()
-	containerdDaemon, buildkitDaemon := e.daemons[0], e.daemons[1]
-	step("stopping buildkitd", func() error { return buildkitDaemon.stop(ctx, 20*time.Second) })
-	step("stopping containers", func() error {
-		var mu sync.Mutex
-		return e.drain(ctx, timeout, func(text string) {
-			mu.Lock()
-			defer mu.Unlock()
-			tell(agentpb.Event_KIND_NOTE, text)
-		})
-	})
-	step("stopping containerd", func() error { return containerdDaemon.stop(ctx, 20*time.Second) })
+	for _, d := range slices.Backward(e.daemons) {
+		if d.name == guest.Containerd.Daemon() {
+			step("stopping containers", func() error {
+				var mu sync.Mutex
+				return e.drain(ctx, timeout, func(text string) {
+					mu.Lock()
+					defer mu.Unlock()
+					tell(agentpb.Event_KIND_NOTE, text)
+				})
+			})
+		}
+		step("stopping "+d.name, func() error { return d.stop(ctx, 20*time.Second) })
+	}
 	step("ending what is left", func() error {
-		l, env := e.spec.Layout, e.daemons[0].env
+		l, env := e.spec.Layout, e.env
 		return errors.Join(endLeftovers(ctx, l, env),
 			removeUnowned(ctx, l, env, func() []string { return livingContainers(l) }, false), dropVolatile(l))
 	})
@@ -276,12 +272,11 @@ func (e *Engine) stop(ctx context.Context, timeout time.Duration, tell func(agen
 // drain replaces containerd by one without the restart monitor, which would start again
 // what is being stopped, and stops all containers.
 func (e *Engine) drain(ctx context.Context, timeout time.Duration, note func(string)) error {
-	l := e.spec.Layout
-	c := e.daemons[0]
+	l, c := e.spec.Layout, e.daemon(guest.Containerd)
 	if err := c.stop(ctx, 20*time.Second); err != nil {
 		return err
 	}
-	quiet := newDaemon(containerd, []string{l.Bin(containerd), "--config", l.Config("containerd-drain.toml")}, c.env, l, e.log)
+	quiet := newDaemon(c.name, drainingArgv(l), c.env, l, e.log)
 	running, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { quiet.run(running) })
@@ -297,5 +292,5 @@ func (e *Engine) drain(ctx context.Context, timeout time.Duration, note func(str
 	if err := quiet.ready(waiting); err != nil {
 		return err
 	}
-	return drain(ctx, l.Socket(containerd), timeout, func() map[string]bool { return shimmed(l) }, note)
+	return drain(ctx, socketOf(l, guest.Containerd), timeout, func() map[string]bool { return shimmed(l) }, note)
 }

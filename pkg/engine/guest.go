@@ -22,6 +22,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/agent"
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
 	"github.com/linnet-dev/linnet/pkg/farside"
+	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
@@ -116,7 +117,7 @@ func serveGuest(ctx context.Context, o guestOptions, stderr io.Writer) error {
 	if err := host.PlainProcess(); err != nil {
 		log.WithError(err).Warn("what a container may use is the service manager's to say")
 	}
-	again, err := (&guest{guestOptions: o, spec: spec, program: program, log: log}).serve(ctx)
+	again, err := (&guestServer{guestOptions: o, spec: spec, program: program, log: log}).serve(ctx)
 	if err != nil || !again {
 		return err
 	}
@@ -146,7 +147,7 @@ func guestLogger(spec agent.Spec, stderr io.Writer) (*logrus.Logger, error) {
 }
 
 // guest is an agent whose clients are elsewhere.
-type guest struct {
+type guestServer struct {
 	guestOptions
 	spec    agent.Spec
 	program string
@@ -154,7 +155,7 @@ type guest struct {
 }
 
 // serve serves until the engine is stopped, the agent replaced (again), or ctx ends.
-func (g *guest) serve(ctx context.Context) (again bool, err error) {
+func (g *guestServer) serve(ctx context.Context) (again bool, err error) {
 	far, err := g.farside(ctx)
 	if err != nil {
 		return false, err
@@ -192,7 +193,7 @@ func (g *guest) serve(ctx context.Context) (again bool, err error) {
 }
 
 // end ends the commands of clients, lets their answers go out, and closes everything.
-func (g *guest) end(ctx context.Context, server *grpc.Server, far *farside.Server) {
+func (g *guestServer) end(ctx context.Context, server *grpc.Server, far *farside.Server) {
 	ending, cancel := context.WithTimeout(ctx, commandsEnd)
 	defer cancel()
 	far.Close(ending)
@@ -203,7 +204,7 @@ func (g *guest) end(ctx context.Context, server *grpc.Server, far *farside.Serve
 	server.GracefulStop()
 }
 
-func (g *guest) farside(ctx context.Context) (*farside.Server, error) {
+func (g *guestServer) farside(ctx context.Context) (*farside.Server, error) {
 	l := g.spec.Layout
 	if err := ensureVolatile(l); err != nil {
 		return nil, err
@@ -215,11 +216,14 @@ func (g *guest) farside(ctx context.Context) (*farside.Server, error) {
 	if err := host.WriteFile(filepath.Join(docker, "config.json"), []byte(farside.DockerConfig), 0o644); err != nil {
 		return nil, err
 	}
-	env := guestEnv(os.Environ(), l)
+	env, sockets := guestEnv(os.Environ(), l), map[string]string{}
+	for _, s := range guest.Services() {
+		sockets[string(s)] = socketOf(l, s)
+	}
 	return farside.New(ctx, farside.Options{
 		Env: env, Dir: homeOf(env),
 		Programs:       map[string]string{"nerdctl": l.Bin("nerdctl")},
-		Services:       map[string]string{"containerd": l.Socket(containerd), "buildkit": l.Socket(buildkitd)},
+		Services:       sockets,
 		Stages:         l.Stages(),
 		Records:        l.Commands(),
 		CredentialsEnv: []string{"DOCKER_CONFIG=" + docker},
@@ -251,7 +255,7 @@ func guestEnv(environ []string, l host.Layout) []string {
 	}
 	return append(env,
 		"PATH="+l.BinDir()+":"+path, "HOME="+home,
-		"NERDCTL_TOML="+l.NerdctlTOML(), "BUILDKIT_HOST=unix://"+l.Socket(buildkitd),
+		"NERDCTL_TOML="+l.NerdctlTOML(), "BUILDKIT_HOST=unix://"+socketOf(l, guest.BuildKit),
 	)
 }
 
@@ -269,7 +273,7 @@ func homeOf(env []string) string {
 
 // listen makes the socket for clients that are elsewhere, and the one that native clients
 // know.
-func (g *guest) listen(ctx context.Context) ([]net.Listener, error) {
+func (g *guestServer) listen(ctx context.Context) ([]net.Listener, error) {
 	uid, gid, err := parseOwner(g.owner)
 	if err != nil {
 		return nil, err

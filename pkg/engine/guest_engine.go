@@ -30,7 +30,7 @@ type guestEngine struct {
 }
 
 // newGuestEngine begins to make the engine.
-func newGuestEngine(ctx context.Context, g *guest, far *farside.Server) *guestEngine {
+func newGuestEngine(ctx context.Context, g *guestServer, far *farside.Server) *guestEngine {
 	e := &guestEngine{far: far, started: time.Now(), stopped: make(chan struct{})}
 	var err error
 	if e.program, err = agent.ProgramID(g.program); err != nil {

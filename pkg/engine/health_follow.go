@@ -20,6 +20,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/sirupsen/logrus"
 
+	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
@@ -57,19 +58,19 @@ func (e *Engine) keepHealth(ctx context.Context) {
 		return
 	}
 	l := e.spec.Layout
-	c, err := client.New(l.Socket(containerd)) // it connects when it is used, and again
+	c, err := client.New(socketOf(l, guest.Containerd)) // it connects when it is used, and again
 	if err != nil {
 		e.log.WithError(err).Error("health checks do not run: connecting to containerd")
 		return
 	}
 	defer c.Close()
-	env := append(slices.Clip(e.daemons[0].env), "NERDCTL_TOML="+l.NerdctlTOML())
+	env := append(slices.Clip(e.env), "NERDCTL_TOML="+l.NerdctlTOML())
 	probe := func(ctx context.Context, t target) error {
 		return runNerdctl(ctx, env, l.Bin("nerdctl"), "--namespace", t.space, "container", "healthcheck", t.id)
 	}
 	h := newHealth(labelStore{c}, probe, e.log)
 	defer h.wg.Wait()
-	f := follower{client: c, socket: l.Socket(containerd), health: h, log: e.log}
+	f := follower{client: c, socket: socketOf(l, guest.Containerd), health: h, log: e.log}
 	var pause time.Duration
 	for {
 		begun := time.Now()

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
@@ -24,7 +25,7 @@ func endLeftovers(ctx context.Context, l host.Layout, env []string) error {
 	var errs []error
 	found, ids := append(bundles(l), strayRuncStates(l)...), noted(l)
 	if len(found) > 0 {
-		remove, err := standIn(l.Socket(containerd))
+		remove, err := standIn(socketOf(l, guest.Containerd))
 		if err != nil {
 			errs = append(errs, err)
 		} else {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
@@ -149,7 +150,7 @@ func shimOf(l host.Layout, pid int) string {
 }
 
 func isShim(l host.Layout, argv []string) bool {
-	return strings.HasPrefix(filepath.Base(argv[0]), "containerd-shim") && argAfter(argv, "-address") == l.Socket(containerd)
+	return strings.HasPrefix(filepath.Base(argv[0]), "containerd-shim") && argAfter(argv, "-address") == socketOf(l, guest.Containerd)
 }
 
 // argAfter is the argument behind a word of a command line, empty when there is none.

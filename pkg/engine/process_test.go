@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
@@ -179,7 +180,7 @@ func TestShimsAreTheirProgramToo(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "containerd-shim-runc-v2")
 	script := "read line" // it starts nothing, and so is never there twice
 	copyProgram(t, "/bin/sh", program)
-	words := []string{program, "-c", script, "-namespace", "default", "-id", "abc", "-address", l.Socket(containerd)}
+	words := []string{program, "-c", script, "-namespace", "default", "-id", "abc", "-address", socketOf(l, guest.Containerd)}
 	startAs(t, "/bin/sh", words...)
 	ours := startAs(t, program, words...)
 	startAs(t, program, append(words[:len(words)-1:len(words)-1], "/run/containerd/containerd.sock")...)

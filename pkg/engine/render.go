@@ -17,6 +17,7 @@ import (
 
 	"github.com/linnet-dev/linnet/config"
 	"github.com/linnet-dev/linnet/pkg/agent"
+	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
@@ -44,8 +45,8 @@ func newFields(s agent.Spec) fields {
 	}
 	return fields{
 		ContainerdRoot: l.ContainerdRoot(), ContainerdState: l.ContainerdState(),
-		ContainerdSocket: l.Socket(containerd), ShimSockets: l.ShimSockets(),
-		BuildkitRoot: l.BuildkitRoot(), BuildkitSocket: l.Socket(buildkitd), OTELSocket: l.Socket("buildkitd-otel"),
+		ContainerdSocket: socketOf(l, guest.Containerd), ShimSockets: l.ShimSockets(),
+		BuildkitRoot: l.BuildkitRoot(), BuildkitSocket: socketOf(l, guest.BuildKit), OTELSocket: l.Socket("buildkitd-otel"),
 		NerdctlRoot: l.NerdctlRoot(), CNIBin: l.CNI(), NetConf: l.NetConf(), Leases: l.Leases(),
 		Snapshotter: s.Snapshotter, OwnSnapshotter: s.Snapshotter == "overlayfs" || s.Snapshotter == "native", LogLevel: s.LogLevel,
 		CacheAge: s.CacheAge.String(), CacheRecent: min(recent, s.CacheAge).String(), CacheMountAge: mountAge,

@@ -123,15 +123,6 @@ type Stage interface {
 	Close() error
 }
 
-// Service is a daemon of the engine that speaks on a socket over there.
-type Service string
-
-// The services of an engine.
-const (
-	Containerd Service = "containerd"
-	BuildKit   Service = "buildkit"
-)
-
 // ExitError says that a process ran and ended with something other than success.
 type ExitError struct {
 	// Code is the exit code as a shell would show it: 0 to 255, 128+N after signal N.

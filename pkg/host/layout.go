@@ -5,6 +5,7 @@
 package host
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -34,7 +35,17 @@ type Layout struct {
 	Home string
 	// Libexec holds the pinned components: bin/ and cni/.
 	Libexec string
+	// Instance is the name of the virtual machine; "" means DefaultInstance.
+	Instance string `json:",omitempty"`
+	// Runtime is the directory in memory that has one of each home; "" means DefaultRuntime.
+	Runtime string `json:",omitempty"`
 }
+
+// DefaultInstance is in every path of the virtual machine, so that more can stand beside it; DefaultRuntime is root's.
+const (
+	DefaultInstance = "default"
+	DefaultRuntime  = "/run/linnet"
+)
 
 // The longest socket path that every kernel we run on accepts, without the final NUL:
 // sun_path has 108 bytes on Linux (unix(7)) and 104 on macOS.
@@ -174,7 +185,7 @@ func (l Layout) AgentLock() string { return filepath.Join(l.Run(), "agent.lock")
 
 // Volatile is the folder in memory (outside Home, gone after a reboot) of the runtime's
 // bundles and of staged files.
-func (l Layout) Volatile() string { return filepath.Join("/run/linnet", l.ID()) }
+func (l Layout) Volatile() string { return filepath.Join(cmp.Or(l.Runtime, DefaultRuntime), l.ID()) }
 
 // ContainerdState is containerd's state directory: the runtime bundles.
 func (l Layout) ContainerdState() string { return filepath.Join(l.Volatile(), "containerd") }
@@ -189,25 +200,24 @@ func (l Layout) RegistryHosts() string { return l.Config("certs.d") }
 // Stages holds a folder per staged directory.
 func (l Layout) Stages() string { return filepath.Join(l.Volatile(), "stage") }
 
-// Instance is the name of the virtual machine: in every path of it, so that more can stand
-// beside it, and in what limactl is asked.
-const Instance = "default"
+// Machine is the name of the virtual machine and of its data disk.
+func (l Layout) Machine() string { return cmp.Or(l.Instance, DefaultInstance) }
 
 // LimaHome is Lima's own folder; never the user's ~/.lima.
 func (l Layout) LimaHome() string { return filepath.Join(l.Home, "lima") }
 
 // LimaInstance is the virtual machine as Lima keeps it: its configuration, its system disk,
 // Lima's logs. It goes with `linnet vm rm`, and nothing in it is missed.
-func (l Layout) LimaInstance() string { return filepath.Join(l.LimaHome(), Instance) }
+func (l Layout) LimaInstance() string { return filepath.Join(l.LimaHome(), l.Machine()) }
 
 // LimaDisk is the data disk: all that containers keep. It outlives the virtual machine.
-func (l Layout) LimaDisk() string { return filepath.Join(l.LimaHome(), "_disks", Instance) }
+func (l Layout) LimaDisk() string { return filepath.Join(l.LimaHome(), "_disks", l.Machine()) }
 
 // LimaKey is the private key that Lima logs into the virtual machine with.
 func (l Layout) LimaKey() string { return filepath.Join(l.LimaHome(), "_config", "user") }
 
 // VM is what linnet itself keeps about the virtual machine.
-func (l Layout) VM() string { return filepath.Join(l.Home, "vm", Instance) }
+func (l Layout) VM() string { return filepath.Join(l.Home, "vm", l.Machine()) }
 
 // VMRun holds sockets and locks, and VMSocket is a socket: agent, relay.
 func (l Layout) VMRun() string { return filepath.Join(l.VM(), "run") }

@@ -43,12 +43,12 @@ func (m *Machine) Do(ctx context.Context, want vm.Spec, step vm.Step) error {
 	case vm.RemoveFiles:
 		return m.removeFiles()
 	case vm.CreateDisk:
-		_, err := m.limactl(ctx, "disk", "create", host.Instance, "--size="+size)
+		_, err := m.limactl(ctx, "disk", "create", l.Machine(), "--size="+size)
 		return m.told(err, "")
 	case vm.UnlockDisk:
-		return m.told(m.effect(ctx, func() bool { return !exists(filepath.Join(l.LimaDisk(), "in_use_by")) }, "disk", "unlock", host.Instance), "")
+		return m.told(m.effect(ctx, func() bool { return !exists(filepath.Join(l.LimaDisk(), "in_use_by")) }, "disk", "unlock", l.Machine()), "")
 	case vm.GrowDisk:
-		_, err := m.limactl(ctx, "disk", "resize", host.Instance, "--size="+size)
+		_, err := m.limactl(ctx, "disk", "resize", l.Machine(), "--size="+size)
 		return m.told(err, "")
 	case vm.Create:
 		return m.told(m.create(ctx, want), "")
@@ -96,7 +96,7 @@ func (m *Machine) effect(ctx context.Context, ok func() bool, args ...string) er
 	if err != nil || ok() {
 		return err
 	}
-	return &failure{command: command(args), reason: warnings(log)}
+	return &failure{command: command(args, m.o.Layout.Machine()), reason: warnings(log)}
 }
 
 // graceful is how long a machine may take to shut down before it is ended.
@@ -106,7 +106,7 @@ const graceful = 2 * time.Minute
 func (m *Machine) stop(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, graceful)
 	defer cancel()
-	_, err := m.limactl(limited, "stop", host.Instance)
+	_, err := m.limactl(limited, "stop", m.o.Layout.Machine())
 	if err == nil || ctx.Err() != nil {
 		return errors.Join(err, ctx.Err())
 	}
@@ -122,7 +122,7 @@ func (m *Machine) stop(ctx context.Context) error {
 func (m *Machine) kill(ctx context.Context) error {
 	pids := m.pids()
 	m.forget() // limactl ends whatever has the number
-	if _, err := m.limactl(ctx, "stop", "-f", host.Instance); err != nil {
+	if _, err := m.limactl(ctx, "stop", "-f", m.o.Layout.Machine()); err != nil {
 		return err
 	}
 	return end(ctx, syscall.SIGKILL, pids...) // limactl does not wait for them
@@ -173,7 +173,7 @@ func (m *Machine) remove(ctx context.Context) error {
 		return err
 	}
 	m.forget() // limactl ends whatever has the number
-	err := m.effect(ctx, func() bool { return !exists(l.LimaInstance()) }, "delete", "-f", host.Instance)
+	err := m.effect(ctx, func() bool { return !exists(l.LimaInstance()) }, "delete", "-f", l.Machine())
 	if err != nil {
 		return err
 	}
@@ -197,7 +197,7 @@ func (m *Machine) deleteDisk(ctx context.Context) error {
 	if err := host.CheckUnmounted("removing the data disk", folder); err != nil {
 		return err
 	}
-	_, err := m.limactl(ctx, "disk", "delete", "-f", host.Instance)
+	_, err := m.limactl(ctx, "disk", "delete", "-f", m.o.Layout.Machine())
 	if ctx.Err() != nil || !exists(folder) {
 		return err
 	}
@@ -240,7 +240,7 @@ func (m *Machine) create(ctx context.Context, want vm.Spec) error {
 	if err := host.WriteFile(path, []byte(vm.Draft(want.Config)), 0o600); err != nil {
 		return host.HomeError(m.o.Layout.Home, err)
 	}
-	if _, err := m.limactl(ctx, "create", "--name="+host.Instance, path); err != nil {
+	if _, err := m.limactl(ctx, "create", "--name="+m.o.Layout.Machine(), path); err != nil {
 		return err
 	}
 	return m.configure(want)

@@ -47,8 +47,11 @@ type limits struct {
 	ready, info, stop time.Duration
 }
 
+// guestRun is the guest's directory in memory, as its image's boot script makes it.
+const guestRun = host.DefaultRuntime
+
 // AgentSocket is where the agent listens, in the machine.
-const AgentSocket = "/run/linnet/agent.sock"
+const AgentSocket = guestRun + "/agent.sock"
 
 // GuestLayout is where everything of the engine is, in the machine: the data disk is mounted on
 // its home.
@@ -74,11 +77,8 @@ const mostTries = 5
 // Ready starts the machine if it does not run, and waits until containers can be run in it.
 // When they can, it costs one question over a connection that is already open.
 func (g *Guest) Ready(ctx context.Context) error {
-	return g.ready(ctx, daemons[guest.Containerd])
+	return g.ready(ctx, guest.Containerd.Daemon())
 }
-
-// daemons are the services by the names that the agent has for them.
-var daemons = map[guest.Service]string{guest.Containerd: "containerd", guest.BuildKit: "buildkitd"}
 
 // ready starts the machine if it does not run, and waits until the daemons of those names answer.
 func (g *Guest) ready(ctx context.Context, names ...string) error {
@@ -297,7 +297,7 @@ func (g *Guest) join(ctx context.Context) error {
 		if err := g.renew(ctx, c); err != nil {
 			return err
 		}
-		return c.Ready(ctx, steps.Tell, daemons[guest.Containerd])
+		return c.Ready(ctx, steps.Tell, guest.Containerd.Daemon())
 	})
 	steps.End(err)
 	return err
@@ -328,9 +328,9 @@ func (g *Guest) Dial(ctx context.Context, s guest.Service) (net.Conn, error) {
 		return nil, err
 	}
 	conn, err := c.Dial(ctx, string(s))
-	if err != nil && daemons[s] != "" {
+	if err != nil && s.Daemon() != "" {
 		// It may be that it is not there yet.
-		if err := g.ready(ctx, daemons[s]); err != nil {
+		if err := g.ready(ctx, s.Daemon()); err != nil {
 			return nil, err
 		}
 		if c, err = g.connect(ctx); err != nil {

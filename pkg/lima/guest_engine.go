@@ -26,7 +26,7 @@ var _ interface {
 
 // Start makes the machine run and waits until all of its engine answers.
 func (g *Guest) Start(ctx context.Context) error {
-	return g.ready(ctx, daemons[guest.Containerd], daemons[guest.BuildKit])
+	return g.ready(ctx, guest.Containerd.Daemon(), guest.BuildKit.Daemon())
 }
 
 // Stop stops every container and the engine, and turns the machine off; ran is false when
@@ -133,7 +133,7 @@ func (g *Guest) Logs() []guest.Log {
 		serial = "serialv.log" // the only console that it has
 	}
 	var logs []guest.Log
-	for _, name := range []string{"agent", "containerd", "buildkitd"} {
+	for _, name := range guest.EngineLogs() {
 		logs = append(logs, guest.Log{Name: name, Path: GuestLayout().Log(name), Far: true})
 	}
 	return append(logs,

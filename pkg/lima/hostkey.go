@@ -15,7 +15,7 @@ import (
 
 // GuestHostKey is where a machine finds the private key of its sshd: deps/image/early takes it from
 // there, and the start of a machine without one fails.
-const GuestHostKey = "/run/linnet/ssh_host_ed25519_key"
+const GuestHostKey = guestRun + "/ssh_host_ed25519_key"
 
 // noHostKey is the line of a configuration in which the host key of one start comes to stand. What
 // is wanted of a machine is said without it: a new key is no change.

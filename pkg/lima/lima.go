@@ -152,6 +152,7 @@ func (m *Machine) Want(ctx context.Context) (vm.Spec, error) {
 			return vm.Spec{}, err
 		}
 	}
+	chosen.machine = m.o.Layout.Machine()
 	return chosen.render()
 }
 

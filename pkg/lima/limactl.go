@@ -51,16 +51,16 @@ func (m *Machine) run(ctx context.Context, args ...string) (stdout, stderr strin
 		return "", "", fmt.Errorf("running limactl: %w", err)
 	}
 	if code != 0 {
-		return out.String(), log.String(), &failure{command: command(args), code: code, reason: reason(log.String())}
+		return out.String(), log.String(), &failure{command: command(args, m.o.Layout.Machine()), code: code, reason: reason(log.String())}
 	}
 	return out.String(), log.String(), nil
 }
 
-// command is what a failure calls a command: its words, without flags and paths.
-func command(args []string) string {
+// command is what a failure calls a command: its words, without flags, paths and the machine.
+func command(args []string, machine string) string {
 	name := "limactl"
 	for _, arg := range args {
-		if strings.HasPrefix(arg, "-") || strings.HasPrefix(arg, "/") || arg == host.Instance {
+		if strings.HasPrefix(arg, "-") || strings.HasPrefix(arg, "/") || arg == machine {
 			break
 		}
 		name += " " + arg

@@ -71,7 +71,7 @@ func (m *Machine) observeInstance(ctx context.Context, s *vm.State) error {
 		if err != nil {
 			return fmt.Errorf("reading limactl list: %w", err)
 		}
-		listed = named(all, func(i instance) string { return i.Name })
+		listed = named(all, m.o.Layout.Machine(), func(i instance) string { return i.Name })
 	}
 	text, err := os.ReadFile(filepath.Join(l.LimaInstance(), "lima.yaml"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -121,7 +121,7 @@ func (m *Machine) observeDisk(ctx context.Context, s *vm.State) error {
 	if err != nil {
 		return fmt.Errorf("reading limactl disk list: %w", err)
 	}
-	listed := named(all, func(d disk) string { return d.Name })
+	listed := named(all, m.o.Layout.Machine(), func(d disk) string { return d.Name })
 	if listed == nil {
 		s.Disk, s.DiskError = vm.BrokenDisk, warnings(log)
 		return nil
@@ -204,10 +204,10 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// named returns the one with the instance's name.
-func named[T any](all []T, name func(T) string) *T {
+// named returns the one with a name.
+func named[T any](all []T, wanted string, name func(T) string) *T {
 	for i := range all {
-		if name(all[i]) == host.Instance {
+		if name(all[i]) == wanted {
 			return &all[i]
 		}
 	}

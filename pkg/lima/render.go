@@ -1,6 +1,7 @@
 package lima
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -72,7 +73,7 @@ func (c choice) render() (vm.Spec, error) {
 		Mounts                        []Mount
 		Hidden                        string
 	}{
-		Header: spec.Header(), MinimumLima: minimumLima, Instance: host.Instance,
+		Header: spec.Header(), MinimumLima: minimumLima, Instance: cmp.Or(c.machine, host.DefaultInstance),
 		Type: c.kind, Arch: c.arch, MountType: c.mountType,
 		CPUType: c.cpuType(), Memory: fmt.Sprintf("%dMiB", spec.Memory/mib), Engine: string(c.engine),
 		Image: image, CPUs: c.CPUs, Rosetta: c.rosetta, Mounts: c.mounts,

@@ -16,7 +16,7 @@ import (
 
 // GuestHidden is where a machine finds the directories that it must not see, one a line: what is
 // shared of them is covered before anything else runs (deps/image/early).
-const GuestHidden = "/run/linnet/hidden"
+const GuestHidden = guestRun + "/hidden"
 
 // hide keeps LINNET_HOME out of what is shared: keys, sockets and the machine's own configuration are
 // there, and what the engine's programs on this side are started with. The home directory is shared

@@ -74,7 +74,7 @@ func (m *Machine) launch(want vm.Spec) (*host.Started, error) {
 		return nil, host.HomeError(l.Home, err)
 	}
 	defer lock.Close()
-	argv := append(append([]string{l.Bin("limactl")}, global...), "start", host.Instance)
+	argv := append(append([]string{l.Bin("limactl")}, global...), "start", l.Machine())
 	through, err := m.through(want.Config)
 	if err != nil {
 		return nil, err

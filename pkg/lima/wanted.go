@@ -64,6 +64,7 @@ type choice struct {
 	hidden                 []string
 	image                  Image
 	engine                 []byte
+	machine                string // its name; "" is the usual one
 }
 
 // The kinds of machine.

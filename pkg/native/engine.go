@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/linnet-dev/linnet/pkg/agent"
@@ -24,7 +25,7 @@ var _ interface {
 
 // Start makes the engine run and waits until all of it answers.
 func (n *Native) Start(ctx context.Context) error {
-	return n.ready(ctx, daemons[guest.Containerd], daemons[guest.BuildKit])
+	return n.ready(ctx, guest.Containerd.Daemon(), guest.BuildKit.Daemon())
 }
 
 // Stop stops containers and daemons; ran is false when no engine ran.
@@ -68,7 +69,7 @@ func (n *Native) stop(ctx context.Context, timeout time.Duration) (ran bool, err
 func (n *Native) strays() bool {
 	l := n.o.Layout
 	bundles, _ := filepath.Glob(filepath.Join(l.ContainerdState(), "io.containerd.runtime.v2.task", "*", "*")) // the pattern is fine
-	return len(bundles) > 0 || host.Listens(l.Socket("containerd")) || host.Listens(l.Socket("buildkitd"))
+	return len(bundles) > 0 || slices.ContainsFunc(guest.Services(), func(s guest.Service) bool { return host.Listens(l.Socket(s.Daemon())) })
 }
 
 // Status says what runs; it starts nothing.
@@ -100,7 +101,7 @@ func (n *Native) Status(ctx context.Context) (guest.Status, error) {
 // Logs lists the logs of the engine's processes.
 func (n *Native) Logs() []guest.Log {
 	var logs []guest.Log
-	for _, name := range []string{"agent", "containerd", "buildkitd"} {
+	for _, name := range guest.EngineLogs() {
 		logs = append(logs, guest.Log{Name: name, Path: n.o.Layout.Log(name)})
 	}
 	return logs

@@ -43,13 +43,10 @@ type Native struct{ o Options }
 // New makes a Native; nothing is started.
 func New(o Options) *Native { return &Native{o} }
 
-// The daemons that a command may need.
-var daemons = map[guest.Service]string{guest.Containerd: "containerd", guest.BuildKit: "buildkitd"}
-
 // Ready starts the engine if it does not run and waits until containers can be run. When it
 // does run, it costs two connections.
 func (n *Native) Ready(ctx context.Context) error {
-	return n.ready(ctx, daemons[guest.Containerd])
+	return n.ready(ctx, guest.Containerd.Daemon())
 }
 
 // ready starts the engine if it does not run and waits until the daemons of those names answer.
@@ -203,8 +200,8 @@ func (n *Native) Path(path string) (guest.Visible, error) {
 
 // Dial connects to a daemon of the engine.
 func (n *Native) Dial(ctx context.Context, s guest.Service) (net.Conn, error) {
-	name, ok := daemons[s]
-	if !ok {
+	name := s.Daemon()
+	if name == "" {
 		return nil, fmt.Errorf("connecting to %s: the engine has no such service", s)
 	}
 	if err := n.ready(ctx, name); err != nil {
@@ -256,7 +253,7 @@ func (n *Native) env(add []string) []string {
 	}
 	env = append(env,
 		"NERDCTL_TOML="+l.NerdctlTOML(),
-		"BUILDKIT_HOST=unix://"+l.Socket("buildkitd"),
+		"BUILDKIT_HOST=unix://"+l.Socket(guest.BuildKit.Daemon()),
 		"PATH="+l.BinDir()+":"+path+":/usr/sbin:/sbin",
 	)
 	for _, pair := range add {

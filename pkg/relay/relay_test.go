@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-
 	"github.com/linnet-dev/linnet/pkg/agent"
 )
 

@@ -209,7 +209,7 @@ func (c *call) run() int {
 func (c *call) failure() string {
 	var words []string
 	for _, arg := range c.argv {
-		if strings.HasPrefix(arg, "/") || arg == host.Instance || strings.HasPrefix(arg, "--") && arg != "--version" {
+		if strings.HasPrefix(arg, "/") || arg == host.DefaultInstance || strings.HasPrefix(arg, "--") && arg != "--version" {
 			break
 		}
 		words = append(words, arg)

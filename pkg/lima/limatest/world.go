@@ -21,8 +21,8 @@ type world struct {
 	home, executable string
 }
 
-func (w world) instance() string { return filepath.Join(w.home, host.Instance) }
-func (w world) disk() string     { return filepath.Join(w.home, "_disks", host.Instance) }
+func (w world) instance() string { return filepath.Join(w.home, host.DefaultInstance) }
+func (w world) disk() string     { return filepath.Join(w.home, "_disks", host.DefaultInstance) }
 
 // state is what a recording was made in.
 type state struct {
