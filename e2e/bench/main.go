@@ -142,7 +142,7 @@ func (b *bench) run() (err error) {
 	var failed []error // the other groups are measured all the same
 	x := native(engine, filepath.Join(b.dir, "builds"))
 	if b.has("start") {
-		for _, g := range b.starts(hello, empty) {
+		for _, g := range b.startGroups(hello, empty) {
 			failed = append(failed, b.group(g.name, g.same, g.commands))
 		}
 		failed = append(failed, x.container(b))
@@ -160,8 +160,8 @@ type group struct {
 	commands []command
 }
 
-// starts are the groups of short commands. empty has the hello in nerdctl's place.
-func (b *bench) starts(hello, empty string) []group {
+// startGroups are the groups of short commands. empty has the hello in nerdctl's place.
+func (b *bench) startGroups(hello, empty string) []group {
 	linnet, nerdctl := lab.Linnet(), filepath.Join(lab.Root(), "libexec", "linnet", "bin", "nerdctl")
 	env := b.engine.Environ()
 	toml := "NERDCTL_TOML=" + filepath.Join(b.engine.Home, "native", "etc", "nerdctl.toml")
