@@ -14,18 +14,18 @@ func (a *app) newConfig() *cobra.Command {
 	c := group("config", "show and check the settings")
 	var format string
 	show := &cobra.Command{
-		Use: "show", Short: "show every setting in force and where it comes from", Args: noArgs,
+		Use: "show", Short: "show every setting in force and where it comes from", Args: NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			s, err := a.Settings()
 			if err != nil {
 				return err
 			}
-			return a.show(format, s.Show(), func(w io.Writer) error { return printSettings(w, s, a.streams.OutTerminal()) })
+			return Show(a.streams, format, s.Show(), func(w io.Writer) error { return printSettings(w, s, a.streams.OutTerminal()) })
 		},
 	}
-	addFormat(show, &format)
+	AddFormat(show, &format)
 	validate := &cobra.Command{
-		Use: "validate", Short: "check linnet.yaml and the environment, naming every problem", Args: noArgs,
+		Use: "validate", Short: "check linnet.yaml and the environment, naming every problem", Args: NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if _, err := a.Settings(); err != nil {
 				return err
@@ -38,7 +38,7 @@ func (a *app) newConfig() *cobra.Command {
 		},
 	}
 	path := &cobra.Command{
-		Use: "path", Short: "print where linnet.yaml is looked for", Args: noArgs,
+		Use: "path", Short: "print where linnet.yaml is looked for", Args: NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			l, err := a.Layout()
 			if err != nil {

@@ -41,7 +41,7 @@ type emulationStatus struct {
 func (a *app) newEmulationStatus() *cobra.Command {
 	var format string
 	c := &cobra.Command{
-		Use: "status", Short: "show which architectures' programs run, how, and what is missing", Args: noArgs,
+		Use: "status", Short: "show which architectures' programs run, how, and what is missing", Args: NoArgs,
 		Long: `status runs a smallest program of each architecture, as a container would run it, and says how
 that went. As root it tries setuid programs too (sudo in an emulated container is one).`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -49,10 +49,10 @@ that went. As root it tries setuid programs too (sudo in an emulated container i
 			if err != nil {
 				return err
 			}
-			return a.show(format, s, func(w io.Writer) error { return printEmulation(w, s, a.streams.OutTerminal()) })
+			return Show(a.streams, format, s, func(w io.Writer) error { return printEmulation(w, s, a.streams.OutTerminal()) })
 		},
 	}
-	addFormat(c, &format)
+	AddFormat(c, &format)
 	return c
 }
 
@@ -148,7 +148,7 @@ func architectures(names []string) (all []emulate.Architecture, err error) {
 
 func (a *app) newEmulationDisable() *cobra.Command {
 	return &cobra.Command{
-		Use: "disable", Short: "take linnet's emulators away, and register none by itself", Args: noArgs,
+		Use: "disable", Short: "take linnet's emulators away, and register none by itself", Args: NoArgs,
 		Long: `disable takes the emulators away that linnet has registered with the kernel. Those of others stay.
 No command registers any again until enable does.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -33,7 +31,7 @@ func (a *app) newEngine() *cobra.Command {
 func (a *app) newEngineStart() *cobra.Command {
 	var dry bool
 	c := &cobra.Command{
-		Use: "start", Short: "start the engine, if it does not run yet", Args: noArgs,
+		Use: "start", Short: "start the engine, if it does not run yet", Args: NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if dry {
 				return a.dryRun(cmd.Context(), "start", vm.Started)
@@ -61,7 +59,7 @@ func (a *app) newEngineStop() *cobra.Command {
 	var timeout time.Duration
 	var dry bool
 	c := &cobra.Command{
-		Use: "stop", Short: "stop all containers and the engine", Long: stopLong, Args: noArgs,
+		Use: "stop", Short: "stop all containers and the engine", Long: stopLong, Args: NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if dry {
 				return a.dryRun(cmd.Context(), "stop", vm.Stopped)
@@ -90,7 +88,7 @@ func (a *app) newEngineRestart() *cobra.Command {
 	var timeout time.Duration
 	var dry bool
 	c := &cobra.Command{
-		Use: "restart", Short: "stop the engine and start it again", Args: noArgs,
+		Use: "restart", Short: "stop the engine and start it again", Args: NoArgs,
 		Long: stopLong,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if dry {
@@ -144,7 +142,7 @@ func (s *seconds) Set(text string) error {
 func (a *app) newEngineStatus() *cobra.Command {
 	var format string
 	c := &cobra.Command{
-		Use: "status", Short: "show what runs, where, and how much disk it takes", Args: noArgs,
+		Use: "status", Short: "show what runs, where, and how much disk it takes", Args: NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			e, err := a.Engine()
 			if err != nil {
@@ -166,10 +164,10 @@ func (a *app) newEngineStatus() *cobra.Command {
 					s.Versions[c.Name] = c.Found
 				}
 			}
-			return a.show(format, s, func(w io.Writer) error { return printStatus(w, s, a.streams.OutTerminal()) })
+			return Show(a.streams, format, s, func(w io.Writer) error { return printStatus(w, s, a.streams.OutTerminal()) })
 		},
 	}
-	addFormat(c, &format)
+	AddFormat(c, &format)
 	return c
 }
 
@@ -304,7 +302,7 @@ func pickLogs(logs []guest.Log, names []string) ([]guest.Log, error) {
 func (a *app) newEngineReset() *cobra.Command {
 	var force bool
 	c := &cobra.Command{
-		Use: "reset", Short: "remove everything the engine keeps: containers, images, volumes, caches", Args: noArgs,
+		Use: "reset", Short: "remove everything the engine keeps: containers, images, volumes, caches", Args: NoArgs,
 		Long: `reset stops the engine and removes all of its containers, images, volumes, networks and
 caches. linnet.yaml stays. A docker or containerd beside linnet is not touched.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -334,42 +332,5 @@ func (a *app) confirmReset(ctx context.Context, e engine) error {
 	if _, machine := s.Disk["machine"]; machine {
 		what = "the virtual machine and its data disk, which holds " + what + ","
 	}
-	return a.confirm(fmt.Sprintf("%s in %s (%s)", what, s.Home, bytesText(s.Disk["total"])))
-}
-
-// confirm asks on the terminal whether something is to be removed; off one it refuses, naming
-// what, and the flag.
-func (a *app) confirm(what string) error {
-	if !a.streams.InTerminal() {
-		return &usageError{err: fmt.Errorf("%w: this removes %s", errNeedsForce, what), hint: "there is no terminal to ask on: use --force"}
-	}
-	fmt.Fprintf(a.streams.Err, "This removes %s. Continue? [y/N] ", what)
-	answer, err := bufio.NewReader(a.streams.In).ReadString('\n')
-	if err != nil && answer == "" {
-		return errNeedsForce
-	}
-	if yes := strings.ToLower(strings.TrimSpace(answer)); yes != "y" && yes != "yes" {
-		return errNeedsForce
-	}
-	return nil
-}
-
-// addFormat adds --format to a command that lists or shows something.
-func addFormat(c *cobra.Command, format *string) {
-	c.Flags().StringVar(format, "format", "", `how it is shown: "json", or words when empty`)
-}
-
-// show prints a value as JSON or in words.
-func (a *app) show(format string, value any, words func(io.Writer) error) error {
-	switch format {
-	case "", "table", "text":
-		return words(a.streams.Out)
-	case "json":
-		e := json.NewEncoder(a.streams.Out)
-		if a.streams.OutTerminal() {
-			e.SetIndent("", "  ")
-		}
-		return e.Encode(value)
-	}
-	return &usageError{err: fmt.Errorf("--format: %q is not a format", format), hint: `"json", or leave it out`}
+	return Confirm(ctx, a.streams, fmt.Sprintf("%s in %s (%s)", what, s.Home, bytesText(s.Disk["total"])))
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -194,17 +193,6 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 	return &usageError{err: fmt.Errorf("%s %q", what, name), hint: hint}
 }
 
-// noArgs refuses positionals in the field's words.
-func noArgs(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	return &usageError{
-		err:  fmt.Errorf("%s takes no arguments, got %q", strings.TrimPrefix(cmd.CommandPath(), "linnet "), args[0]),
-		hint: cmd.CommandPath() + " --help",
-	}
-}
-
 // group makes a command that only holds others.
 func group(use, short string, aliases ...string) *cobra.Command {
 	return &cobra.Command{
@@ -217,5 +205,3 @@ func group(use, short string, aliases ...string) *cobra.Command {
 		},
 	}
 }
-
-var errNeedsForce = errors.New("not confirmed")

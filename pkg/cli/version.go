@@ -38,7 +38,7 @@ type clientVersion struct {
 func (a *app) newVersion() *cobra.Command {
 	var format string
 	c := &cobra.Command{
-		Use: "version", Short: "show the versions of linnet, its agent and every component", Args: noArgs,
+		Use: "version", Short: "show the versions of linnet, its agent and every component", Args: NoArgs,
 		Long: `version shows linnet's own version, that of the agent if one runs, and for every component
 the pinned version and the one that is installed. It starts nothing.
 nerdctl's own: linnet nerdctl version`,
@@ -47,10 +47,10 @@ nerdctl's own: linnet nerdctl version`,
 			if err != nil {
 				return err
 			}
-			return a.show(format, v, func(w io.Writer) error { return printVersions(w, v, a.streams.OutTerminal()) })
+			return Show(a.streams, format, v, func(w io.Writer) error { return printVersions(w, v, a.streams.OutTerminal()) })
 		},
 	}
-	addFormat(c, &format)
+	AddFormat(c, &format)
 	return c
 }
 
@@ -182,7 +182,7 @@ type info struct {
 func (a *app) newInfo() *cobra.Command {
 	var format string
 	c := &cobra.Command{
-		Use: "info", Short: "show versions, engine and settings together", Args: noArgs,
+		Use: "info", Short: "show versions, engine and settings together", Args: NoArgs,
 		Long: `info shows what version, engine status and config show do, together. It starts nothing.
 nerdctl's own: linnet nerdctl info`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -203,7 +203,7 @@ nerdctl's own: linnet nerdctl info`,
 				return err
 			}
 			terminal := a.streams.OutTerminal()
-			return a.show(format, info{v, s, set.Show()}, func(w io.Writer) error {
+			return Show(a.streams, format, info{v, s, set.Show()}, func(w io.Writer) error {
 				if err := printVersions(w, v, terminal); err != nil {
 					return err
 				}
@@ -216,6 +216,6 @@ nerdctl's own: linnet nerdctl info`,
 			})
 		},
 	}
-	addFormat(c, &format)
+	AddFormat(c, &format)
 	return c
 }

@@ -96,7 +96,7 @@ func (a *app) tellNotes(plan vm.Plan) {
 func (a *app) newEngineInit() *cobra.Command {
 	var dry bool
 	c := &cobra.Command{
-		Use: "init", Short: "make the virtual machine and its data disk without starting it", Args: noArgs,
+		Use: "init", Short: "make the virtual machine and its data disk without starting it", Args: NoArgs,
 		Long: `init makes the virtual machine and its data disk, if they are not there, and does not start
 it. No other command needs it: what needs the machine makes it. The native engine has none.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -124,7 +124,7 @@ it. No other command needs it: what needs the machine makes it. The native engin
 func (a *app) newEngineRemove() *cobra.Command {
 	var data, force, dry bool
 	c := &cobra.Command{
-		Use: "rm", Short: "remove the virtual machine; its data disk stays", Args: noArgs,
+		Use: "rm", Short: "remove the virtual machine; its data disk stays", Args: NoArgs,
 		Long: `rm stops and removes the virtual machine. Its data disk stays, with all images, containers,
 volumes, networks and caches: the next machine takes it over. --data destroys the disk too, after
 saying what goes with it. The native engine is no machine: engine reset removes what it keeps.`,
@@ -223,7 +223,7 @@ func (a *app) newView() *cobra.Command {
 func (a *app) newRelay() *cobra.Command {
 	var rules relay.PortRules
 	c := &cobra.Command{
-		Use: "relay", Hidden: true, Args: noArgs, Short: "hold the channel into the virtual machine",
+		Use: "relay", Hidden: true, Args: NoArgs, Short: "hold the channel into the virtual machine",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := a.Layout()
 			if err != nil {

@@ -7,7 +7,6 @@ import (
 	"syscall"
 
 	"github.com/linnet-dev/linnet/pkg/guest"
-	"github.com/linnet-dev/linnet/pkg/streams"
 )
 
 // Attach runs one process with the user's own streams, in the place of this process where that can be; else terminal, its size
@@ -41,9 +40,8 @@ func (c *Client) carry(ctx context.Context, p guest.Process) error {
 	}
 	p.Stderr = s.Err
 	if p.TTY != nil {
-		size, err := s.Size()
-		if err == nil {
-			p.TTY.Size = guest.Size(size)
+		if size, err := s.Size(); err == nil {
+			p.TTY.Size = size
 		}
 		restore, err := s.MakeRaw()
 		if err != nil {
@@ -52,26 +50,11 @@ func (c *Client) carry(ctx context.Context, p guest.Process) error {
 		defer restore()
 		resizing, stop := context.WithCancel(ctx)
 		defer stop()
-		p.TTY.Resize = sizes(resizing, s)
+		p.TTY.Resize = s.Resizes(resizing)
 	}
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
 	defer signal.Stop(signals)
 	p.Signals = signals
 	return c.Guest.Run(ctx, p)
-}
-
-func sizes(ctx context.Context, s *streams.Streams) <-chan guest.Size {
-	out := make(chan guest.Size)
-	go func() {
-		defer close(out)
-		for size := range s.Resizes(ctx) {
-			select {
-			case out <- guest.Size(size):
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return out
 }

@@ -95,7 +95,7 @@ type TTY struct {
 }
 
 // Size is a terminal's size in character cells.
-type Size struct{ Rows, Cols uint16 }
+type Size = struct{ Rows, Cols uint16 }
 
 // Credentials are what a registry asks for: a user with a password, or an identity token.
 type Credentials struct {

@@ -75,35 +75,7 @@ type Terminal struct {
 }
 
 // Size is a terminal's size in character cells.
-type Size struct{ Rows, Cols uint16 }
-
-// Sizes turns a channel of another package's size type into one for Terminal.Resize. It
-// ends with ctx or with in, and keeps nil, which means never.
-func Sizes[S ~struct{ Rows, Cols uint16 }](ctx context.Context, in <-chan S) <-chan Size {
-	if in == nil {
-		return nil
-	}
-	out := make(chan Size)
-	go func() {
-		defer close(out)
-		for {
-			select {
-			case s, ok := <-in:
-				if !ok {
-					return
-				}
-				select {
-				case out <- Size(s):
-				case <-ctx.Done():
-					return
-				}
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return out
-}
+type Size = struct{ Rows, Cols uint16 }
 
 // Run starts c in a session and process group of its own and returns when it has ended, with the exit
 // code as a shell shows it: 0 to 255, 128+N after signal N. Everything that the process

@@ -301,20 +301,3 @@ func TestRunBreaksThePipeOfAReaderThatLeft(t *testing.T) {
 		t.Errorf("code %d, error %v", code, err)
 	}
 }
-
-func TestSizesKeepsNilAndEnds(t *testing.T) {
-	type size struct{ Rows, Cols uint16 }
-	if host.Sizes[size](t.Context(), nil) != nil {
-		t.Error("nil became a channel")
-	}
-	in := make(chan size, 1)
-	in <- size{2, 3}
-	close(in)
-	out := host.Sizes(t.Context(), in)
-	if got := <-out; got != (host.Size{Rows: 2, Cols: 3}) {
-		t.Errorf("got %v", got)
-	}
-	if _, ok := <-out; ok {
-		t.Error("did not end")
-	}
-}

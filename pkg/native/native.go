@@ -151,7 +151,7 @@ func (n *Native) Run(ctx context.Context, p guest.Process) error {
 	}
 	if p.TTY != nil {
 		cmd.Terminal = &host.Terminal{
-			Term: p.TTY.Term, Size: host.Size(p.TTY.Size), Resize: host.Sizes(ctx, p.TTY.Resize),
+			Term: p.TTY.Term, Size: p.TTY.Size, Resize: p.TTY.Resize,
 		}
 	}
 	code, err := host.Run(ctx, cmd)

@@ -36,7 +36,7 @@ type Streams struct {
 }
 
 // Size is a terminal's size in character cells.
-type Size struct{ Rows, Cols uint16 }
+type Size = struct{ Rows, Cols uint16 }
 
 // System returns the streams of this process.
 func System() *Streams {

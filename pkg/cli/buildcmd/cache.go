@@ -1,12 +1,9 @@
 package buildcmd
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
 	"time"
 
 	units "github.com/docker/go-units"
@@ -40,32 +37,11 @@ func newCache(env *cli.Env) *cobra.Command {
 	return c
 }
 
-func addFormat(c *cobra.Command, format *string) {
-	c.Flags().StringVar(format, "format", "", `how it is shown: "json", or words when empty`)
-}
-
-// show prints a value as JSON or in words.
-func show(env *cli.Env, format string, value any, words func(io.Writer) error) error {
-	s := env.Streams()
-	switch format {
-	case "", "table", "text":
-		return words(s.Out)
-	case "json":
-		e := json.NewEncoder(s.Out)
-		e.SetEscapeHTML(false)
-		if s.OutTerminal() {
-			e.SetIndent("", "  ")
-		}
-		return e.Encode(value)
-	}
-	return cli.Usage(fmt.Errorf("--format: %q is not a format", format), `"json", or leave it out`)
-}
-
 func newCacheLs(env *cli.Env) *cobra.Command {
 	var format string
 	var all bool
 	c := &cobra.Command{
-		Use: "ls [flags]", Aliases: []string{"list"}, Short: "list the build cache", Args: none,
+		Use: "ls [flags]", Aliases: []string{"list"}, Short: "list the build cache", Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, _, err := NewSession(env)
 			if err != nil {
@@ -75,12 +51,12 @@ func newCacheLs(env *cli.Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return show(env, format, records, func(w io.Writer) error {
+			return cli.Show(env.Streams(), format, records, func(w io.Writer) error {
 				return listRecords(w, env.Streams().OutTerminal(), records, all)
 			})
 		},
 	}
-	addFormat(c, &format)
+	cli.AddFormat(c, &format)
 	c.Flags().BoolVar(&all, "no-trunc", false, "show what made a record in full")
 	return c
 }
@@ -176,7 +152,7 @@ func newUsage(records []build.CacheRecord) usage {
 func newCacheDu(env *cli.Env) *cobra.Command {
 	var format string
 	c := &cobra.Command{
-		Use: "du [flags]", Short: "how much space the build cache takes", Args: none,
+		Use: "du [flags]", Short: "how much space the build cache takes", Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, _, err := NewSession(env)
 			if err != nil {
@@ -187,10 +163,10 @@ func newCacheDu(env *cli.Env) *cobra.Command {
 				return err
 			}
 			u := newUsage(records)
-			return show(env, format, u, func(w io.Writer) error { return listUsage(w, env.Streams().OutTerminal(), u) })
+			return cli.Show(env.Streams(), format, u, func(w io.Writer) error { return listUsage(w, env.Streams().OutTerminal(), u) })
 		},
 	}
-	addFormat(c, &format)
+	cli.AddFormat(c, &format)
 	return c
 }
 
@@ -222,13 +198,3 @@ func listUsage(w io.Writer, terminal bool, u usage) error {
 	}
 	return m.Print(w)
 }
-
-// none refuses positionals.
-func none(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	return cli.Usage(fmt.Errorf("%s takes no arguments, got %q", strings.TrimPrefix(cmd.CommandPath(), "linnet "), args[0]), cmd.CommandPath()+" --help")
-}
-
-var errNotConfirmed = errors.New("not confirmed")

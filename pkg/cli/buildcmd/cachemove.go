@@ -46,12 +46,12 @@ func newCacheExport(env *cli.Env) *cobra.Command {
 			if err != nil {
 				return Ended(ctx, err)
 			}
-			return show(env, format, e, func(w io.Writer) error { return tellMoved(w, "exported", e) })
+			return cli.Show(env.Streams(), format, e, func(w io.Writer) error { return tellMoved(w, "exported", e) })
 		},
 	}
 	c.Flags().StringVar(&project, "project", "", "only what belongs to this project")
 	c.Flags().StringVar(&progress, "progress", "auto", "how progress is shown: auto, tty, plain, rawjson, quiet")
-	addFormat(c, &format)
+	cli.AddFormat(c, &format)
 	return c
 }
 
@@ -78,11 +78,11 @@ func newCacheImport(env *cli.Env) *cobra.Command {
 			if err != nil {
 				return Ended(ctx, err)
 			}
-			return show(env, format, e, func(w io.Writer) error { return tellMoved(w, "imported", e) })
+			return cli.Show(env.Streams(), format, e, func(w io.Writer) error { return tellMoved(w, "imported", e) })
 		},
 	}
 	c.Flags().StringVar(&project, "project", "", "only what belongs to this project")
-	addFormat(c, &format)
+	cli.AddFormat(c, &format)
 	return c
 }
 

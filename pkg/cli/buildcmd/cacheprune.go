@@ -116,7 +116,7 @@ description~=TEXT, shared, private, mutable; ! negates, as in type!=context.`
 func newCachePrune(env *cli.Env) *cobra.Command {
 	f := &pruneFlags{}
 	c := &cobra.Command{
-		Use: "prune [flags]", Short: "remove build cache that is not in use", Long: pruneLong, Args: none,
+		Use: "prune [flags]", Short: "remove build cache that is not in use", Long: pruneLong, Args: cli.NoArgs,
 		Example: `  linnet cache prune --filter until=72h
   linnet cache prune --reserved-space 10GB --force
   linnet cache prune --filter type=mount --filter until=720h`,
@@ -205,17 +205,7 @@ func (f *pruneFlags) confirm(cmd *cobra.Command, env *cli.Env) error {
 	if f.mounts {
 		what += ", and cache mounts"
 	}
-	if !env.Streams().InTerminal() {
-		return cli.Usage(fmt.Errorf("%w: this removes %s", errNotConfirmed, what), "there is no terminal to ask on: use --force")
-	}
-	answer, err := env.Streams().Ask(cmd.Context(), "This removes "+what+". Continue? [y/N] ", false)
-	if err != nil {
-		return err
-	}
-	if yes := strings.ToLower(strings.TrimSpace(answer)); yes != "y" && yes != "yes" {
-		return errNotConfirmed
-	}
-	return nil
+	return cli.Confirm(cmd.Context(), env.Streams(), what)
 }
 
 // tell says what has gone, in docker's words.

@@ -114,9 +114,7 @@ func (f *Fake) Run(ctx context.Context, p guest.Process) error {
 		c.Grace = 500 * time.Millisecond
 	}
 	if p.TTY != nil {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		c.Terminal = &host.Terminal{Term: p.TTY.Term, Size: host.Size(p.TTY.Size), Resize: host.Sizes(ctx, p.TTY.Resize)}
+		c.Terminal = &host.Terminal{Term: p.TTY.Term, Size: p.TTY.Size, Resize: p.TTY.Resize}
 	}
 	code, err := host.Run(ctx, c)
 	if err == nil && code != 0 {
