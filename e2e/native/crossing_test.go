@@ -157,6 +157,8 @@ func (g crossed) Ready(ctx context.Context) error {
 
 func (g crossed) Path(path string) (guest.Visible, error) { return g.paths.Path(path) }
 
+func (crossed) Capabilities() guest.Capabilities { return guest.Capabilities{Machine: true} }
+
 func (g crossed) Dial(ctx context.Context, s guest.Service) (net.Conn, error) {
 	return g.Client.Dial(ctx, string(s))
 }

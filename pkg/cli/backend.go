@@ -10,20 +10,23 @@ import (
 	"github.com/linnet-dev/linnet/pkg/emulate"
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/hint"
+	"github.com/linnet-dev/linnet/pkg/lima"
 	"github.com/linnet-dev/linnet/pkg/native"
 	"github.com/linnet-dev/linnet/pkg/registry"
 	"github.com/linnet-dev/linnet/pkg/route"
 	"github.com/linnet-dev/linnet/pkg/settings"
 )
 
-// engine is somewhere that commands run, and a person can start and stop.
-type engine interface {
+// engine is somewhere that commands run, and a person can start and stop: one of the two is not nil.
+type engine struct {
 	guest.Guest
 	guest.Engine
+	native  *native.Native
+	machine *lima.Guest
 }
 
 // Engine is the engine that the settings choose.
-func (a *app) Engine() (engine, error) {
+func (a *app) Engine() (*engine, error) {
 	if a.engine != nil {
 		return a.engine, nil
 	}
@@ -48,12 +51,14 @@ func (a *app) Engine() (engine, error) {
 	}
 	switch chosen {
 	case settings.Lima:
-		a.engine = a.machine(l, s, program)
+		m := a.machine(l, s, program)
+		a.engine = &engine{Guest: m, Engine: m, machine: m}
 	default:
-		a.engine = native.New(native.Options{
+		n := native.New(native.Options{
 			Layout: l, Program: program, Environ: os.Environ(), Report: a.Report(),
 			Spec: func() (agent.Spec, error) { return engineSpec(l, s), nil },
 		})
+		a.engine = &engine{Guest: n, Engine: n, native: n}
 	}
 	return a.engine, nil
 }
@@ -70,7 +75,7 @@ func (a *app) Client() (*client.Client, error) {
 	}
 	dir, _ := os.Getwd() // a command line that is localized needs one, and says so
 	return &client.Client{
-		Guest: e, Streams: a.streams, Environ: os.Environ(), Dir: dir, Home: os.Getenv("HOME"),
+		Guest: e.Guest, Streams: a.streams, Environ: os.Environ(), Dir: dir, Home: os.Getenv("HOME"),
 		Registries: registry.Open(os.Environ()), HostsDirs: s.Engine.HostsDirs,
 		Emulator: func(ctx context.Context, arch emulate.Architecture) (string, error) { return emulateIn(ctx, e, arch) },
 		Note:     a.note, Release: a.closeReport,

@@ -12,17 +12,9 @@ import (
 	"github.com/linnet-dev/linnet/pkg/emulate"
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/hint"
+	"github.com/linnet-dev/linnet/pkg/native"
 	"github.com/linnet-dev/linnet/pkg/report"
 )
-
-// emulator is an engine on whose machine linnet registers emulators itself. A virtual machine
-// is none: what its image holds is registered when it starts.
-type emulator interface {
-	Emulation(ctx context.Context, try ...emulate.Architecture) (emulate.Facts, error)
-	Emulate(ctx context.Context, a emulate.Architecture) (interpreter string, err error)
-	EnableEmulation(ctx context.Context, wanted []emulate.Architecture) error
-	DisableEmulation(ctx context.Context) error
-}
 
 func (a *app) newEmulation() *cobra.Command {
 	c := group("emulation", "see and choose which other processors' programs run")
@@ -63,9 +55,9 @@ func (a *app) emulationStatus(ctx context.Context) (emulationStatus, error) {
 		return s, err
 	}
 	var f emulate.Facts
-	if own, ok := e.(emulator); ok {
+	if e.native != nil {
 		s.Backend = "native"
-		f, err = own.Emulation(ctx, emulate.Architectures()...)
+		f, err = e.native.Emulation(ctx, emulate.Architectures()...)
 	} else {
 		s.Backend = "lima"
 		if !e.Running(ctx) {
@@ -161,23 +153,23 @@ No command registers any again until enable does.`,
 	}
 }
 
-// emulator is the engine, if linnet registers emulators for it.
-func (a *app) emulator(what, instead string) (emulator, error) {
+// emulator is the engine, if linnet registers emulators for it. A virtual machine's image holds what is registered there when it
+// starts.
+func (a *app) emulator(what, instead string) (*native.Native, error) {
 	e, err := a.Engine()
 	if err != nil {
 		return nil, err
 	}
-	own, ok := e.(emulator)
-	if !ok {
+	if e.native == nil {
 		return nil, &usageError{err: fmt.Errorf("emulation %s: the virtual machine registers its emulators itself, when it starts", what), hint: instead}
 	}
-	return own, nil
+	return e.native, nil
 }
 
 // emulateIn makes the programs of an architecture run in an engine's machine.
-func emulateIn(ctx context.Context, e engine, arch emulate.Architecture) (interpreter string, err error) {
-	if own, ok := e.(emulator); ok {
-		return own.Emulate(ctx, arch)
+func emulateIn(ctx context.Context, e *engine, arch emulate.Architecture) (interpreter string, err error) {
+	if e.native != nil {
+		return e.native.Emulate(ctx, arch)
 	}
 	if err := e.Ready(ctx); err != nil {
 		return "", err

@@ -311,7 +311,7 @@ caches. linnet.yaml stays. A docker or containerd beside linnet is not touched.`
 				return err
 			}
 			if !force {
-				if err := a.confirmReset(cmd.Context(), e); err != nil {
+				if err := a.confirmReset(cmd.Context(), e, e.Capabilities().Machine); err != nil {
 					return err
 				}
 			}
@@ -323,13 +323,13 @@ caches. linnet.yaml stays. A docker or containerd beside linnet is not touched.`
 }
 
 // confirmReset asks before everything that an engine keeps is removed.
-func (a *app) confirmReset(ctx context.Context, e engine) error {
+func (a *app) confirmReset(ctx context.Context, e guest.Engine, machine bool) error {
 	s, err := e.Status(ctx)
 	if err != nil {
 		return err
 	}
 	what := "all containers, images, volumes, networks and caches"
-	if _, machine := s.Disk["machine"]; machine {
+	if machine {
 		what = "the virtual machine and its data disk, which holds " + what + ","
 	}
 	return Confirm(ctx, a.streams, fmt.Sprintf("%s in %s (%s)", what, s.Home, bytesText(s.Disk["total"])))

@@ -30,7 +30,7 @@ const (
 
 // showLogs prints logs, each line behind its log's name when there are several, and follows
 // them until ctx ends or the user interrupts. Those in a guest that does not run are left out.
-func showLogs(ctx context.Context, e engine, w io.Writer, terminal bool, logs []guest.Log, tail int, follow bool) error {
+func showLogs(ctx context.Context, e *engine, w io.Writer, terminal bool, logs []guest.Log, tail int, follow bool) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
 	defer stop()
 	out := &lockedWriter{w: w}
@@ -55,7 +55,7 @@ func showLogs(ctx context.Context, e engine, w io.Writer, terminal bool, logs []
 }
 
 // farLog reads a log in the guest with the guest's own tail.
-func farLog(ctx context.Context, e engine, path string, w *lineWriter, tail int, follow bool) error {
+func farLog(ctx context.Context, e *engine, path string, w *lineWriter, tail int, follow bool) error {
 	from := "+1"
 	if tail >= 0 {
 		from = strconv.Itoa(tail)

@@ -63,7 +63,7 @@ type app struct {
 	layout   *host.Layout
 	settings *settings.Settings
 	report   *report.Reporter
-	engine   engine
+	engine   *engine
 }
 
 func newLog(w io.Writer) *logrus.Logger {

@@ -27,11 +27,10 @@ func (a *app) Machine(what, instead string) (*lima.Guest, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, ok := e.(*lima.Guest)
-	if !ok {
+	if e.machine == nil {
 		return nil, &usageError{err: fmt.Errorf("engine %s: the native engine is no virtual machine", what), hint: instead}
 	}
-	return g, nil
+	return e.machine, nil
 }
 
 // addDryRun adds --dry-run to a command that changes the virtual machine.
@@ -74,12 +73,11 @@ func (a *app) idle(ctx context.Context, g *lima.Guest, goal vm.Goal, text string
 
 // showNotes says what the user should know of a virtual machine that runs: which settings wait
 // for its next start, say.
-func (a *app) showNotes(ctx context.Context, e engine) error {
-	g, ok := e.(*lima.Guest)
-	if !ok || a.quiet {
+func (a *app) showNotes(ctx context.Context, e *engine) error {
+	if e.machine == nil || a.quiet {
 		return nil
 	}
-	plan, err := g.Plan(ctx, vm.Started)
+	plan, err := e.machine.Plan(ctx, vm.Started)
 	if err != nil {
 		return err
 	}
@@ -144,7 +142,7 @@ saying what goes with it. The native engine is no machine: engine reset removes 
 				return err
 			}
 			if data && !force {
-				if err := a.confirmReset(cmd.Context(), g); err != nil {
+				if err := a.confirmReset(cmd.Context(), g, true); err != nil {
 					return err
 				}
 			}

@@ -18,13 +18,12 @@ func (c *Client) Attach(ctx context.Context, p guest.Process) error {
 // canReplace reports whether a process could take the place of this one: the guest can do that, and the streams are this
 // process's own.
 func (c *Client) canReplace() bool {
-	_, ok := c.Guest.(guest.Replacer)
-	return ok && c.Streams.Own()
+	return c.Guest.Capabilities().Replace != nil && c.Streams.Own()
 }
 
 func (o command) start(ctx context.Context, p guest.Process) error {
 	if o.replaces {
-		return o.Guest.(guest.Replacer).Replace(p) //nolint:forcetypeassert // that is what canReplace says
+		return o.Guest.Capabilities().Replace(p)
 	}
 	return o.carry(ctx, p)
 }

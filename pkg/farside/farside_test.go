@@ -102,6 +102,8 @@ func (here) Path(path string) (guest.Visible, error) {
 	return guest.Visible{Path: resolved}, err
 }
 
+func (here) Capabilities() guest.Capabilities { return guest.Capabilities{Machine: true} }
+
 func (h here) Dial(ctx context.Context, s guest.Service) (net.Conn, error) {
 	return h.Client.Dial(ctx, string(s))
 }

@@ -38,15 +38,19 @@ type Guest interface {
 
 	// Dial connects to a service over there, and waits for one that is not there yet.
 	Dial(ctx context.Context, s Service) (net.Conn, error)
+
+	// Capabilities are always the same, and asked without any cost.
+	Capabilities() Capabilities
 }
 
-// Replacer is the one optional interface of a Guest: where its far side is this very
-// process, a command after which nothing remains to be done can take the process over.
-type Replacer interface {
-	// Replace becomes p, as execve(2) does; it returns only when it could not. The streams
-	// and the terminal are the caller's own, whatever p says; a TTY in p says that the
-	// process may make it raw.
-	Replace(p Process) error
+// Capabilities are what differs between guests.
+type Capabilities struct {
+	// Machine says that the guest is a virtual machine, and not this host.
+	Machine bool
+	// Replace, where the guest's processes are this host's, has a command after which nothing remains to be done take this
+	// process over, as execve(2) does; it returns only when it could not. The streams and the terminal are the caller's own,
+	// whatever p says; a TTY in p says that the process may make it raw.
+	Replace func(p Process) error
 }
 
 // Process is a command to run in a Guest.

@@ -47,18 +47,6 @@ type limits struct {
 	ready, info, stop time.Duration
 }
 
-// guestRun is the guest's directory in memory, as its image's boot script makes it.
-const guestRun = host.DefaultRuntime
-
-// AgentSocket is where the agent listens, in the machine.
-const AgentSocket = guestRun + "/agent.sock"
-
-// GuestLayout is where everything of the engine is, in the machine: the data disk is mounted on
-// its home.
-func GuestLayout() host.Layout {
-	return host.Layout{Home: "/var/lib/linnet", Libexec: "/usr/libexec/linnet"}
-}
-
 // NewGuest makes a Guest on a machine, whose way back to it (Launched, Answers, Wait) it sets.
 // program is the path of the running program: the relay is the same one. Nothing is started.
 func NewGuest(o Options, program string) *Guest {
@@ -320,6 +308,9 @@ func (g *Guest) Stage(ctx context.Context) (guest.Stage, error) {
 	}
 	return c.Stage(ctx)
 }
+
+// Capabilities say that it is a virtual machine.
+func (*Guest) Capabilities() guest.Capabilities { return guest.Capabilities{Machine: true} }
 
 // Dial connects to a daemon of the engine.
 func (g *Guest) Dial(ctx context.Context, s guest.Service) (net.Conn, error) {

@@ -228,3 +228,15 @@ func (g *Guest) Shell(argv []string) []string {
 
 // Sharing is what the machine reaches of this host's files.
 func (g *Guest) Sharing() Sharing { return g.machine.Sharing() }
+
+// guestRun is the guest's directory in memory, as its image's boot script makes it.
+const guestRun = host.DefaultRuntime
+
+// AgentSocket is where the agent listens, in the machine.
+const AgentSocket = guestRun + "/agent.sock"
+
+// GuestLayout is where everything of the engine is, in the machine: the data disk is mounted on
+// its home.
+func GuestLayout() host.Layout {
+	return host.Layout{Home: "/var/lib/linnet", Libexec: "/usr/libexec/linnet"}
+}

@@ -19,7 +19,6 @@ import (
 
 var _ interface {
 	guest.Guest
-	guest.Replacer
 	guest.Engine
 } = (*Native)(nil)
 

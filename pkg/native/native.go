@@ -37,7 +37,7 @@ type Options struct {
 	Report *report.Reporter
 }
 
-// Native is the engine on this host. It implements guest.Guest and guest.Replacer.
+// Native is the engine on this host. It implements guest.Guest.
 type Native struct{ o Options }
 
 // New makes a Native; nothing is started.
@@ -164,10 +164,10 @@ func (n *Native) Run(ctx context.Context, p guest.Process) error {
 	return nil
 }
 
-// Replace becomes p: terminal, job control, signals and exit code are then p's own. A process
+// replace becomes p: terminal, job control, signals and exit code are then p's own. A process
 // that makes the terminal raw is attended instead, so that the terminal is put right even
 // when it is killed; to everybody else that looks the same.
-func (n *Native) Replace(p guest.Process) error {
+func (n *Native) replace(p guest.Process) error {
 	if p.Dir != "" {
 		if err := os.Chdir(p.Dir); err != nil {
 			return fmt.Errorf("changing the working directory: %w", err)
@@ -197,6 +197,9 @@ func (n *Native) Path(path string) (guest.Visible, error) {
 	}
 	return guest.Visible{Path: resolved, ReadOnly: readOnly(there)}, nil
 }
+
+// Capabilities say that commands are processes of this host.
+func (n *Native) Capabilities() guest.Capabilities { return guest.Capabilities{Replace: n.replace} }
 
 // Dial connects to a daemon of the engine.
 func (n *Native) Dial(ctx context.Context, s guest.Service) (net.Conn, error) {

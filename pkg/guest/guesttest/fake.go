@@ -158,6 +158,9 @@ func resolve(name string) (string, error) {
 	return target, err
 }
 
+// Capabilities are those of a virtual machine.
+func (*Fake) Capabilities() guest.Capabilities { return guest.Capabilities{Machine: true} }
+
 // Dial connects to one of Sockets.
 func (f *Fake) Dial(ctx context.Context, s guest.Service) (net.Conn, error) {
 	socket, ok := f.Sockets[s]

@@ -96,7 +96,7 @@ func TestFakeIsForeign(t *testing.T) {
 	if cwd, _ := os.Getwd(); err != nil || !strings.HasPrefix(out.String(), ",theirs\n") || strings.Contains(out.String(), cwd) {
 		t.Errorf("%v, output %q", err, out.String())
 	}
-	if _, ok := guest.Guest(f).(guest.Replacer); ok {
+	if f.Capabilities().Replace != nil {
 		t.Error("a fake offers to replace this process")
 	}
 }
@@ -122,7 +122,9 @@ func TestFakeHidesASibling(t *testing.T) {
 // replacer is a fake that does what a Fake must not, to test the tests of it.
 type replacer struct{ *guesttest.Fake }
 
-func (replacer) Replace(p guest.Process) error {
+func (r replacer) Capabilities() guest.Capabilities { return guest.Capabilities{Replace: r.replace} }
+
+func (replacer) replace(p guest.Process) error {
 	if p.Dir != "" {
 		if err := os.Chdir(p.Dir); err != nil {
 			return err

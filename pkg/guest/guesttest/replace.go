@@ -29,7 +29,7 @@ type order struct {
 	Dir                  string
 }
 
-// ReplaceMain makes ReplaceSuite possible: a package with a guest.Replacer calls it first
+// ReplaceMain makes ReplaceSuite possible: a package whose guest can replace calls it first
 // thing in its TestMain. In the tests' own process it returns at once; in one that
 // ReplaceSuite has started it makes the guest, lets it replace the process, and never returns.
 func ReplaceMain(newGuest func() (guest.Guest, error)) {
@@ -58,11 +58,11 @@ func replace(file string, newGuest func() (guest.Guest, error)) error {
 	if err != nil {
 		return err
 	}
-	r, ok := g.(guest.Replacer)
-	if !ok {
-		return errors.New("the guest is no Replacer")
+	replace := g.Capabilities().Replace
+	if replace == nil {
+		return errors.New("the guest's processes cannot take this one's place")
 	}
-	return r.Replace(guest.Process{Argv: o.Argv, Env: o.Env, Variables: o.Variables, Dir: o.Dir})
+	return replace(guest.Process{Argv: o.Argv, Env: o.Env, Variables: o.Variables, Dir: o.Dir})
 }
 
 // replaced is what became of a process.
@@ -100,7 +100,7 @@ func startReplaced(t *testing.T, p guest.Process) replaced {
 	return r
 }
 
-// ReplaceSuite tests that a guest which is a guest.Replacer replaces as the contract says.
+// ReplaceSuite tests that a guest which can replace this process does so as the contract says.
 // The package's TestMain must call ReplaceMain. Like Suite, it needs a POSIX shell.
 func ReplaceSuite(t *testing.T, shell ...string) {
 	if len(shell) == 0 {
