@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/linnet-dev/linnet/pkg/build"
+	"github.com/linnet-dev/linnet/pkg/build/options"
 	"github.com/linnet-dev/linnet/pkg/cli"
 	"github.com/linnet-dev/linnet/pkg/cli/buildcmd"
 	"github.com/linnet-dev/linnet/pkg/compose"
@@ -38,7 +39,7 @@ type builds struct {
 	one sync.Mutex
 }
 
-func newBuilds(env *cli.Env, project *compose.Project, h build.Host) (*builds, error) {
+func newBuilds(env *cli.Env, project *compose.Project, h options.Host) (*builds, error) {
 	engine, err := env.Engine()
 	if err != nil {
 		return nil, err
@@ -162,13 +163,13 @@ func (b *builds) ready(ctx context.Context) error {
 
 // identify says whose cache mounts a build uses: those of the setting's project, of the context's
 // git remote, or of the compose project.
-func (b *builds) identify(o build.Options) build.Options {
+func (b *builds) identify(o options.Options) options.Options {
 	o.Project = b.name
 	if dir := o.Context; o.Project == "" && (filepath.IsAbs(dir) || strings.HasPrefix(dir, ".")) {
 		if !filepath.IsAbs(dir) {
 			dir = filepath.Join(b.session.Host.Dir, dir)
 		}
-		o.Project = build.Project(dir)
+		o.Project = options.Project(dir)
 	}
 	if o.Project == "" {
 		o.Project = b.project.Name()
