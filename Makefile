@@ -115,7 +115,7 @@ sbom: deps ## what the components are made of, mends included (CycloneDX), on st
 
 update: ## generated code and golden files
 	@go run ./pkg/nerdctl/internal/gen
-	@go run ./pkg/build/internal/gen
+	@go run ./pkg/build/options/internal/gen
 	@UPDATE=1 go test ./...
 	@[ "$$(id -u)" != 0 ] || UPDATE=1 go test $(E2E) -run '^TestVMScriptsOfRoot$$' ./pkg/cli
 

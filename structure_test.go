@@ -34,16 +34,16 @@ var allowed = map[string][]string{
 	"cmd/linnet-env":     {}, // steps of builds are cached by its bytes
 
 	"pkg/cli":          {"deps", "pkg/agent", "pkg/client", "pkg/emulate", "pkg/guest", "pkg/host", "pkg/lima", "pkg/native", "pkg/nerdctl", "pkg/registry", "pkg/relay", "pkg/report", "pkg/route", "pkg/settings", "pkg/streams", "pkg/vm"},
-	"pkg/cli/buildcmd": {"pkg/build", "pkg/cli", "pkg/host", "pkg/report", "pkg/settings", "pkg/streams"},
-	"pkg/build":        {"pkg/guest", "pkg/host", "pkg/report"},
-	"pkg/compose":      {"pkg/build"},
+	"pkg/cli/buildcmd": {"pkg/build", "pkg/build/options", "pkg/cli", "pkg/host", "pkg/report", "pkg/settings", "pkg/streams"},
+	"pkg/build":        {"pkg/build/options", "pkg/guest", "pkg/host", "pkg/report"},
+	"pkg/compose":      {"pkg/build/options"},
 	"pkg/client":       {"pkg/crossing", "pkg/emulate", "pkg/guest", "pkg/nerdctl", "pkg/registry", "pkg/report", "pkg/route", "pkg/streams"},
 	"pkg/native":       {"pkg/agent", "pkg/agent/agentpb", "pkg/emulate", "pkg/guest", "pkg/host", "pkg/report"},
 	"pkg/engine":       {"config", "pkg/agent", "pkg/agent/agentpb", "pkg/farside", "pkg/farside/portplugin", "pkg/guest", "pkg/host"},
 	"pkg/agent":        {"pkg/agent/agentpb", "pkg/guest", "pkg/host", "pkg/report"},
 	"pkg/farside":      {"pkg/agent", "pkg/agent/agentpb", "pkg/host"},
 
-	"pkg/cli/composecmd": {"pkg/build", "pkg/cli", "pkg/cli/buildcmd", "pkg/compose", "pkg/guest", "pkg/host", "pkg/nerdctl", "pkg/route", "pkg/settings"},
+	"pkg/cli/composecmd": {"pkg/build", "pkg/build/options", "pkg/cli", "pkg/cli/buildcmd", "pkg/compose", "pkg/guest", "pkg/host", "pkg/nerdctl", "pkg/route", "pkg/settings"},
 
 	"pkg/farside/portplugin": {"pkg/agent/agentpb"},
 	"pkg/relay":              {"pkg/agent", "pkg/agent/agentpb", "pkg/host"},
@@ -53,6 +53,8 @@ var allowed = map[string][]string{
 
 	"pkg/vm":   {"pkg/report"},
 	"pkg/lima": {"config", "pkg/agent", "pkg/agent/agentpb", "pkg/guest", "pkg/host", "pkg/relay", "pkg/report", "pkg/vm"},
+
+	"pkg/build/options": {},
 
 	"config":            {},
 	"deps":              {},
@@ -239,6 +241,17 @@ func TestImportsOfOthers(t *testing.T) {
 				if (i == prefix || strings.HasPrefix(i, prefix+"/")) && !slices.Contains(who, name) {
 					t.Errorf("%s must not import %s: only %v may", name, i, who)
 				}
+			}
+		}
+	}
+}
+
+// What describes a build does not link what does it.
+func TestOptionsAreWithoutBuildKit(t *testing.T) {
+	for _, p := range list(t, "pkg/build/options", "pkg/compose") {
+		for _, d := range p.Deps {
+			if strings.HasPrefix(d, "github.com/moby/buildkit/") || strings.HasPrefix(d, "github.com/containerd/containerd/") || d == module+"pkg/build" {
+				t.Errorf("%s links %s", p.ImportPath, d)
 			}
 		}
 	}

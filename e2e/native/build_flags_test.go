@@ -9,13 +9,13 @@ import (
 
 	"github.com/linnet-dev/linnet/e2e/internal/builds"
 	"github.com/linnet-dev/linnet/e2e/internal/lab"
-	"github.com/linnet-dev/linnet/pkg/build"
+	"github.com/linnet-dev/linnet/pkg/build/options"
 )
 
 // Every flag that docker's or nerdctl's build has does here what it does there.
 func TestBuildFlags(t *testing.T) {
 	var names []string
-	for _, f := range build.Flags {
+	for _, f := range options.Flags {
 		names = append(names, f.Name)
 	}
 	builds.Flags(t, buildTarget(t), names)

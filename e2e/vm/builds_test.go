@@ -7,7 +7,7 @@ import (
 
 	"github.com/linnet-dev/linnet/e2e/internal/builds"
 	"github.com/linnet-dev/linnet/e2e/internal/lab"
-	"github.com/linnet-dev/linnet/pkg/build"
+	"github.com/linnet-dev/linnet/pkg/build/options"
 )
 
 // TestBuilds: every flag of build, and every project of examples/build, does in the machine
@@ -22,7 +22,7 @@ func TestBuilds(t *testing.T) {
 		return e.Must(t, append([]string{"vm", "shell", "sudo"}, argv...)...)
 	}}
 	var flags []string
-	for _, f := range build.Flags {
+	for _, f := range options.Flags {
 		flags = append(flags, f.Name)
 	}
 	t.Run("Flags", func(t *testing.T) { builds.Flags(t, target, flags) })

@@ -8,12 +8,12 @@ import (
 	"io"
 	"io/fs"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/builder"
 	"github.com/moby/buildkit/frontend/subrequests/lint"
 
+	"github.com/linnet-dev/linnet/pkg/build/options"
 	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/report"
 )
@@ -26,45 +26,9 @@ type Answer struct {
 	Found int
 }
 
-// What can be asked, in docker's words.
-var questions = []string{"check", "outline", "targets"}
-
-// ParseCall reads docker's --call: a question, ",format=json" and ",ignorestatus=BOOL". The
-// question "build" is none.
-func ParseCall(value string) (question string, asJSON, ignore bool, err error) {
-	all, err := fields(value)
-	if err != nil {
-		return "", false, false, flagError("call", value, err, "")
-	}
-	for i, f := range all {
-		key, v, ok := strings.Cut(f, "=")
-		switch {
-		case !ok && i == 0:
-			question = f
-		case key == "format" && (v == "json" || v == "text"):
-			asJSON = v == "json"
-		case key == "ignorestatus":
-			if ignore, err = strconv.ParseBool(v); err != nil {
-				return "", false, false, flagError("call", value, fmt.Errorf("ignorestatus: %q is not a boolean", v), "")
-			}
-		default:
-			return "", false, false, flagError("call", value, fmt.Errorf("%q means nothing here", f), "check, outline or targets, with ,format=json for programs")
-		}
-	}
-	switch {
-	case question == "lint":
-		question = "check"
-	case question == "build":
-		question = ""
-	case !slices.Contains(questions, question):
-		return "", false, false, flagError("call", value, fmt.Errorf("nobody answers %q", question), "one of build, "+strings.Join(questions, ", "))
-	}
-	return question, asJSON, ignore, nil
-}
-
 // Ask has the frontend answer a question on a Dockerfile. It is answered here, with no engine; only
 // where the Dockerfile has to be fetched, or names a frontend of its own, the engine is asked.
-func (s Session) Ask(ctx context.Context, o Options, question string) (Answer, error) {
+func (s Session) Ask(ctx context.Context, o options.Options, question string) (Answer, error) {
 	o.Request = question
 	if question == "check" {
 		o.Request = "lint"

@@ -3,48 +3,28 @@
 // registry credentials; none of them has to be visible to the engine.
 //
 // It knows an engine as a guest.Guest alone. It must not learn which guest that is, what a
-// command line is, or where settings come from: flags' values come in as they were typed and
-// the Parse functions turn them into plain data, so that compose files can be built as well.
+// command line is, or where settings come from: what is to be built is plain data, an options.Options.
 package build
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/moby/buildkit/client"
 	"google.golang.org/grpc"
 
+	"github.com/linnet-dev/linnet/pkg/build/options"
 	"github.com/linnet-dev/linnet/pkg/guest"
 )
-
-// Host is what a build asks of the machine that it was asked for on.
-type Host struct {
-	// Dir is the working directory, absolute: what relative paths are relative to.
-	Dir string
-	// Home is what a leading ~ stands for; empty leaves it alone.
-	Home string
-	// LookupEnv looks a variable up, as os.LookupEnv does.
-	LookupEnv func(name string) (string, bool)
-	// Stdin is a context or a Dockerfile that is given as "-".
-	Stdin io.Reader
-	// Stdout takes a result whose destination is "-".
-	Stdout io.Writer
-	// EnvProgram is linnet-env for the engine's architecture. Only steps that want a secret as a variable
-	// need it.
-	EnvProgram string
-}
 
 // Session is where builds run. One may be used for several builds at once.
 type Session struct {
 	Guest guest.Guest
-	Host  Host
+	Host  options.Host
 	// Credentials answers for a registry; empty Credentials without an error mean that there
 	// are none. Nil is the same for every registry.
 	Credentials func(ctx context.Context, registry string) (guest.Credentials, error)
@@ -83,7 +63,7 @@ type Result struct {
 
 // Build builds. Mistakes that can be seen from here are errors before the engine is started or
 // sent anything. When ctx ends, so does the build over there, and Build soon returns.
-func (s Session) Build(ctx context.Context, o Options, d Display) (Result, error) {
+func (s Session) Build(ctx context.Context, o options.Options, d Display) (Result, error) {
 	job, err := s.prepare(ctx, o)
 	if err != nil {
 		return Result{}, err
@@ -185,27 +165,4 @@ func solve(ctx context.Context, c *client.Client, j *job, d Display) (*client.So
 		return nil, <-shown, context.Cause(ctx)
 	}
 	return e.res, <-shown, e.err
-}
-
-// abs is a path of the host, as the user means it.
-func (h Host) abs(path string) string {
-	switch {
-	case h.Home == "":
-	case path == "~":
-		path = h.Home
-	case strings.HasPrefix(path, "~/"):
-		path = filepath.Join(h.Home, path[2:])
-	}
-	if filepath.IsAbs(path) {
-		return path
-	}
-	return filepath.Join(h.Dir, path)
-}
-
-func (h Host) env(name string) string {
-	if h.LookupEnv == nil {
-		return ""
-	}
-	value, _ := h.LookupEnv(name)
-	return value
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/moby/buildkit/client"
 	"google.golang.org/grpc"
+
+	"github.com/linnet-dev/linnet/pkg/build/options"
 )
 
 // CacheKind is what a part of the cache is.
@@ -122,7 +124,7 @@ func describedMount(text string) (project, mount, step string) {
 	const with = ` with id "`
 	if i := strings.LastIndex(text, with); i >= 0 {
 		if id, err := strconv.Unquote(text[i+len(with)-1:]); err == nil {
-			project, mount = splitMount(id)
+			project, mount = options.SplitMount(id)
 			text = text[:i]
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
 
+	"github.com/linnet-dev/linnet/pkg/build/options"
 	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
@@ -63,9 +64,9 @@ func (s Session) recent(project string) (all []remembered) {
 	for _, r := range recent(s.state("recent")) {
 		switch {
 		case project != "" && r.Options.Project != project, isFolder(r.Options.Context) != nil:
-		case tags[r.Options.tag()]: // the same build in another checkout
+		case tags[r.tag()]: // the same build in another checkout
 		default:
-			tags[r.Options.tag()] = true
+			tags[r.tag()] = true
 			all = append(all, r)
 		}
 	}
@@ -80,7 +81,7 @@ func (s Session) ExportCache(ctx context.Context, dir, project string, display f
 	if len(all) == 0 {
 		return e, nil, &hint.Error{Err: errors.New("exporting the build cache: nothing was built here lately"), Fix: "linnet build, then export"}
 	}
-	dir = s.Host.abs(dir)
+	dir = s.Host.Abs(dir)
 	if e, err = readExported(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return e, nil, err
 	}
@@ -104,7 +105,7 @@ func (s Session) ExportCache(ctx context.Context, dir, project string, display f
 			begins[image] = true
 		}
 		e.put(ExportedBuild{
-			Tag: r.Options.tag(), Project: r.Options.Project, Folder: filepath.Base(r.Options.Context),
+			Tag: r.tag(), Project: r.Options.Project, Folder: filepath.Base(r.Options.Context),
 			File: r.Options.File, Target: r.Options.Target, Platforms: r.Options.Platforms, Exported: time.Now().UTC().Truncate(time.Second),
 		})
 	}
@@ -135,13 +136,13 @@ func (e *ExportedCache) put(b ExportedBuild) {
 func (s Session) exportOne(ctx context.Context, dir string, r remembered, d Display) (images []string, err error) {
 	s.Host.Dir, s.Host.Stdin = r.Dir, nil
 	o := r.Options
-	o.Outputs = []Output{{Type: "cacheonly"}}
-	o.CacheTo = []Cache{{Type: "local", Attrs: map[string]string{"dest": dir, "tag": o.tag(), "mode": "max", "reset": "true"}}}
-	o.Secrets = slices.DeleteFunc(slices.Clone(o.Secrets), func(one Secret) bool {
-		_, err := newSecrets(s.Host, []Secret{one})
+	o.Outputs = []options.Output{{Type: "cacheonly"}}
+	o.CacheTo = []options.Cache{{Type: "local", Attrs: map[string]string{"dest": dir, "tag": r.tag(), "mode": "max", "reset": "true"}}}
+	o.Secrets = slices.DeleteFunc(slices.Clone(o.Secrets), func(one options.Secret) bool {
+		_, err := newSecrets(s.Host, []options.Secret{one})
 		return err != nil
 	})
-	o.SSH = slices.DeleteFunc(slices.Clone(o.SSH), func(one SSH) bool { return len(one.Paths) == 0 && s.Host.env("SSH_AUTH_SOCK") == "" })
+	o.SSH = slices.DeleteFunc(slices.Clone(o.SSH), func(one options.SSH) bool { return len(one.Paths) == 0 && s.Host.Env("SSH_AUTH_SOCK") == "" })
 	j, err := s.prepare(ctx, o)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/linnet-dev/linnet/pkg/build/options"
 )
 
 // filterKeys are what BuildKit tells records apart by when it prunes; those of truth are true or false.
@@ -88,5 +90,5 @@ func condition(key, operator, value string) string {
 }
 
 func filterError(text string, err error, fix string) error {
-	return flagError("filter", text, err, fix)
+	return options.FlagError("filter", text, err, fix)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/moby/buildkit/client/ociindex"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/linnet-dev/linnet/pkg/build/options"
 	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
@@ -43,7 +44,7 @@ func (s Session) ImportCache(ctx context.Context, dir, project string) (e Export
 	if to == "" {
 		return e, errors.New("importing build cache: there is no folder to keep it in")
 	}
-	dir = s.Host.abs(dir)
+	dir = s.Host.Abs(dir)
 	e, err = readExported(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		e, err = dockersExport(dir, project)
@@ -196,7 +197,7 @@ func (s Session) removeImported(tag string) error {
 
 // addImported has a build look into imported cache of its project. Cache whose project is not known
 // may be anybody's, and a build that belongs to none may be of any.
-func (s Session) addImported(j *job, o Options) {
+func (s Session) addImported(j *job, o options.Options) {
 	if o.NoCache || o.Request != "" {
 		return
 	}

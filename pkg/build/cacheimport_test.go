@@ -10,6 +10,8 @@ import (
 	"github.com/moby/buildkit/client/ociindex"
 	"github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/linnet-dev/linnet/pkg/build/options"
 )
 
 // blob writes a blob into a folder as --cache-to type=local does.
@@ -76,7 +78,7 @@ func TestABuildLooksIntoWhatMayBeItsProjects(t *testing.T) {
 	}
 	for project, want := range map[string]string{"example.com/shop": "a c", "example.com/desk": "b c", "example.com/else": "c", "": "a b c"} {
 		j := &job{}
-		s.addImported(j, Options{Project: project})
+		s.addImported(j, options.Options{Project: project})
 		var got []string
 		for _, i := range j.opt.CacheImports {
 			if i.Type != "local" || i.Attrs["src"] != filepath.Join(s.TokenDir, "imported", i.Attrs["tag"]) {
@@ -90,7 +92,7 @@ func TestABuildLooksIntoWhatMayBeItsProjects(t *testing.T) {
 		}
 	}
 	j := &job{}
-	s.addImported(j, Options{NoCache: true})
+	s.addImported(j, options.Options{NoCache: true})
 	if len(j.opt.CacheImports) > 0 {
 		t.Error("a build without cache looks into it")
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/moby/buildkit/util/staticfs"
 	fstypes "github.com/tonistiigi/fsutil/types"
 
+	"github.com/linnet-dev/linnet/pkg/build/options"
 	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
@@ -35,7 +36,7 @@ type dockerfile struct {
 
 // findDockerfile reads the Dockerfile that the options name, or the one in the context, where that is
 // a directory of the host.
-func findDockerfile(ctx context.Context, h Host, o Options, in *folder) (dockerfile, error) {
+func findDockerfile(ctx context.Context, h options.Host, o options.Options, in *folder) (dockerfile, error) {
 	switch {
 	case o.Inline != "":
 		return dockerfile{shown: "inline", name: "Dockerfile", text: []byte(o.Inline)}, nil
@@ -45,11 +46,11 @@ func findDockerfile(ctx context.Context, h Host, o Options, in *folder) (dockerf
 		}
 		text, err := readAll(h.Stdin, stdin)
 		return dockerfile{shown: stdin, name: "Dockerfile", text: text}, err
-	case strings.HasPrefix(o.File, "http://"), strings.HasPrefix(o.File, "https://"):
+	case options.IsHTTP(o.File):
 		text, err := fetch(ctx, o.File)
 		return dockerfile{shown: o.File, name: "Dockerfile", text: text}, err
 	case o.File != "":
-		f, err := readDockerfile(o.File, h.abs(o.File), in)
+		f, err := readDockerfile(o.File, h.Abs(o.File), in)
 		if err != nil && in != nil && !isLocal(o.File, in) {
 			if _, there := in.root.Stat(o.File); there == nil {
 				err = &hint.Error{Err: errors.Unwrap(err), Fix: "-f is relative to the working directory: -f " + shownIn(o.Context, o.File)}

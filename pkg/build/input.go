@@ -5,6 +5,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +19,7 @@ import (
 	"github.com/moby/buildkit/session/upload/uploadprovider"
 	"github.com/moby/buildkit/util/staticfs"
 
+	"github.com/linnet-dev/linnet/pkg/build/options"
 	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
@@ -30,16 +33,16 @@ const (
 const stdin = "standard input"
 
 // addContext finds the build context and the Dockerfile and says how BuildKit gets at them.
-func (j *job) addContext(ctx context.Context, h Host, o Options) error {
+func (j *job) addContext(ctx context.Context, h options.Host, o options.Options) error {
 	switch {
 	case o.Context == "":
 		return &hint.Error{Err: errors.New("the build context is missing"), Fix: "name a folder, such as . for this one"}
 	case o.Context == "-":
 		return j.contextFromStdin(ctx, h, o)
-	case h.isRemote(o.Context):
+	case isRemote(h, o.Context):
 		return j.remoteContext(ctx, h, o)
 	}
-	dir := h.abs(o.Context)
+	dir := h.Abs(o.Context)
 	if err := isFolder(dir); err != nil {
 		err = fmt.Errorf("reading the build context %s: %w", o.Context, err)
 		if errors.Is(err, errNoFolder) {
@@ -78,8 +81,8 @@ func isFolder(path string) error {
 }
 
 // isRemote says whether a context is an address that the engine fetches itself.
-func (h Host) isRemote(value string) bool {
-	if strings.HasPrefix(value, "http://") || strings.HasPrefix(value, "https://") {
+func isRemote(h options.Host, value string) bool {
+	if options.IsHTTP(value) {
 		return true
 	}
 	_, ok, err := dfgitutil.ParseGitRef(value)
@@ -87,16 +90,16 @@ func (h Host) isRemote(value string) bool {
 		return false
 	}
 	// Some could be both, such as github.com/some/one.
-	_, err = os.Stat(h.abs(value))
+	_, err = os.Stat(h.Abs(value))
 	return err != nil
 }
 
-func (j *job) remoteContext(ctx context.Context, h Host, o Options) error {
+func (j *job) remoteContext(ctx context.Context, h options.Host, o options.Options) error {
 	j.attrs[localContext] = o.Context
 	if o.File == "" && o.Inline == "" {
 		return nil
 	}
-	if o.Inline == "" && o.File != "-" && !h.isRemote(o.File) && !filepath.IsAbs(o.File) {
+	if o.Inline == "" && o.File != "-" && !isRemote(h, o.File) && !filepath.IsAbs(o.File) {
 		j.attrs["filename"] = o.File // in that context
 		return nil
 	}
@@ -109,7 +112,7 @@ func (j *job) remoteContext(ctx context.Context, h Host, o Options) error {
 }
 
 // contextFromStdin takes an archive as the context, or a Dockerfile that needs none.
-func (j *job) contextFromStdin(ctx context.Context, h Host, o Options) error {
+func (j *job) contextFromStdin(ctx context.Context, h options.Host, o options.Options) error {
 	if o.File == "-" {
 		return &hint.Error{Err: errNoStdin, Fix: "give the context or the Dockerfile as -, not both"}
 	}
@@ -131,7 +134,7 @@ func (j *job) contextFromStdin(ctx context.Context, h Host, o Options) error {
 		if o.File == "" && o.Inline == "" {
 			return nil
 		}
-		if o.Inline == "" && !h.isRemote(o.File) && !filepath.IsAbs(o.File) {
+		if o.Inline == "" && !isRemote(h, o.File) && !filepath.IsAbs(o.File) {
 			j.attrs["filename"] = o.File // in the archive
 			return nil
 		}
@@ -207,7 +210,7 @@ func (j *job) offer(name string, f folder) {
 }
 
 // addContexts offers the additional contexts.
-func (j *job) addContexts(h Host, all []Context) error {
+func (j *job) addContexts(h options.Host, all []options.Context) error {
 	for _, c := range all {
 		key := "context:" + c.Name
 		switch {
@@ -216,15 +219,15 @@ func (j *job) addContexts(h Host, all []Context) error {
 		case strings.HasPrefix(c.Value, "oci-layout://"):
 			value, err := j.addLayout(h, c)
 			if err != nil {
-				return flagError("build-context", c.Name+"="+c.Value, err, "oci-layout://FOLDER, with :TAG or @DIGEST where it holds several")
+				return options.FlagError("build-context", c.Name+"="+c.Value, err, "oci-layout://FOLDER, with :TAG or @DIGEST where it holds several")
 			}
 			j.attrs[key] = value
-		case h.isRemote(c.Value):
+		case isRemote(h, c.Value):
 			j.attrs[key] = c.Value
 		default:
-			dir := h.abs(c.Value)
+			dir := h.Abs(c.Value)
 			if err := isFolder(dir); err != nil {
-				return flagError("build-context", c.Name+"="+c.Value, err, "NAME=PATH takes a folder; an image is docker-image://IMAGE")
+				return options.FlagError("build-context", c.Name+"="+c.Value, err, "NAME=PATH takes a folder; an image is docker-image://IMAGE")
 			}
 			// A name of ours must not hide the main context.
 			local := "named-" + c.Name
@@ -240,4 +243,15 @@ func (j *job) addContexts(h Host, all []Context) error {
 		}
 	}
 	return nil
+}
+
+// sharedKey names the copy that BuildKit keeps of a folder, so that the next build sends what has
+// changed since and no more. It goes by the path, not by the project: another checkout's files
+// have other times, and with one copy for both each build would send all of them again.
+func sharedKey(dir string) string {
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
+	sum := sha256.Sum256([]byte(dir))
+	return hex.EncodeToString(sum[:16])
 }

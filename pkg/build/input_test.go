@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/linnet-dev/linnet/pkg/build/options"
 )
 
 // files makes files below a folder of the test's own; a text that begins with -> is a link.
@@ -31,7 +33,7 @@ func files(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-func prepared(t *testing.T, h Host, o Options) (*job, error) {
+func prepared(t *testing.T, h options.Host, o options.Options) (*job, error) {
 	t.Helper()
 	if h.LookupEnv == nil {
 		h.LookupEnv = variables()
@@ -53,7 +55,7 @@ func TestTheDockerfileIsFound(t *testing.T) {
 		{"e", "", "FROM scratch AS e\n", "e"},
 		{"a", filepath.Join(dir, "c/Containerfile"), "FROM scratch AS c\n", "c"},
 	} {
-		j, err := prepared(t, Host{Dir: dir}, Options{Context: c.context, File: c.file})
+		j, err := prepared(t, options.Host{Dir: dir}, options.Options{Context: c.context, File: c.file})
 		if err != nil {
 			t.Errorf("%+v: %v", c, err)
 			continue
@@ -71,7 +73,7 @@ func TestTheDockerfileIsFound(t *testing.T) {
 		}
 		j.close()
 	}
-	j, err := prepared(t, Host{Dir: dir}, Options{Context: "d"})
+	j, err := prepared(t, options.Host{Dir: dir}, options.Options{Context: "d"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,38 +90,38 @@ func TestTheDockerfileIsFound(t *testing.T) {
 func TestMistakesAreFoundBeforeAnythingIsSent(t *testing.T) {
 	dir := files(t, map[string]string{"a/Dockerfile": "FROM scratch\n", "empty/x": "", "a/other": "FROM scratch\n", "large": strings.Repeat("x", 512001)})
 	for _, c := range []struct {
-		o    Options
+		o    options.Options
 		want string
 	}{
-		{Options{}, "the build context is missing | name a folder, such as . for this one"},
-		{Options{Context: "gone"}, "reading the build context gone: no such file or directory | check the spelling of the path"},
-		{Options{Context: "a/Dockerfile"}, "reading the build context a/Dockerfile: it is a file, not a folder | name its folder; a Dockerfile is named by -f a/Dockerfile"},
-		{Options{Context: "empty"}, "reading empty/Dockerfile: file does not exist | write one, or name another file with -f"},
-		{Options{Context: "a", File: "gone"}, "reading gone: no such file or directory | -f names the Dockerfile, from the working directory"},
-		{Options{Context: "a", File: "other"}, "reading other: no such file or directory | -f is relative to the working directory: -f a/other"},
-		{Options{Context: "-", File: "-"}, "standard input is given twice | give the context or the Dockerfile as -, not both"},
-		{Options{Context: "-"}, "reading the build context from standard input: it is empty | write a Dockerfile or a tar archive to it"},
-		{Options{Context: "a", Contexts: []Context{{"x", "gone"}}}, `--build-context "x=gone": no such file or directory | NAME=PATH takes a folder; an image is docker-image://IMAGE`},
-		{Options{Context: "a", Contexts: []Context{{"x", "oci-layout://a"}}}, `--build-context "x=oci-layout://a": reading a/index.json: no such file or directory | oci-layout://FOLDER, with :TAG or @DIGEST where it holds several`},
-		{Options{Context: "a", Platforms: []string{"linux/amd64,linux/x"}}, `--platform "linux/x": there is no such platform | OS/ARCH, such as linux/amd64 or linux/arm64`},
-		{Options{Context: "a", Network: "host"}, `--network "host": steps would share the engine's network | add --allow network.host to let them`},
-		{Options{Context: "a", Network: "mine"}, `--network "mine": there is no such network for builds | one of default, none, host`},
-		{Options{Context: "a", Allow: []string{"network.host", "all"}}, `--allow "all": nothing of that name can be allowed | one of network.host, security.insecure, device`},
-		{Options{Context: "a", Tags: []string{"UPPER"}}, `--tag "UPPER": invalid reference format: repository name (library/UPPER) must be lowercase | NAME or NAME:TAG, in lower case`},
-		{Options{Context: "a", Tags: []string{"a@sha256:" + strings.Repeat("a", 64)}}, `--tag "a@sha256:` + strings.Repeat("a", 64) + `": a digest cannot be given to what is yet to be built | NAME or NAME:TAG, in lower case`},
-		{Options{Context: "a", Outputs: []Output{{Type: "registry"}}}, "pushing the result: it has no name | add --tag REGISTRY/NAME"},
-		{Options{Context: "a", Outputs: []Output{{Type: "oci", Attrs: map[string]string{"tar": "false"}}}}, `--output "type=oci,tar=false": it says not where to | dest=FOLDER`},
-		{Options{Context: "a", Outputs: []Output{{Type: "tar", Dest: "a"}}}, "writing the result to a: it is a folder | name a file: dest=a/image.tar"},
-		{Options{Context: "a", Annotations: []string{"x"}}, `--annotation "x": it is not of the form key=value`},
-		{Options{Context: "a", Annotations: []string{"blob:x=y"}}, `--annotation "blob:x=y": nothing is called "blob" that could be annotated | one of manifest, index, manifest-descriptor, index-descriptor`},
-		{Options{Context: "a", Secrets: []Secret{{ID: "s", File: "gone"}}}, "the secret s: reading gone: no such file or directory | --secret id=s,src=FILE names the file, --secret id=s,env=VARIABLE a variable"},
-		{Options{Context: "a", Secrets: []Secret{{ID: "s", File: "a"}}}, "the secret s: reading a: it is a folder | --secret id=s,src=FILE names the file, --secret id=s,env=VARIABLE a variable"},
-		{Options{Context: "a", Secrets: []Secret{{ID: "s", File: "large"}}}, "the secret s: reading large: it has 512001 bytes, more than 512000 | --secret id=s,src=FILE names the file, --secret id=s,env=VARIABLE a variable"},
-		{Options{Context: "a", Secrets: []Secret{{ID: "s", Env: "GONE"}}}, "the secret s: the variable GONE is not set | set it, or take a file: --secret id=s,src=FILE"},
-		{Options{Context: "a", SSH: []SSH{{ID: "default"}}}, "--ssh default: no SSH agent: SSH_AUTH_SOCK is not set | start one (eval $(ssh-agent); ssh-add), or name a key: --ssh default=KEYFILE"},
-		{Options{Context: "a", SourcePolicy: "gone"}, "reading the source policy gone: no such file or directory"},
+		{options.Options{}, "the build context is missing | name a folder, such as . for this one"},
+		{options.Options{Context: "gone"}, "reading the build context gone: no such file or directory | check the spelling of the path"},
+		{options.Options{Context: "a/Dockerfile"}, "reading the build context a/Dockerfile: it is a file, not a folder | name its folder; a Dockerfile is named by -f a/Dockerfile"},
+		{options.Options{Context: "empty"}, "reading empty/Dockerfile: file does not exist | write one, or name another file with -f"},
+		{options.Options{Context: "a", File: "gone"}, "reading gone: no such file or directory | -f names the Dockerfile, from the working directory"},
+		{options.Options{Context: "a", File: "other"}, "reading other: no such file or directory | -f is relative to the working directory: -f a/other"},
+		{options.Options{Context: "-", File: "-"}, "standard input is given twice | give the context or the Dockerfile as -, not both"},
+		{options.Options{Context: "-"}, "reading the build context from standard input: it is empty | write a Dockerfile or a tar archive to it"},
+		{options.Options{Context: "a", Contexts: []options.Context{{Name: "x", Value: "gone"}}}, `--build-context "x=gone": no such file or directory | NAME=PATH takes a folder; an image is docker-image://IMAGE`},
+		{options.Options{Context: "a", Contexts: []options.Context{{Name: "x", Value: "oci-layout://a"}}}, `--build-context "x=oci-layout://a": reading a/index.json: no such file or directory | oci-layout://FOLDER, with :TAG or @DIGEST where it holds several`},
+		{options.Options{Context: "a", Platforms: []string{"linux/amd64,linux/x"}}, `--platform "linux/x": there is no such platform | OS/ARCH, such as linux/amd64 or linux/arm64`},
+		{options.Options{Context: "a", Network: "host"}, `--network "host": steps would share the engine's network | add --allow network.host to let them`},
+		{options.Options{Context: "a", Network: "mine"}, `--network "mine": there is no such network for builds | one of default, none, host`},
+		{options.Options{Context: "a", Allow: []string{"network.host", "all"}}, `--allow "all": nothing of that name can be allowed | one of network.host, security.insecure, device`},
+		{options.Options{Context: "a", Tags: []string{"UPPER"}}, `--tag "UPPER": invalid reference format: repository name (library/UPPER) must be lowercase | NAME or NAME:TAG, in lower case`},
+		{options.Options{Context: "a", Tags: []string{"a@sha256:" + strings.Repeat("a", 64)}}, `--tag "a@sha256:` + strings.Repeat("a", 64) + `": a digest cannot be given to what is yet to be built | NAME or NAME:TAG, in lower case`},
+		{options.Options{Context: "a", Outputs: []options.Output{{Type: "registry"}}}, "pushing the result: it has no name | add --tag REGISTRY/NAME"},
+		{options.Options{Context: "a", Outputs: []options.Output{{Type: "oci", Attrs: map[string]string{"tar": "false"}}}}, `--output "type=oci,tar=false": it says not where to | dest=FOLDER`},
+		{options.Options{Context: "a", Outputs: []options.Output{{Type: "tar", Dest: "a"}}}, "writing the result to a: it is a folder | name a file: dest=a/image.tar"},
+		{options.Options{Context: "a", Annotations: []string{"x"}}, `--annotation "x": it is not of the form key=value`},
+		{options.Options{Context: "a", Annotations: []string{"blob:x=y"}}, `--annotation "blob:x=y": nothing is called "blob" that could be annotated | one of manifest, index, manifest-descriptor, index-descriptor`},
+		{options.Options{Context: "a", Secrets: []options.Secret{{ID: "s", File: "gone"}}}, "the secret s: reading gone: no such file or directory | --secret id=s,src=FILE names the file, --secret id=s,env=VARIABLE a variable"},
+		{options.Options{Context: "a", Secrets: []options.Secret{{ID: "s", File: "a"}}}, "the secret s: reading a: it is a folder | --secret id=s,src=FILE names the file, --secret id=s,env=VARIABLE a variable"},
+		{options.Options{Context: "a", Secrets: []options.Secret{{ID: "s", File: "large"}}}, "the secret s: reading large: it has 512001 bytes, more than 512000 | --secret id=s,src=FILE names the file, --secret id=s,env=VARIABLE a variable"},
+		{options.Options{Context: "a", Secrets: []options.Secret{{ID: "s", Env: "GONE"}}}, "the secret s: the variable GONE is not set | set it, or take a file: --secret id=s,src=FILE"},
+		{options.Options{Context: "a", SSH: []options.SSH{{ID: "default"}}}, "--ssh default: no SSH agent: SSH_AUTH_SOCK is not set | start one (eval $(ssh-agent); ssh-add), or name a key: --ssh default=KEYFILE"},
+		{options.Options{Context: "a", SourcePolicy: "gone"}, "reading the source policy gone: no such file or directory"},
 	} {
-		_, err := prepared(t, Host{Dir: dir, Stdin: new(bytes.Buffer)}, c.o)
+		_, err := prepared(t, options.Host{Dir: dir, Stdin: new(bytes.Buffer)}, c.o)
 		if got := shown(err); got != c.want {
 			t.Errorf("%+v:\n got %s\nwant %s", c.o, got, c.want)
 		}
@@ -132,17 +134,17 @@ func TestAMistakeStartsNoEngine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (Session{Host: Host{Dir: t.TempDir(), LookupEnv: variables()}}).Build(t.Context(), Options{Context: "."}, d); err == nil {
+	if _, err := (Session{Host: options.Host{Dir: t.TempDir(), LookupEnv: variables()}}).Build(t.Context(), options.Options{Context: "."}, d); err == nil {
 		t.Error("there is no Dockerfile")
 	}
 }
 
 func TestWhatIsAskedOfBuildKit(t *testing.T) {
 	dir := files(t, map[string]string{"Dockerfile": "# syntax=docker/dockerfile:1\nFROM scratch\n", "n/f": ""})
-	j, err := prepared(t, Host{Dir: dir, LookupEnv: variables("SOURCE_DATE_EPOCH=17")}, Options{
+	j, err := prepared(t, options.Host{Dir: dir, LookupEnv: variables("SOURCE_DATE_EPOCH=17")}, options.Options{
 		Context: ".", Target: "t", Args: map[string]string{"A": "b"}, Labels: map[string]string{"l": "m"}, Platforms: []string{"linux/arm64", "amd64,linux/arm64"},
 		NoCacheFilter: []string{"one", "two"}, Network: "none", AddHosts: []string{"h:1.2.3.4"}, ShmSize: 7, Ulimits: []string{"nofile=1:2"},
-		Contexts: []Context{{"n", "n"}, {"i", "docker-image://x"}}, CacheMounts: "p", Attests: map[string]string{"sbom": disabled, "provenance": "mode=max"},
+		Contexts: []options.Context{{Name: "n", Value: "n"}, {Name: "i", Value: "docker-image://x"}}, CacheMounts: "p", Attests: map[string]string{"sbom": options.Disabled, "provenance": "mode=max"},
 		Tags: []string{"app", "app:2", "app"},
 	})
 	if err != nil {
@@ -179,7 +181,7 @@ func TestALinkThatLeadsOut(t *testing.T) {
 		"in/inside": "->sub/Dockerfile", "in/rooted": "->/sub/Dockerfile",
 	})
 	read := func(file string) (string, error) {
-		j, err := prepared(t, Host{Dir: dir}, Options{Context: "in", File: file})
+		j, err := prepared(t, options.Host{Dir: dir}, options.Options{Context: "in", File: file})
 		if err != nil {
 			return "", err
 		}

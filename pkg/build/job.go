@@ -22,6 +22,7 @@ import (
 	"github.com/moby/buildkit/util/entitlements"
 	"github.com/tonistiigi/fsutil"
 
+	"github.com/linnet-dev/linnet/pkg/build/options"
 	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/report"
 )
@@ -44,7 +45,7 @@ type job struct {
 
 	// lost calls the build off; set while it runs.
 	lost    context.CancelCauseFunc
-	options Options
+	options options.Options
 	pending []*pending        // the results that are files
 	answers map[string]string // what the frontend said when it was asked
 	env     envProgram
@@ -88,7 +89,7 @@ func (j *job) lose(err error) {
 
 // prepare turns options into what BuildKit is sent. Everything that the user can have got wrong
 // on this side is found here.
-func (s Session) prepare(ctx context.Context, o Options) (*job, error) {
+func (s Session) prepare(ctx context.Context, o options.Options) (*job, error) {
 	j := &job{
 		attrs: map[string]string{}, options: o, mounts: map[string]fsutil.FS{}, dropped: &report.Dropped{},
 		named: s.Named, unnamed: s.Unnamed,
@@ -106,7 +107,7 @@ func (s Session) prepare(ctx context.Context, o Options) (*job, error) {
 	return j, nil
 }
 
-func (s Session) fill(ctx context.Context, j *job, o Options) error {
+func (s Session) fill(ctx context.Context, j *job, o options.Options) error {
 	if err := j.addContext(ctx, s.Host, o); err != nil {
 		return err
 	}
@@ -116,7 +117,7 @@ func (s Session) fill(ctx context.Context, j *job, o Options) error {
 	if err := j.addContexts(s.Host, o.Contexts); err != nil {
 		return err
 	}
-	for _, add := range []func(Host, Options) error{j.addAttrs, j.addPlatforms, j.addRunAttrs, j.addSyntax, j.addOutputs, j.addCaches, j.addPolicy} {
+	for _, add := range []func(options.Host, options.Options) error{j.addAttrs, j.addPlatforms, j.addRunAttrs, j.addSyntax, j.addOutputs, j.addCaches, j.addPolicy} {
 		if err := add(s.Host, o); err != nil {
 			return err
 		}
@@ -128,12 +129,12 @@ func (s Session) fill(ctx context.Context, j *job, o Options) error {
 }
 
 // addAttrs are the options that the frontend takes as they are.
-func (j *job) addAttrs(h Host, o Options) error {
+func (j *job) addAttrs(h options.Host, o options.Options) error {
 	for name, value := range o.Args {
 		j.attrs["build-arg:"+name] = value
 	}
 	if _, ok := o.Args["SOURCE_DATE_EPOCH"]; !ok {
-		if v := h.env("SOURCE_DATE_EPOCH"); v != "" {
+		if v := h.Env("SOURCE_DATE_EPOCH"); v != "" {
 			j.attrs["build-arg:SOURCE_DATE_EPOCH"] = v
 		}
 	}
@@ -146,7 +147,7 @@ func (j *job) addAttrs(h Host, o Options) error {
 		j.attrs["label:"+key] = value
 	}
 	for kind, value := range o.Attests {
-		if value != disabled {
+		if value != options.Disabled {
 			j.attrs["attest:"+kind] = value
 		}
 	}
@@ -173,7 +174,7 @@ func (j *job) addAttrs(h Host, o Options) error {
 }
 
 // addPlatforms checks the platforms' spelling; what can be run is the engine's to say.
-func (j *job) addPlatforms(_ Host, o Options) error {
+func (j *job) addPlatforms(_ options.Host, o options.Options) error {
 	var all []string
 	for _, value := range o.Platforms {
 		for _, p := range strings.Split(value, ",") {
@@ -186,7 +187,7 @@ func (j *job) addPlatforms(_ Host, o Options) error {
 			}
 			got, err := platforms.Parse(full)
 			if err != nil || !knownSystem(got.OS) || !knownArch(got.Architecture) {
-				return flagError("platform", p, errors.New("there is no such platform"), "OS/ARCH, such as linux/amd64 or linux/arm64")
+				return options.FlagError("platform", p, errors.New("there is no such platform"), "OS/ARCH, such as linux/amd64 or linux/arm64")
 			}
 			if f := platforms.Format(platforms.Normalize(got)); !slices.Contains(all, f) {
 				all = append(all, f)
@@ -210,10 +211,10 @@ func knownArch(name string) bool {
 }
 
 // addRunAttrs are what the containers of RUN steps get.
-func (j *job) addRunAttrs(_ Host, o Options) error {
+func (j *job) addRunAttrs(_ options.Host, o options.Options) error {
 	for _, e := range o.Allow {
 		if _, _, err := entitlements.Parse(e); err != nil {
-			return flagError("allow", e, errors.New("nothing of that name can be allowed"), "one of network.host, security.insecure, device")
+			return options.FlagError("allow", e, errors.New("nothing of that name can be allowed"), "one of network.host, security.insecure, device")
 		}
 	}
 	j.opt.AllowedEntitlements = slices.Clone(o.Allow)
@@ -223,11 +224,11 @@ func (j *job) addRunAttrs(_ Host, o Options) error {
 		j.attrs["force-network-mode"] = "none"
 	case "host":
 		if !slices.Contains(o.Allow, "network.host") {
-			return flagError("network", "host", errors.New("steps would share the engine's network"), "add --allow network.host to let them")
+			return options.FlagError("network", "host", errors.New("steps would share the engine's network"), "add --allow network.host to let them")
 		}
 		j.attrs["force-network-mode"] = "host"
 	default:
-		return flagError("network", o.Network, errors.New("there is no such network for builds"), "one of default, none, host")
+		return options.FlagError("network", o.Network, errors.New("there is no such network for builds"), "one of default, none, host")
 	}
 	hosts, err := addHosts(o.AddHosts)
 	if err != nil {
@@ -259,12 +260,12 @@ func addHosts(values []string) (string, error) {
 			name, ips, ok = strings.Cut(value, ":")
 		}
 		if !ok || name == "" {
-			return "", flagError("add-host", value, errors.New("it is not of the form NAME:IP"), "")
+			return "", options.FlagError("add-host", value, errors.New("it is not of the form NAME:IP"), "")
 		}
 		for _, ip := range strings.Split(ips, ",") {
 			ip = strings.TrimSuffix(strings.TrimPrefix(ip, "["), "]")
 			if net.ParseIP(ip) == nil {
-				return "", flagError("add-host", value, fmt.Errorf("%q is not an IP address", ip), "")
+				return "", options.FlagError("add-host", value, fmt.Errorf("%q is not an IP address", ip), "")
 			}
 			all = append(all, name+"="+ip)
 		}
@@ -273,11 +274,11 @@ func addHosts(values []string) (string, error) {
 }
 
 // addCaches are where build cache is read and written; local ones are folders of the host.
-func (j *job) addCaches(h Host, o Options) error {
+func (j *job) addCaches(h options.Host, o options.Options) error {
 	for _, c := range o.CacheFrom {
 		attrs := maps.Clone(c.Attrs)
 		if c.Type == "local" {
-			attrs["src"] = h.abs(attrs["src"])
+			attrs["src"] = h.Abs(attrs["src"])
 			if _, err := os.Stat(attrs["src"]); err != nil {
 				continue // the first build has none
 			}
@@ -287,7 +288,7 @@ func (j *job) addCaches(h Host, o Options) error {
 	for _, c := range o.CacheTo {
 		attrs := maps.Clone(c.Attrs)
 		if c.Type == "local" {
-			attrs["dest"] = h.abs(attrs["dest"])
+			attrs["dest"] = h.Abs(attrs["dest"])
 		}
 		j.opt.CacheExports = append(j.opt.CacheExports, client.CacheOptionsEntry{Type: c.Type, Attrs: attrs})
 	}
@@ -306,15 +307,15 @@ func (j *job) cacheImports() (all []gateway.CacheOptionsEntry) {
 }
 
 // addPolicy reads a source policy: which sources a build may have, and what they are replaced by.
-func (j *job) addPolicy(h Host, o Options) error {
+func (j *job) addPolicy(h options.Host, o options.Options) error {
 	path := o.SourcePolicy
 	if path == "" {
-		path = h.env("EXPERIMENTAL_BUILDKIT_SOURCE_POLICY")
+		path = h.Env("EXPERIMENTAL_BUILDKIT_SOURCE_POLICY")
 	}
 	if path == "" {
 		return nil
 	}
-	text, err := os.ReadFile(h.abs(path))
+	text, err := os.ReadFile(h.Abs(path))
 	if err != nil {
 		return fmt.Errorf("reading the source policy %s: %w", path, hint.Cause(err))
 	}

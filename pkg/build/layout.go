@@ -12,19 +12,20 @@ import (
 	"github.com/moby/buildkit/client/ociindex"
 	"github.com/moby/buildkit/identity"
 
+	"github.com/linnet-dev/linnet/pkg/build/options"
 	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // addLayout offers an OCI image layout of the host as a context and returns how BuildKit names
 // it.
-func (j *job) addLayout(h Host, c Context) (string, error) {
+func (j *job) addLayout(h options.Host, c options.Context) (string, error) {
 	path := strings.TrimPrefix(c.Value, "oci-layout://")
 	path, digest, pinned := strings.Cut(path, "@")
 	tag := ""
 	if i := strings.LastIndexByte(path, ':'); i > strings.LastIndexByte(path, '/') {
 		path, tag = path[:i], path[i+1:]
 	}
-	dir := h.abs(path)
+	dir := h.Abs(path)
 	if _, err := os.Stat(filepath.Join(dir, "index.json")); err != nil {
 		return "", fmt.Errorf("reading %s: %w", filepath.Join(path, "index.json"), hint.Cause(err))
 	}

@@ -12,6 +12,8 @@ import (
 	"github.com/moby/buildkit/client/llb"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/opencontainers/go-digest"
+
+	"github.com/linnet-dev/linnet/pkg/build/options"
 )
 
 // engineless is BuildKit's client without anyone behind it: what is not answered here panics.
@@ -70,7 +72,7 @@ func TestRemarksBelongToAStep(t *testing.T) {
 // Only what is read here is answered here: a folder for steps is sent.
 func TestWhichFoldersAreReadHere(t *testing.T) {
 	dir := files(t, map[string]string{"Dockerfile": "FROM scratch\n"})
-	j, err := prepared(t, Host{Dir: dir}, Options{Context: "."})
+	j, err := prepared(t, options.Host{Dir: dir}, options.Options{Context: "."})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,12 +13,13 @@ import (
 
 	"github.com/moby/buildkit/client"
 
+	"github.com/linnet-dev/linnet/pkg/build/options"
 	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // addOutputs turns outputs into BuildKit's exporters. With none the result goes into the image
 // store.
-func (j *job) addOutputs(h Host, o Options) error {
+func (j *job) addOutputs(h options.Host, o options.Options) error {
 	if o.Request != "" {
 		return nil
 	}
@@ -28,7 +29,7 @@ func (j *job) addOutputs(h Host, o Options) error {
 	}
 	outputs := o.Outputs
 	if len(outputs) == 0 {
-		outputs = []Output{{Type: "image"}}
+		outputs = []options.Output{{Type: "image"}}
 	}
 	for _, out := range outputs {
 		e := client.ExportEntry{Type: out.Type, Attrs: maps.Clone(out.Attrs)}
@@ -46,11 +47,11 @@ func (j *job) addOutputs(h Host, o Options) error {
 // addProvenance attaches what docker attaches unasked, to what leaves this machine. A result in
 // the image store has none unless it is asked for: with its times in it, an image that did not
 // change would have another digest after each build.
-func (j *job) addProvenance(h Host, o Options) {
+func (j *job) addProvenance(h options.Host, o options.Options) {
 	if _, ok := o.Attests["provenance"]; ok {
 		return
 	}
-	if no, _ := strconv.ParseBool(h.env("BUILDX_NO_DEFAULT_ATTESTATIONS")); no {
+	if no, _ := strconv.ParseBool(h.Env("BUILDX_NO_DEFAULT_ATTESTATIONS")); no {
 		return
 	}
 	for _, e := range j.opt.Exports {
@@ -76,12 +77,12 @@ func fullNames(tags []string) ([]string, error) {
 	return all, nil
 }
 
-func (j *job) addOutput(h Host, out Output, e client.ExportEntry, tags []string) error {
+func (j *job) addOutput(h options.Host, out options.Output, e client.ExportEntry, tags []string) error {
 	switch out.Type {
 	case "cacheonly":
 		return nil
 	case "local":
-		e.OutputDir = h.abs(out.Dest)
+		e.OutputDir = h.Abs(out.Dest)
 	case "tar":
 		return j.addStream(h, out, e)
 	case "oci", "docker":
@@ -94,9 +95,9 @@ func (j *job) addOutput(h Host, out Output, e client.ExportEntry, tags []string)
 		}
 		if e.Attrs["tar"] == "false" {
 			if out.Dest == "" {
-				return flagError("output", "type="+out.Type+",tar=false", errors.New("it says not where to"), "dest=FOLDER")
+				return options.FlagError("output", "type="+out.Type+",tar=false", errors.New("it says not where to"), "dest=FOLDER")
 			}
-			e.OutputDir = h.abs(out.Dest)
+			e.OutputDir = h.Abs(out.Dest)
 			break
 		}
 		return j.addStream(h, out, e)
@@ -114,14 +115,14 @@ func (j *job) addOutput(h Host, out Output, e client.ExportEntry, tags []string)
 }
 
 // addStream is a result that is one file, or standard output.
-func (j *job) addStream(h Host, out Output, e client.ExportEntry) error {
+func (j *job) addStream(h options.Host, out options.Output, e client.ExportEntry) error {
 	if out.Dest == "-" {
 		if h.Stdout == nil {
 			return errors.New("writing the result to standard output: there is none")
 		}
 		e.Output = func(map[string]string) (io.WriteCloser, error) { return keepOpen{h.Stdout}, nil }
 	} else {
-		path := h.abs(out.Dest)
+		path := h.Abs(out.Dest)
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
 			return &hint.Error{Err: fmt.Errorf("writing the result to %s: it is a folder", out.Dest), Fix: "name a file: dest=" + filepath.Join(out.Dest, "image.tar")}
 		}
@@ -138,7 +139,7 @@ type keepOpen struct{ io.Writer }
 func (keepOpen) Close() error { return nil }
 
 // setName gives an exporter the tags, besides the name that it has.
-func setName(e *client.ExportEntry, out Output, tags []string) error {
+func setName(e *client.ExportEntry, out options.Output, tags []string) error {
 	names := tags
 	if own := out.Attrs["name"]; own != "" && own != "*" {
 		for _, n := range strings.Split(own, ",") {
@@ -160,7 +161,7 @@ func setName(e *client.ExportEntry, out Output, tags []string) error {
 // addImage is a result for the image store, which run uses, or for a registry, or for both.
 func (j *job) addImage(e client.ExportEntry, tags []string, registry bool) error {
 	e.Type = "image"
-	if err := setName(&e, Output{Attrs: e.Attrs}, tags); err != nil {
+	if err := setName(&e, options.Output{Attrs: e.Attrs}, tags); err != nil {
 		return err
 	}
 	push, err := truth(e.Attrs, "push")
@@ -219,7 +220,7 @@ func (j *job) addAnnotations(values []string) error {
 	for _, value := range values {
 		key, v, ok := strings.Cut(value, "=")
 		if !ok {
-			return flagError("annotation", value, errors.New("it is not of the form key=value"), "")
+			return options.FlagError("annotation", value, errors.New("it is not of the form key=value"), "")
 		}
 		kinds := "manifest"
 		if before, after, ok := strings.Cut(key, ":"); ok {
@@ -228,7 +229,7 @@ func (j *job) addAnnotations(values []string) error {
 		for _, kind := range strings.Split(kinds, ",") {
 			name, _, _ := strings.Cut(kind, "[")
 			if !slices.Contains(annotated, name) {
-				return flagError("annotation", value, fmt.Errorf("nothing is called %q that could be annotated", name), "one of "+strings.Join(annotated, ", "))
+				return options.FlagError("annotation", value, fmt.Errorf("nothing is called %q that could be annotated", name), "one of "+strings.Join(annotated, ", "))
 			}
 			attr := "annotation-" + kind + "." + key
 			for _, e := range j.opt.Exports {

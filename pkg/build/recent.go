@@ -11,14 +11,16 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/linnet-dev/linnet/pkg/build/options"
 )
 
 // recipe is a build as it was asked for, so that it can be asked for again: BuildKit gives its
 // cache away only while it builds. It holds no secret, but says where they are.
 type recipe struct {
 	// Dir is the working directory that relative paths of Options are relative to.
-	Dir     string  `json:"dir"`
-	Options Options `json:"options"`
+	Dir     string          `json:"dir"`
+	Options options.Options `json:"options"`
 	// built is when it was last built.
 	built time.Time
 }
@@ -44,11 +46,12 @@ func (s Session) remember(j *job) {
 	o.Context = j.dir
 	o.NoCache, o.NoCacheFilter, o.Pull = false, nil, false
 	o.Tags, o.Annotations, o.Outputs, o.Attests, o.CacheFrom, o.CacheTo = nil, nil, nil, nil, nil, nil
-	text, err := json.Marshal(recipe{Dir: s.Host.Dir, Options: o})
+	r := recipe{Dir: s.Host.Dir, Options: o}
+	text, err := json.Marshal(r)
 	if err != nil {
 		return
 	}
-	sum := sha256.Sum256([]byte(j.dir + "\x00" + o.tag()))
+	sum := sha256.Sum256([]byte(j.dir + "\x00" + r.tag()))
 	path := filepath.Join(dir, hex.EncodeToString(sum[:12])+".json")
 	now := time.Now()
 	if known, err := os.ReadFile(path); err == nil && string(known) == string(text) && os.Chtimes(path, now, now) == nil {
@@ -105,7 +108,8 @@ func recent(dir string) (all []remembered) {
 
 // tag names what a build is, apart from where its checkout is: the same build on another machine
 // has the same. Where the project is not known, the folder's name stands for it.
-func (o Options) tag() string {
+func (r recipe) tag() string {
+	o := r.Options
 	project := o.Project
 	if project == "" {
 		project = filepath.Base(o.Context)

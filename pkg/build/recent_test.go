@@ -7,16 +7,18 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/linnet-dev/linnet/pkg/build/options"
 )
 
 // built is a job that has come to its end.
-func built(t *testing.T, o Options) *job {
+func built(t *testing.T, o options.Options) *job {
 	t.Helper()
 	return &job{dir: o.Context, options: o}
 }
 
 func TestABuildIsRememberedOnceAndTheOldestAreForgotten(t *testing.T) {
-	s := Session{TokenDir: t.TempDir(), Host: Host{Dir: "/work"}}
+	s := Session{TokenDir: t.TempDir(), Host: options.Host{Dir: "/work"}}
 	dir := t.TempDir()
 	files := func() []string {
 		all, err := filepath.Glob(filepath.Join(s.TokenDir, "recent", "*"))
@@ -25,7 +27,7 @@ func TestABuildIsRememberedOnceAndTheOldestAreForgotten(t *testing.T) {
 		}
 		return all
 	}
-	o := Options{Context: dir, Target: "app", NoCache: true, Pull: true, Tags: []string{"app"}, Secrets: []Secret{{ID: "npm", File: "~/.npmrc"}}}
+	o := options.Options{Context: dir, Target: "app", NoCache: true, Pull: true, Tags: []string{"app"}, Secrets: []options.Secret{{ID: "npm", File: "~/.npmrc"}}}
 	s.remember(built(t, o))
 	first := files()
 	if len(first) != 1 {
@@ -48,7 +50,7 @@ func TestABuildIsRememberedOnceAndTheOldestAreForgotten(t *testing.T) {
 		t.Errorf("it is remembered as %+v", got)
 	}
 	for i := range mostRecent + 2 {
-		s.remember(built(t, Options{Context: dir, Target: strconv.Itoa(i)}))
+		s.remember(built(t, options.Options{Context: dir, Target: strconv.Itoa(i)}))
 	}
 	if got := files(); len(got) != mostRecent {
 		t.Errorf("%d builds are remembered", len(got))
@@ -58,7 +60,7 @@ func TestABuildIsRememberedOnceAndTheOldestAreForgotten(t *testing.T) {
 func TestWhatCannotBeBuiltAgainIsNotRemembered(t *testing.T) {
 	s := Session{TokenDir: t.TempDir()}
 	dir := t.TempDir()
-	for _, o := range []Options{
+	for _, o := range []options.Options{
 		{Context: ""}, // fetched, or from standard input
 		{Context: dir, File: "-"},
 		{Context: dir, Request: "outline"},
@@ -66,27 +68,28 @@ func TestWhatCannotBeBuiltAgainIsNotRemembered(t *testing.T) {
 		s.remember(built(t, o))
 	}
 	gone := filepath.Join(dir, "gone")
-	s.remember(built(t, Options{Context: gone}))
+	s.remember(built(t, options.Options{Context: gone}))
 	if got := s.recent(""); len(got) != 0 {
 		t.Errorf("there is %+v", got)
 	}
-	Session{}.remember(built(t, Options{Context: dir})) // nowhere to write it
+	Session{}.remember(built(t, options.Options{Context: dir})) // nowhere to write it
 }
 
 func TestTheSameBuildInAnotherCheckoutHasTheSameTag(t *testing.T) {
-	a := Options{Context: "/home/ada/shop", Project: "example.com/shop", File: "/home/ada/shop/Dockerfile.prod", Args: map[string]string{"A": "1", "B": "2"}}
+	a := options.Options{Context: "/home/ada/shop", Project: "example.com/shop", File: "/home/ada/shop/Dockerfile.prod", Args: map[string]string{"A": "1", "B": "2"}}
 	b := a
 	b.Context, b.File = "/builds/17", "/builds/17/Dockerfile.prod"
-	if a.tag() != b.tag() {
+	tag := func(o options.Options) string { return recipe{Options: o}.tag() }
+	if tag(a) != tag(b) {
 		t.Error("the path tells them apart")
 	}
-	for _, other := range []Options{
+	for _, other := range []options.Options{
 		{Context: a.Context, Project: a.Project, File: a.File},
 		{Context: a.Context, Project: "example.com/desk", File: a.File, Args: a.Args},
 		{Context: a.Context, Project: a.Project, File: a.File, Args: a.Args, Target: "test"},
 		{Context: a.Context, Project: a.Project, File: a.File, Args: a.Args, Platforms: []string{"linux/arm64"}},
 	} {
-		if other.tag() == a.tag() {
+		if tag(other) == tag(a) {
 			t.Errorf("%+v is the same", other)
 		}
 	}

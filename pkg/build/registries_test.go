@@ -10,6 +10,8 @@ import (
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/frontend/dockerfile/builder"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
+
+	"github.com/linnet-dev/linnet/pkg/build/options"
 )
 
 // engine answers a frontend as an engine does, with nothing in it.
@@ -29,15 +31,15 @@ func (emptyRef) ToState() (llb.State, error) { return llb.Scratch(), nil }
 func TestABuildNamesTheRegistriesThatItNeeds(t *testing.T) {
 	var named []string
 	s := Session{
-		Host:  Host{Dir: files(t, map[string]string{"Dockerfile": "ARG REGISTRY\nFROM ${REGISTRY}/base\nCOPY --from=copied.example.com/x /a /b\n"})},
+		Host:  options.Host{Dir: files(t, map[string]string{"Dockerfile": "ARG REGISTRY\nFROM ${REGISTRY}/base\nCOPY --from=copied.example.com/x /a /b\n"})},
 		Named: func(registries ...string) { named = append(named, registries...) },
 	}
-	o := Options{
-		Context: ".", Args: map[string]string{"REGISTRY": "arg.example.com:5000"}, Contexts: []Context{{Name: "named", Value: "docker-image://context.example.com/x"}},
+	o := options.Options{
+		Context: ".", Args: map[string]string{"REGISTRY": "arg.example.com:5000"}, Contexts: []options.Context{{Name: "named", Value: "docker-image://context.example.com/x"}},
 		Tags:      []string{"tag.example.com/app", "app"},
-		Outputs:   []Output{{Type: "image", Attrs: map[string]string{"name": "push.example.com/app", "push": "true"}}},
-		CacheFrom: []Cache{{Type: "registry", Attrs: map[string]string{"ref": "from.example.com/cache"}}},
-		CacheTo:   []Cache{{Type: "registry", Attrs: map[string]string{"ref": "to.example.com/cache"}}},
+		Outputs:   []options.Output{{Type: "image", Attrs: map[string]string{"name": "push.example.com/app", "push": "true"}}},
+		CacheFrom: []options.Cache{{Type: "registry", Attrs: map[string]string{"ref": "from.example.com/cache"}}},
+		CacheTo:   []options.Cache{{Type: "registry", Attrs: map[string]string{"ref": "to.example.com/cache"}}},
 	}
 	if _, err := s.prepare(t.Context(), o); err != nil {
 		t.Fatal(err)
@@ -67,12 +69,12 @@ func TestADockerfileNamesTheRegistriesThatItNeeds(t *testing.T) {
 		var named []string
 		unnamed := 0
 		s := Session{
-			Host: Host{Dir: files(t, map[string]string{"Dockerfile": text})}, Unnamed: func() { unnamed++ },
+			Host: options.Host{Dir: files(t, map[string]string{"Dockerfile": text})}, Unnamed: func() { unnamed++ },
 			Named: func(registries ...string) { named = append(named, registries...) },
 		}
-		j, err := s.prepare(t.Context(), Options{
+		j, err := s.prepare(t.Context(), options.Options{
 			Context: ".", Args: map[string]string{"REGISTRY": "arg.example.com:5000"},
-			Contexts: []Context{{Name: "named", Value: "docker-image://context.example.com/x"}},
+			Contexts: []options.Context{{Name: "named", Value: "docker-image://context.example.com/x"}},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -95,10 +97,10 @@ func TestAFrontendAtTheEngineMayNeedOthers(t *testing.T) {
 	var named []string
 	unnamed := 0
 	s := Session{
-		Host: Host{Dir: dir}, Unnamed: func() { unnamed++ },
+		Host: options.Host{Dir: dir}, Unnamed: func() { unnamed++ },
 		Named: func(registries ...string) { named = append(named, registries...) },
 	}
-	j, err := s.prepare(t.Context(), Options{Context: "."})
+	j, err := s.prepare(t.Context(), options.Options{Context: "."})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,11 +15,12 @@ import (
 	"github.com/moby/buildkit/session/secrets/secretsprovider"
 	"github.com/moby/buildkit/session/sshforward/sshprovider"
 
+	"github.com/linnet-dev/linnet/pkg/build/options"
 	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // attach adds to the session what BuildKit may come back for: secrets, SSH, credentials.
-func (s Session) attach(j *job, o Options) error {
+func (s Session) attach(j *job, o options.Options) error {
 	if len(o.Secrets) > 0 {
 		store, err := newSecrets(s.Host, o.Secrets)
 		if err != nil {
@@ -71,13 +72,13 @@ const tokenUser = "<token>"
 
 // secretStore reads a secret when a step asks for it, and not before.
 type secretStore struct {
-	host Host
-	all  map[string]Secret
+	host options.Host
+	all  map[string]options.Secret
 }
 
 // newSecrets checks that each secret is there, and how large it is; it does not read them.
-func newSecrets(h Host, all []Secret) (secretStore, error) {
-	s := secretStore{host: h, all: map[string]Secret{}}
+func newSecrets(h options.Host, all []options.Secret) (secretStore, error) {
+	s := secretStore{host: h, all: map[string]options.Secret{}}
 	for _, secret := range all {
 		if secret.Env != "" {
 			if _, ok := h.LookupEnv(secret.Env); !ok {
@@ -89,7 +90,7 @@ func newSecrets(h Host, all []Secret) (secretStore, error) {
 			s.all[secret.ID] = secret
 			continue
 		}
-		info, err := os.Stat(h.abs(secret.File))
+		info, err := os.Stat(h.Abs(secret.File))
 		switch {
 		case err != nil:
 			err = hint.Cause(err)
@@ -98,7 +99,7 @@ func newSecrets(h Host, all []Secret) (secretStore, error) {
 		case info.Size() > secretsprovider.MaxSecretSize:
 			err = fmt.Errorf("it has %d bytes, more than %d", info.Size(), secretsprovider.MaxSecretSize)
 		default:
-			err = unreadable(h.abs(secret.File))
+			err = unreadable(h.Abs(secret.File))
 		}
 		if err != nil {
 			return s, &hint.Error{
@@ -130,9 +131,9 @@ func (s secretStore) GetSecret(_ context.Context, id string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", id, secrets.ErrNotFound)
 	}
 	if secret.Env != "" {
-		return []byte(s.host.env(secret.Env)), nil
+		return []byte(s.host.Env(secret.Env)), nil
 	}
-	text, err := os.ReadFile(s.host.abs(secret.File))
+	text, err := os.ReadFile(s.host.Abs(secret.File))
 	if err != nil {
 		return nil, fmt.Errorf("reading the secret %s: %w", id, hint.Cause(err))
 	}
@@ -141,13 +142,13 @@ func (s secretStore) GetSecret(_ context.Context, id string) ([]byte, error) {
 
 // sshAgents finds the user's agent where no socket is named. A context that git fetches over ssh
 // needs one without being asked.
-func sshAgents(h Host, o Options) ([]sshprovider.AgentConfig, error) {
+func sshAgents(h options.Host, o options.Options) ([]sshprovider.AgentConfig, error) {
 	var all []sshprovider.AgentConfig
-	agent := h.env("SSH_AUTH_SOCK")
+	agent := h.Env("SSH_AUTH_SOCK")
 	for _, a := range o.SSH {
 		c := sshprovider.AgentConfig{ID: a.ID}
 		for _, path := range a.Paths {
-			c.Paths = append(c.Paths, h.abs(path))
+			c.Paths = append(c.Paths, h.Abs(path))
 		}
 		if len(c.Paths) == 0 {
 			if agent == "" {

@@ -8,6 +8,8 @@ import (
 	"github.com/distribution/reference"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/buildkit/frontend/dockerfile/version"
+
+	"github.com/linnet-dev/linnet/pkg/build/options"
 )
 
 // dockerFrontend is the image that `# syntax=docker/dockerfile:1` names.
@@ -16,7 +18,7 @@ const dockerFrontend = "docker.io/docker/dockerfile"
 // addSyntax lets BuildKit's own frontend read a Dockerfile that asks for docker/dockerfile in a
 // version that it covers: it is the same program, and no registry is needed. Any other is
 // fetched, as it says.
-func (j *job) addSyntax(_ Host, o Options) error {
+func (j *job) addSyntax(_ options.Host, o options.Options) error {
 	if asked, ok := o.Args["BUILDKIT_SYNTAX"]; ok && asked != "" {
 		name, _, _ := strings.Cut(strings.TrimSpace(asked), " ")
 		if covered(name) {

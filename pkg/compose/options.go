@@ -12,15 +12,15 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/types"
 
-	"github.com/linnet-dev/linnet/pkg/build"
+	"github.com/linnet-dev/linnet/pkg/build/options"
 	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // options turns a service's build section into a build. Every key of the section has its place
 // here, but for isolation, which means nothing on Linux.
-func (p *Project) options(s types.ServiceConfig, w Wanted) (build.Options, error) {
+func (p *Project) options(s types.ServiceConfig, w Wanted) (options.Options, error) {
 	b := s.Build
-	o := build.Options{
+	o := options.Options{
 		Context: from(w.Dir, b.Context), Inline: b.DockerfileInline, Target: b.Target,
 		Args: map[string]string{}, Labels: map[string]string(b.Labels),
 		Platforms: p.platforms(s), NoCache: b.NoCache || w.NoCache, NoCacheFilter: b.NoCacheFilter,
@@ -45,17 +45,17 @@ func (p *Project) options(s types.ServiceConfig, w Wanted) (build.Options, error
 	}
 	maps.Copy(o.Args, w.Args)
 	if w.Push && s.Image != "" {
-		o.Outputs = []build.Output{{Type: "image", Attrs: map[string]string{"push": "true"}}}
+		o.Outputs = []options.Output{{Type: "image", Attrs: map[string]string{"push": "true"}}}
 	}
 	o.File = p.file(b, w.Dir)
-	for _, add := range []func(*build.Options, types.ServiceConfig) error{p.addContexts, p.addSecrets, p.addSSH, p.addCaches} {
+	for _, add := range []func(*options.Options, types.ServiceConfig) error{p.addContexts, p.addSecrets, p.addSSH, p.addCaches} {
 		if err := add(&o, s); err != nil {
 			return o, err
 		}
 	}
 	o.SSH = append(o.SSH, w.SSH...)
 	var err error
-	o.Attests, err = build.ParseAttests(nil, cmp.Or(w.Provenance, b.Provenance), cmp.Or(w.SBOM, b.SBOM))
+	o.Attests, err = options.ParseAttests(nil, cmp.Or(w.Provenance, b.Provenance), cmp.Or(w.SBOM, b.SBOM))
 	return o, err
 }
 
@@ -100,7 +100,7 @@ func from(dir, path string) string {
 	return "./" + rel // a path, and never an address
 }
 
-func (p *Project) addContexts(o *build.Options, s types.ServiceConfig) error {
+func (p *Project) addContexts(o *options.Options, s types.ServiceConfig) error {
 	for _, name := range slices.Sorted(maps.Keys(s.Build.AdditionalContexts)) {
 		value := s.Build.AdditionalContexts[name]
 		if from, ok := strings.CutPrefix(value, types.ServicePrefix); ok {
@@ -111,15 +111,15 @@ func (p *Project) addContexts(o *build.Options, s types.ServiceConfig) error {
 			// What was built a moment ago is in no registry that could be asked for a newer one.
 			value, o.Pull = "docker-image://"+p.image(other), false
 		}
-		o.Contexts = append(o.Contexts, build.Context{Name: strings.ToLower(name), Value: value})
+		o.Contexts = append(o.Contexts, options.Context{Name: strings.ToLower(name), Value: value})
 	}
 	return nil
 }
 
 // addSecrets names files and variables; what is in them is read when a step asks for it.
-func (p *Project) addSecrets(o *build.Options, s types.ServiceConfig) error {
+func (p *Project) addSecrets(o *options.Options, s types.ServiceConfig) error {
 	for _, ref := range s.Build.Secrets {
-		secret := build.Secret{ID: ref.Target}
+		secret := options.Secret{ID: ref.Target}
 		if secret.ID == "" {
 			secret.ID = ref.Source
 		}
@@ -142,11 +142,11 @@ func (p *Project) addSecrets(o *build.Options, s types.ServiceConfig) error {
 	return nil
 }
 
-func (p *Project) addSSH(o *build.Options, s types.ServiceConfig) error {
+func (p *Project) addSSH(o *options.Options, s types.ServiceConfig) error {
 	// The model keeps them in a map; what is the same has to be the same build.
 	keys := slices.SortedFunc(slices.Values(s.Build.SSH), func(a, b types.SSHKey) int { return strings.Compare(a.ID, b.ID) })
 	for _, key := range keys {
-		a := build.SSH{ID: key.ID}
+		a := options.SSH{ID: key.ID}
 		if key.Path != "" {
 			a.Paths = []string{p.path(key.Path)}
 		}
@@ -155,17 +155,17 @@ func (p *Project) addSSH(o *build.Options, s types.ServiceConfig) error {
 	return nil
 }
 
-func (p *Project) addCaches(o *build.Options, s types.ServiceConfig) error {
+func (p *Project) addCaches(o *options.Options, s types.ServiceConfig) error {
 	for _, c := range []struct {
 		flag, key string
 		values    []string
-		to        *[]build.Cache
+		to        *[]options.Cache
 	}{
 		{"cache-from", "src", s.Build.CacheFrom, &o.CacheFrom},
 		{"cache-to", "dest", s.Build.CacheTo, &o.CacheTo},
 	} {
 		for _, value := range c.values {
-			got, err := build.ParseCache(c.flag, value)
+			got, err := options.ParseCache(c.flag, value)
 			if err != nil {
 				return err
 			}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/types"
 
-	"github.com/linnet-dev/linnet/pkg/build"
+	"github.com/linnet-dev/linnet/pkg/build/options"
 )
 
 // Wanted is what shall be built, and how other than the files say.
@@ -21,7 +21,7 @@ type Wanted struct {
 	Dir string
 
 	Args                map[string]string
-	SSH                 []build.SSH
+	SSH                 []options.SSH
 	Provenance, SBOM    string
 	NoCache, Pull, Push bool
 }
@@ -33,7 +33,7 @@ type Build struct {
 	After []string
 	// Image is the name of the result that the service's containers go by.
 	Image   string
-	Options build.Options
+	Options options.Options
 	// Always says that the service's images are never taken as they are.
 	Always bool
 }

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/linnet-dev/linnet/pkg/build"
+	"github.com/linnet-dev/linnet/pkg/build/options"
 	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
@@ -31,7 +31,7 @@ func load(t *testing.T, text string, environ ...string) *Project {
 
 // one is the only build of a project with one service, app, whose build section is given. DIR in
 // what it should be stands for the project's folder.
-func one(t *testing.T, section string, w Wanted, environ ...string) (build.Options, string) {
+func one(t *testing.T, section string, w Wanted, environ ...string) (options.Options, string) {
 	t.Helper()
 	p := load(t, "services:\n  app:\n    build:\n      "+strings.ReplaceAll(section, "\n", "\n      ")+"\nsecrets:\n  file: {file: ./token}\n  env: {environment: TOKEN}\n", environ...)
 	plan, err := p.Plan(w)
@@ -45,46 +45,46 @@ func one(t *testing.T, section string, w Wanted, environ ...string) (build.Optio
 }
 
 func TestBuildKeys(t *testing.T) {
-	for section, want := range map[string]func(o *build.Options, dir string){
-		"context: .":     func(*build.Options, string) {},
-		"context: ./sub": func(o *build.Options, dir string) { o.Context = dir + "/sub" },
-		"context: https://git.example/a.git#main":    func(o *build.Options, _ string) { o.Context = "https://git.example/a.git#main" },
-		"dockerfile: web.Dockerfile":                 func(o *build.Options, dir string) { o.File = dir + "/web.Dockerfile" },
-		"dockerfile: /abs/Dockerfile":                func(o *build.Options, _ string) { o.File = "/abs/Dockerfile" },
-		"dockerfile_inline: |\n  FROM scratch":       func(o *build.Options, _ string) { o.Inline = "FROM scratch\n" },
-		"args: [A=b, HERE, GONE]":                    func(o *build.Options, _ string) { o.Args = map[string]string{"A": "b", "HERE": "x y"} },
-		"args: {A: 1, B: $HERE, C: $$D}":             func(o *build.Options, _ string) { o.Args = map[string]string{"A": "1", "B": "x y", "C": "$D"} },
-		"target: test":                               func(o *build.Options, _ string) { o.Target = "test" },
-		"labels: {a: b}":                             func(o *build.Options, _ string) { o.Labels = map[string]string{"a": "b"} },
-		"labels: [a=b, c]":                           func(o *build.Options, _ string) { o.Labels = map[string]string{"a": "b", "c": ""} },
-		"network: none":                              func(o *build.Options, _ string) { o.Network = "none" },
-		"shm_size: 24m":                              func(o *build.Options, _ string) { o.ShmSize = 24 << 20 },
-		"extra_hosts: [\"b=10.0.0.2\", \"a:::1\"]":   func(o *build.Options, _ string) { o.AddHosts = []string{"a=::1", "b=10.0.0.2"} },
-		"pull: true":                                 func(o *build.Options, _ string) { o.Pull = true },
-		"no_cache: true":                             func(o *build.Options, _ string) { o.NoCache = true },
-		"no_cache_filter: [one, two]":                func(o *build.Options, _ string) { o.NoCacheFilter = []string{"one", "two"} },
-		"tags: [other:1, reg.example/x]":             func(o *build.Options, _ string) { o.Tags = []string{"proj-app", "other:1", "reg.example/x"} },
-		"platforms: [linux/amd64, linux/arm64]":      func(o *build.Options, _ string) { o.Platforms = []string{"linux/amd64", "linux/arm64"} },
+	for section, want := range map[string]func(o *options.Options, dir string){
+		"context: .":     func(*options.Options, string) {},
+		"context: ./sub": func(o *options.Options, dir string) { o.Context = dir + "/sub" },
+		"context: https://git.example/a.git#main":    func(o *options.Options, _ string) { o.Context = "https://git.example/a.git#main" },
+		"dockerfile: web.Dockerfile":                 func(o *options.Options, dir string) { o.File = dir + "/web.Dockerfile" },
+		"dockerfile: /abs/Dockerfile":                func(o *options.Options, _ string) { o.File = "/abs/Dockerfile" },
+		"dockerfile_inline: |\n  FROM scratch":       func(o *options.Options, _ string) { o.Inline = "FROM scratch\n" },
+		"args: [A=b, HERE, GONE]":                    func(o *options.Options, _ string) { o.Args = map[string]string{"A": "b", "HERE": "x y"} },
+		"args: {A: 1, B: $HERE, C: $$D}":             func(o *options.Options, _ string) { o.Args = map[string]string{"A": "1", "B": "x y", "C": "$D"} },
+		"target: test":                               func(o *options.Options, _ string) { o.Target = "test" },
+		"labels: {a: b}":                             func(o *options.Options, _ string) { o.Labels = map[string]string{"a": "b"} },
+		"labels: [a=b, c]":                           func(o *options.Options, _ string) { o.Labels = map[string]string{"a": "b", "c": ""} },
+		"network: none":                              func(o *options.Options, _ string) { o.Network = "none" },
+		"shm_size: 24m":                              func(o *options.Options, _ string) { o.ShmSize = 24 << 20 },
+		"extra_hosts: [\"b=10.0.0.2\", \"a:::1\"]":   func(o *options.Options, _ string) { o.AddHosts = []string{"a=::1", "b=10.0.0.2"} },
+		"pull: true":                                 func(o *options.Options, _ string) { o.Pull = true },
+		"no_cache: true":                             func(o *options.Options, _ string) { o.NoCache = true },
+		"no_cache_filter: [one, two]":                func(o *options.Options, _ string) { o.NoCacheFilter = []string{"one", "two"} },
+		"tags: [other:1, reg.example/x]":             func(o *options.Options, _ string) { o.Tags = []string{"proj-app", "other:1", "reg.example/x"} },
+		"platforms: [linux/amd64, linux/arm64]":      func(o *options.Options, _ string) { o.Platforms = []string{"linux/amd64", "linux/arm64"} },
 		"ssh: [default, key=./id, agent=/run/a.sck]": sshKeys,
-		"secrets: [file, {source: env, target: e}]": func(o *build.Options, dir string) {
-			o.Secrets = []build.Secret{{ID: "file", File: dir + "/token"}, {ID: "e", Env: "TOKEN"}}
+		"secrets: [file, {source: env, target: e}]": func(o *options.Options, dir string) {
+			o.Secrets = []options.Secret{{ID: "file", File: dir + "/token"}, {ID: "e", Env: "TOKEN"}}
 		},
-		"additional_contexts: {Other: ./o, img: docker-image://busybox}": func(o *build.Options, dir string) {
-			o.Contexts = []build.Context{{Name: "other", Value: dir + "/o"}, {Name: "img", Value: "docker-image://busybox"}}
+		"additional_contexts: {Other: ./o, img: docker-image://busybox}": func(o *options.Options, dir string) {
+			o.Contexts = []options.Context{{Name: "other", Value: dir + "/o"}, {Name: "img", Value: "docker-image://busybox"}}
 		},
-		"cache_from: [reg.example/c, \"type=local,src=./c\"]\ncache_to: [\"type=local,dest=c,mode=max\"]": func(o *build.Options, dir string) {
-			o.CacheFrom = []build.Cache{{Type: "registry", Attrs: map[string]string{"ref": "reg.example/c"}}, {Type: "local", Attrs: map[string]string{"src": dir + "/c"}}}
-			o.CacheTo = []build.Cache{{Type: "local", Attrs: map[string]string{"dest": dir + "/c", "mode": "max"}}}
+		"cache_from: [reg.example/c, \"type=local,src=./c\"]\ncache_to: [\"type=local,dest=c,mode=max\"]": func(o *options.Options, dir string) {
+			o.CacheFrom = []options.Cache{{Type: "registry", Attrs: map[string]string{"ref": "reg.example/c"}}, {Type: "local", Attrs: map[string]string{"src": dir + "/c"}}}
+			o.CacheTo = []options.Cache{{Type: "local", Attrs: map[string]string{"dest": dir + "/c", "mode": "max"}}}
 		},
-		"provenance: mode=max\nsbom: true": func(o *build.Options, _ string) {
+		"provenance: mode=max\nsbom: true": func(o *options.Options, _ string) {
 			o.Attests = map[string]string{"provenance": "mode=max,type=provenance", "sbom": "type=sbom"}
 		},
-		"provenance: false": func(o *build.Options, _ string) { o.Attests = map[string]string{"provenance": "disabled"} },
-		"entitlements: [network.host]\nnetwork: host": func(o *build.Options, _ string) {
+		"provenance: false": func(o *options.Options, _ string) { o.Attests = map[string]string{"provenance": "disabled"} },
+		"entitlements: [network.host]\nnetwork: host": func(o *options.Options, _ string) {
 			o.Network, o.Allow = "host", []string{"network.host"}
 		},
-		"privileged: true": func(o *build.Options, _ string) { o.Allow = []string{"security.insecure"} },
-		"ulimits: {nofile: {soft: 1, hard: 2}, nproc: 3}": func(o *build.Options, _ string) { o.Ulimits = []string{"nofile=1:2", "nproc=3:3"} },
+		"privileged: true": func(o *options.Options, _ string) { o.Allow = []string{"security.insecure"} },
+		"ulimits: {nofile: {soft: 1, hard: 2}, nproc: 3}": func(o *options.Options, _ string) { o.Ulimits = []string{"nofile=1:2", "nproc=3:3"} },
 	} {
 		t.Run(section, func(t *testing.T) {
 			got, dir := one(t, section, Wanted{}, "HERE=x y")
@@ -98,15 +98,15 @@ func TestBuildKeys(t *testing.T) {
 }
 
 // plain is what a build section with nothing in it means.
-func plain(dir string) build.Options {
-	return build.Options{
+func plain(dir string) options.Options {
+	return options.Options{
 		Context: dir, Args: map[string]string{}, Labels: map[string]string{}, AddHosts: []string{},
 		Tags: []string{"proj-app"}, Attests: map[string]string{},
 	}
 }
 
-func sshKeys(o *build.Options, dir string) {
-	o.SSH = []build.SSH{{ID: "agent", Paths: []string{"/run/a.sck"}}, {ID: "default"}, {ID: "key", Paths: []string{dir + "/id"}}}
+func sshKeys(o *options.Options, dir string) {
+	o.SSH = []options.SSH{{ID: "agent", Paths: []string{"/run/a.sck"}}, {ID: "default"}, {ID: "key", Paths: []string{dir + "/id"}}}
 }
 
 // No key of the build section may be dropped: what the model gets, options has to read.
@@ -126,7 +126,7 @@ func TestNoBuildKeyIsIgnored(t *testing.T) {
 
 func TestTheCommandLineGoesOverTheFile(t *testing.T) {
 	got, _ := one(t, "args: {A: file, B: file}\nssh: [default]", Wanted{
-		Args: map[string]string{"A": "line"}, SSH: []build.SSH{{ID: "x"}}, NoCache: true, Pull: true, Push: true,
+		Args: map[string]string{"A": "line"}, SSH: []options.SSH{{ID: "x"}}, NoCache: true, Pull: true, Push: true,
 	})
 	if got.Args["A"] != "line" || got.Args["B"] != "file" || len(got.SSH) != 2 || !got.NoCache || !got.Pull {
 		t.Errorf("got %+v", got)

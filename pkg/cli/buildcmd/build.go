@@ -1,7 +1,7 @@
 // Package buildcmd is the command line of builds: `build` with docker's and nerdctl's flags.
 //
 // It is linked into linnet-build, and into linnet-compose for what the two share, since what it stands
-// on takes long to start. It turns flags into build.Options, and files and exit codes out of what comes
+// on takes long to start. It turns flags into options.Options, and files and exit codes out of what comes
 // back; what a build is stands in package build.
 package buildcmd
 
@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/linnet-dev/linnet/pkg/build"
+	"github.com/linnet-dev/linnet/pkg/build/options"
 	"github.com/linnet-dev/linnet/pkg/cli"
 )
 
@@ -74,7 +75,7 @@ func run(cmd *cobra.Command, env *cli.Env, v *values, context string) error {
 	if err := identify(env, &o, h); err != nil {
 		return err
 	}
-	question, asJSON, ignore, err := build.ParseCall(v.call)
+	question, asJSON, ignore, err := options.ParseCall(v.call)
 	if err != nil {
 		return err
 	}
@@ -114,7 +115,7 @@ func run(cmd *cobra.Command, env *cli.Env, v *values, context string) error {
 }
 
 // mode is how progress is shown, in the words of build.NewDisplay.
-func (v *values) mode(env *cli.Env, h build.Host, typed bool) string {
+func (v *values) mode(env *cli.Env, h options.Host, typed bool) string {
 	switch own, _ := h.LookupEnv("BUILDKIT_PROGRESS"); {
 	case v.quiet:
 		return "quiet"
@@ -127,7 +128,7 @@ func (v *values) mode(env *cli.Env, h build.Host, typed bool) string {
 }
 
 // warn tells of flags that mean nothing, and refuses an archive on a terminal.
-func (v *values) warn(env *cli.Env, o build.Options) error {
+func (v *values) warn(env *cli.Env, o options.Options) error {
 	s := env.Streams()
 	for _, w := range append(v.warnings(), o.Remarks()...) {
 		fmt.Fprintln(s.Err, "warning:", w)

@@ -9,7 +9,7 @@ import (
 	units "github.com/docker/go-units"
 	"github.com/spf13/pflag"
 
-	"github.com/linnet-dev/linnet/pkg/build"
+	"github.com/linnet-dev/linnet/pkg/build/options"
 	"github.com/linnet-dev/linnet/pkg/cli"
 	"github.com/linnet-dev/linnet/pkg/hint"
 )
@@ -32,7 +32,7 @@ type values struct {
 	securityOpt                             []string
 }
 
-// add declares the flags. build.Flags is what they have to be; a test holds them to it.
+// add declares the flags. options.Flags is what they have to be; a test holds them to it.
 func (v *values) add(f *pflag.FlagSet) {
 	list := func(to *[]string, name, short, usage string) { f.StringArrayVarP(to, name, short, nil, usage) }
 	text := func(to *string, name, short, value, usage string) { f.StringVarP(to, name, short, value, usage) }
@@ -103,8 +103,8 @@ func (v *values) addOld(f *pflag.FlagSet) {
 }
 
 // options turns the flags into a build of a context.
-func (v *values) options(h build.Host, context string) (o build.Options, err error) {
-	o = build.Options{
+func (v *values) options(h options.Host, context string) (o options.Options, err error) {
+	o = options.Options{
 		Context: context, File: v.file, Target: v.target, Platforms: v.platforms,
 		NoCache: v.noCache, NoCacheFilter: splitAll(v.noCacheFilter), Pull: v.pull,
 		Tags: v.tags, Annotations: v.annotations, Network: v.network, AddHosts: splitAll(v.addHosts),
@@ -118,7 +118,7 @@ func (v *values) options(h build.Host, context string) (o build.Options, err err
 	if err := v.refuse(); err != nil {
 		return o, err
 	}
-	for _, read := range []func(*build.Options, build.Host) error{v.readNames, v.readSession, v.readResults, v.readLimits} {
+	for _, read := range []func(*options.Options, options.Host) error{v.readNames, v.readSession, v.readResults, v.readLimits} {
 		if err := read(&o, h); err != nil {
 			return o, err
 		}
@@ -142,27 +142,27 @@ func (v *values) refuse() error {
 	return nil
 }
 
-func (v *values) readNames(o *build.Options, h build.Host) (err error) {
-	if o.Args, err = build.ParseArgs(v.args, h.LookupEnv); err != nil {
+func (v *values) readNames(o *options.Options, h options.Host) (err error) {
+	if o.Args, err = options.ParseArgs(v.args, h.LookupEnv); err != nil {
 		return err
 	}
-	if o.Labels, err = build.ParseLabels(v.labels); err != nil {
+	if o.Labels, err = options.ParseLabels(v.labels); err != nil {
 		return err
 	}
-	o.Contexts, err = build.ParseContexts(v.contexts)
+	o.Contexts, err = options.ParseContexts(v.contexts)
 	return err
 }
 
-func (v *values) readSession(o *build.Options, h build.Host) error {
+func (v *values) readSession(o *options.Options, h options.Host) error {
 	for _, value := range v.secrets {
-		s, err := build.ParseSecret(value, h.LookupEnv)
+		s, err := options.ParseSecret(value, h.LookupEnv)
 		if err != nil {
 			return err
 		}
 		o.Secrets = append(o.Secrets, s)
 	}
 	for _, value := range v.ssh {
-		s, err := build.ParseSSH(value)
+		s, err := options.ParseSSH(value)
 		if err != nil {
 			return err
 		}
@@ -171,27 +171,27 @@ func (v *values) readSession(o *build.Options, h build.Host) error {
 	return nil
 }
 
-func (v *values) readResults(o *build.Options, _ build.Host) (err error) {
+func (v *values) readResults(o *options.Options, _ options.Host) (err error) {
 	for _, value := range v.outputs {
-		out, err := build.ParseOutput(value)
+		out, err := options.ParseOutput(value)
 		if err != nil {
 			return err
 		}
 		o.Outputs = append(o.Outputs, out)
 	}
 	o.Outputs = shorthands(o.Outputs, v.load, v.push)
-	if o.Attests, err = build.ParseAttests(v.attests, v.provenance, v.sbom); err != nil {
+	if o.Attests, err = options.ParseAttests(v.attests, v.provenance, v.sbom); err != nil {
 		return err
 	}
 	for _, value := range v.cacheFrom {
-		c, err := build.ParseCache("cache-from", value)
+		c, err := options.ParseCache("cache-from", value)
 		if err != nil {
 			return err
 		}
 		o.CacheFrom = append(o.CacheFrom, c...)
 	}
 	for _, value := range v.cacheTo {
-		c, err := build.ParseCache("cache-to", value)
+		c, err := options.ParseCache("cache-to", value)
 		if err != nil {
 			return err
 		}
@@ -201,12 +201,12 @@ func (v *values) readResults(o *build.Options, _ build.Host) (err error) {
 }
 
 // shorthands are --load and --push, as outputs.
-func shorthands(outputs []build.Output, load, push bool) []build.Output {
+func shorthands(outputs []options.Output, load, push bool) []options.Output {
 	if load && push && len(outputs) == 0 {
-		return []build.Output{{Type: "image", Attrs: map[string]string{"push": "true"}}}
+		return []options.Output{{Type: "image", Attrs: map[string]string{"push": "true"}}}
 	}
 	if load {
-		outputs = append(outputs, build.Output{Type: "docker"})
+		outputs = append(outputs, options.Output{Type: "docker"})
 	}
 	if !push {
 		return outputs
@@ -217,7 +217,7 @@ func shorthands(outputs []build.Output, load, push bool) []build.Output {
 			return outputs
 		}
 	}
-	return append(outputs, build.Output{Type: "registry"})
+	return append(outputs, options.Output{Type: "registry"})
 }
 
 // The names that BuildKit has for docker's limits.
@@ -226,7 +226,7 @@ var limits = map[string]string{
 	"cpu-quota": "cpuquota", "cpuset-cpus": "cpusetcpus", "cpuset-mems": "cpusetmems",
 }
 
-func (v *values) readLimits(o *build.Options, _ build.Host) error {
+func (v *values) readLimits(o *options.Options, _ options.Host) error {
 	for _, allowed := range v.allow {
 		o.Allow = append(o.Allow, strings.Split(allowed, ",")...)
 	}

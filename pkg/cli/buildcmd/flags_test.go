@@ -5,14 +5,14 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/linnet-dev/linnet/pkg/build"
+	"github.com/linnet-dev/linnet/pkg/build/options"
 )
 
 func TestEveryFlagOfDockersAndNerdctlsBuildIsTaken(t *testing.T) {
 	flags := pflag.NewFlagSet("build", pflag.ContinueOnError)
 	new(values).add(flags)
 	known := map[string]bool{"builder": true} // buildx has it for all its commands
-	for _, want := range build.Flags {
+	for _, want := range options.Flags {
 		known[want.Name] = true
 		got := flags.Lookup(want.Name)
 		if got == nil {

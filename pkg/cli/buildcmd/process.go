@@ -13,6 +13,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/linnet-dev/linnet/pkg/build"
+	"github.com/linnet-dev/linnet/pkg/build/options"
 	"github.com/linnet-dev/linnet/pkg/cli"
 )
 
@@ -25,21 +26,21 @@ func Quiet() {
 
 // Host is this process's surroundings as a build sees them: working directory, HOME, environment
 // and streams. It fails when there is no working directory.
-func Host(env *cli.Env) (build.Host, error) {
+func Host(env *cli.Env) (options.Host, error) {
 	dir, err := os.Getwd()
 	if err != nil {
-		return build.Host{}, fmt.Errorf("finding the working directory: %w", err)
+		return options.Host{}, fmt.Errorf("finding the working directory: %w", err)
 	}
 	program, err := os.Executable()
 	if err != nil {
-		return build.Host{}, fmt.Errorf("finding linnet's own program: %w", err)
+		return options.Host{}, fmt.Errorf("finding linnet's own program: %w", err)
 	}
 	layout, err := env.Layout()
 	if err != nil {
-		return build.Host{}, err
+		return options.Host{}, err
 	}
 	s := env.Streams()
-	return build.Host{
+	return options.Host{
 		Dir: dir, Home: os.Getenv("HOME"), LookupEnv: os.LookupEnv, Stdin: s.In, Stdout: s.Out, EnvProgram: layout.Env(program),
 	}, nil
 }

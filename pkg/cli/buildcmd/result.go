@@ -12,13 +12,14 @@ import (
 	"strings"
 
 	"github.com/linnet-dev/linnet/pkg/build"
+	"github.com/linnet-dev/linnet/pkg/build/options"
 	"github.com/linnet-dev/linnet/pkg/cli"
 	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/streams"
 )
 
 // forget removes a file that a failed build must not leave from an earlier one.
-func forget(h build.Host, path string) error {
+func forget(h options.Host, path string) error {
 	if path == "" {
 		return nil
 	}
@@ -28,7 +29,7 @@ func forget(h build.Host, path string) error {
 	return nil
 }
 
-func at(h build.Host, path string) string {
+func at(h options.Host, path string) string {
 	if filepath.IsAbs(path) {
 		return path
 	}
@@ -36,7 +37,7 @@ func at(h build.Host, path string) string {
 }
 
 // tell writes what the user wants to know of a result.
-func (v *values) tell(env *cli.Env, h build.Host, mode string, r build.Result) error {
+func (v *values) tell(env *cli.Env, h options.Host, mode string, r build.Result) error {
 	if mode == "auto" || mode == "plain" || mode == "tty" {
 		for _, w := range r.Warnings {
 			fmt.Fprintf(env.Streams().Err, "warning: %s\n", w.Short)

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/linnet-dev/linnet/pkg/build"
+	"github.com/linnet-dev/linnet/pkg/build/options"
 	"github.com/linnet-dev/linnet/pkg/cli"
 	"github.com/linnet-dev/linnet/pkg/cli/buildcmd"
 	"github.com/linnet-dev/linnet/pkg/compose"
@@ -159,13 +160,13 @@ func (b *builds) ready(ctx context.Context) error {
 
 // identify says whose cache mounts a build uses: those of the setting's project, of the context's
 // git remote, or of the compose project.
-func (b *builds) identify(o build.Options) build.Options {
+func (b *builds) identify(o options.Options) options.Options {
 	o.Project = b.name
 	if dir := o.Context; o.Project == "" && (filepath.IsAbs(dir) || strings.HasPrefix(dir, ".")) {
 		if !filepath.IsAbs(dir) {
 			dir = filepath.Join(b.session.Host.Dir, dir)
 		}
-		o.Project = build.Project(dir)
+		o.Project = options.Project(dir)
 	}
 	if o.Project == "" {
 		o.Project = b.project.Name()

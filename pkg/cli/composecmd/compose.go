@@ -19,7 +19,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
-	"github.com/linnet-dev/linnet/pkg/build"
+	"github.com/linnet-dev/linnet/pkg/build/options"
 	"github.com/linnet-dev/linnet/pkg/cli"
 	"github.com/linnet-dev/linnet/pkg/cli/buildcmd"
 	"github.com/linnet-dev/linnet/pkg/compose"
@@ -290,7 +290,7 @@ func (v *buildFlags) add(c *cobra.Command) {
 }
 
 // wanted is what the flags say over the files.
-func (v *buildFlags) wanted(h build.Host, services []string) (w compose.Wanted, err error) {
+func (v *buildFlags) wanted(h options.Host, services []string) (w compose.Wanted, err error) {
 	w = compose.Wanted{
 		Services: services, Dependencies: v.withDependencies, Dir: h.Dir,
 		NoCache: v.noCache, Pull: v.pull, Push: v.push, Provenance: v.provenance, SBOM: v.sbom,
@@ -301,11 +301,11 @@ func (v *buildFlags) wanted(h build.Host, services []string) (w compose.Wanted, 
 	case v.printPlan:
 		return w, cli.Usage(errors.New("--print: linnet does not build with bake, and has no bake file to print"), "linnet compose config shows the project")
 	}
-	if w.Args, err = build.ParseArgs(v.args, h.LookupEnv); err != nil {
+	if w.Args, err = options.ParseArgs(v.args, h.LookupEnv); err != nil {
 		return w, err
 	}
 	for _, value := range v.ssh {
-		s, err := build.ParseSSH(value)
+		s, err := options.ParseSSH(value)
 		if err != nil {
 			return w, err
 		}

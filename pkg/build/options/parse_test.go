@@ -1,4 +1,4 @@
-package build
+package options
 
 import (
 	"errors"
@@ -10,7 +10,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
-func variables(pairs ...string) func(string) (string, bool) {
+func lookup(pairs ...string) func(string) (string, bool) {
 	return func(name string) (string, bool) {
 		for _, p := range pairs {
 			if value, ok := strings.CutPrefix(p, name+"="); ok {
@@ -21,8 +21,8 @@ func variables(pairs ...string) func(string) (string, bool) {
 	}
 }
 
-// shown is an error with its hint, as the user sees it.
-func shown(err error) string {
+// withHint is an error with its hint, as the user sees it.
+func withHint(err error) string {
 	if err == nil {
 		return ""
 	}
@@ -34,12 +34,12 @@ func shown(err error) string {
 }
 
 func TestBuildArgsTakeTheHostsValue(t *testing.T) {
-	got, err := ParseArgs([]string{"A=b=c", "HERE", "GONE", "EMPTY="}, variables("HERE=x,y"))
+	got, err := ParseArgs([]string{"A=b=c", "HERE", "GONE", "EMPTY="}, lookup("HERE=x,y"))
 	if want := map[string]string{"A": "b=c", "HERE": "x,y", "EMPTY": ""}; err != nil || !maps.Equal(got, want) {
 		t.Errorf("got %q, %v", got, err)
 	}
-	if _, err := ParseArgs([]string{"=x"}, variables()); shown(err) != `--build-arg "=x": the name is missing | --build-arg NAME=value, or --build-arg NAME` {
-		t.Error(shown(err))
+	if _, err := ParseArgs([]string{"=x"}, lookup()); withHint(err) != `--build-arg "=x": the name is missing | --build-arg NAME=value, or --build-arg NAME` {
+		t.Error(withHint(err))
 	}
 }
 
@@ -57,7 +57,7 @@ func TestSecretsAreFilesOrVariables(t *testing.T) {
 		"ID=a,SRC=f":               {ID: "a", File: "f"},
 		"type=file,id=a,src=x=y=z": {ID: "a", File: "x=y=z"},
 	} {
-		got, err := ParseSecret(value, variables("SET=1"))
+		got, err := ParseSecret(value, lookup("SET=1"))
 		if err != nil || got != want {
 			t.Errorf("%s: %+v, %v", value, got, err)
 		}
@@ -70,7 +70,7 @@ func TestSecretsAreFilesOrVariables(t *testing.T) {
 		`id=a,"src=open`:  `is not a comma-separated list`,
 		"id=a,src=f,mode": `"mode" is not of the form key=value`,
 	} {
-		if _, err := ParseSecret(value, variables()); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := ParseSecret(value, lookup()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", value, err)
 		}
 	}
@@ -94,8 +94,8 @@ func TestOutputsAreFoldersOrExporters(t *testing.T) {
 		"type=local": `--output "type=local": it says not where to | type=local,dest=PATH`,
 		"dest=a,b":   `--output "dest=a,b": "b" is not of the form key=value`,
 	} {
-		if _, err := ParseOutput(value); shown(err) != want {
-			t.Errorf("%s: %s", value, shown(err))
+		if _, err := ParseOutput(value); withHint(err) != want {
+			t.Errorf("%s: %s", value, withHint(err))
 		}
 	}
 }
@@ -122,43 +122,15 @@ func TestAttestationsAndTheirShorthands(t *testing.T) {
 		want             map[string]string
 	}{
 		{nil, "", "", map[string]string{}},
-		{nil, "true", "false", map[string]string{"provenance": "type=provenance", "sbom": disabled}},
+		{nil, "true", "false", map[string]string{"provenance": "type=provenance", "sbom": Disabled}},
 		{nil, "mode=max", "generator=image", map[string]string{"provenance": "mode=max,type=provenance", "sbom": "generator=image,type=sbom"}},
-		{[]string{"type=sbom,disabled=true"}, "", "", map[string]string{"sbom": disabled}},
-		{[]string{"type=provenance,mode=max"}, "false", "", map[string]string{"provenance": disabled}},
+		{[]string{"type=sbom,disabled=true"}, "", "", map[string]string{"sbom": Disabled}},
+		{[]string{"type=provenance,mode=max"}, "false", "", map[string]string{"provenance": Disabled}},
 	} {
 		got, err := ParseAttests(c.attests, c.provenance, c.sbom)
 		if err != nil || !maps.Equal(got, c.want) {
 			t.Errorf("%q %q %q: %q, %v", c.attests, c.provenance, c.sbom, got, err)
 		}
-	}
-}
-
-func TestHostsInEveryForm(t *testing.T) {
-	got, err := addHosts([]string{"a:1.2.3.4", "b=::1", "c:[::2]", "d:1.1.1.1,2.2.2.2"})
-	if want := "a=1.2.3.4,b=::1,c=::2,d=1.1.1.1,d=2.2.2.2"; err != nil || got != want {
-		t.Errorf("got %s, %v", got, err)
-	}
-	for _, bad := range []string{"a", "a:", ":1.2.3.4", "a:nope"} {
-		if _, err := addHosts([]string{bad}); err == nil {
-			t.Errorf("%s is taken", bad)
-		}
-	}
-}
-
-func TestTheBuiltInFrontendCoversWhatItIs(t *testing.T) {
-	for name, want := range map[string]bool{
-		"docker/dockerfile": true, "docker/dockerfile:1": true, "docker/dockerfile:1.4": true, "docker.io/docker/dockerfile:1.7.1": true,
-		"docker/dockerfile:latest": true, "docker/dockerfile:1.999": false, "docker/dockerfile:2": false, "docker/dockerfile:1-labs": false,
-		"docker/dockerfile:1.4-labs": false, "docker/dockerfile-upstream:master": false, "other/dockerfile:1": false, "ghcr.io/docker/dockerfile:1": false,
-		"docker/dockerfile:1@sha256:" + strings.Repeat("a", 64): false, "UPPER": false,
-	} {
-		if got := covered(name); got != want {
-			t.Errorf("%s: %t", name, got)
-		}
-	}
-	if s := Syntax(); !strings.HasPrefix(s, "docker/dockerfile:1.") {
-		t.Error(s)
 	}
 }
 

@@ -1,10 +1,11 @@
-package build
+// Package options is a build as plain data: what it is of, and the host that its paths and variables are of. The Parse
+// functions turn flags' values into it as they were typed, and compose files fill it in, too. It must not know how a
+// build is done: neither BuildKit nor containerd.
+package options
 
 import (
 	"fmt"
 	"strings"
-
-	"github.com/moby/buildkit/client/llb"
 )
 
 // Options is one build. The zero value of a field means the builder's own choice.
@@ -55,10 +56,13 @@ type Options struct {
 	Request string
 }
 
+// GitSecrets are the secrets that BuildKit hands to git where it fetches; each may end in a dot and a host.
+var GitSecrets = []string{"GIT_AUTH_TOKEN", "GIT_AUTH_HEADER"}
+
 // Remarks are what a user should know of a build before it runs, a line each.
 func (o Options) Remarks() (all []string) {
 	for _, s := range o.Secrets {
-		for _, name := range []string{llb.GitAuthTokenKey, llb.GitAuthHeaderKey} {
+		for _, name := range GitSecrets {
 			if s.ID == name || strings.HasPrefix(s.ID, name+".") {
 				all = append(all, fmt.Sprintf("the secret %s: BuildKit hands it to git as an argument, which users of the engine's machine can see while git fetches; --ssh shows nothing", s.ID))
 			}

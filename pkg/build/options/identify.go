@@ -1,7 +1,8 @@
-package build
+package options
 
 import (
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -11,12 +12,22 @@ import (
 // Identify finds out which project is built, where the caller has not said so, and whose cache
 // mounts it uses: its own, or those that all projects share.
 func (o *Options) Identify(h Host, shared bool) {
-	if o.Project == "" && o.Context != "-" && !h.isRemote(o.Context) {
-		o.Project = portable(h.abs(o.Context))
+	if dir := h.Abs(o.Context); o.Project == "" && o.Context != "-" && !IsHTTP(o.Context) && isDirectory(dir) {
+		o.Project = portable(dir)
 	}
 	if !shared {
 		o.CacheMounts = mountsOf(o.Project)
 	}
+}
+
+// IsHTTP reports whether a context or a Dockerfile is an address of http.
+func IsHTTP(value string) bool {
+	return strings.HasPrefix(value, "http://") || strings.HasPrefix(value, "https://")
+}
+
+func isDirectory(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // portable is a name for what is built in a folder that is the same in every checkout and on
@@ -62,7 +73,7 @@ func mountsOf(project string) string {
 
 // splitMount takes a cache mount's whole id apart: the project, empty where it is shared, and the
 // id that the Dockerfile gives it or, where it gives none, the mount's target.
-func splitMount(id string) (project, mount string) {
+func SplitMount(id string) (project, mount string) {
 	if rest, ok := strings.CutPrefix(id, ownMounts); ok {
 		if name, mount, ok := strings.Cut(rest, "/"); ok {
 			if project, err := url.PathUnescape(name); err == nil {

@@ -1,8 +1,6 @@
-package build
+package options
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"io"
 	"net/url"
@@ -78,11 +76,11 @@ func readSmall(path string) ([]byte, error) {
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, errors.Join(err, notRegular(path))
+		return nil, errors.Join(err, errors.New("it is no regular file"))
 	}
 	text, err := io.ReadAll(io.LimitReader(f, mostSettings+1))
 	if err == nil && len(text) > mostSettings {
-		err = tooLarge(mostSettings)
+		err = errors.New("it is too large")
 	}
 	return text, err
 }
@@ -130,15 +128,4 @@ func plainAddress(address string) string {
 		return "" // a path of this machine means nothing on another
 	}
 	return strings.ToLower(u.Hostname()) + "/" + strings.TrimSuffix(strings.Trim(u.Path, "/"), ".git")
-}
-
-// sharedKey names the copy that BuildKit keeps of a folder, so that the next build sends what has
-// changed since and no more. It goes by the path, not by the project: another checkout's files
-// have other times, and with one copy for both each build would send all of them again.
-func sharedKey(dir string) string {
-	if real, err := filepath.EvalSymlinks(dir); err == nil {
-		dir = real
-	}
-	sum := sha256.Sum256([]byte(dir))
-	return hex.EncodeToString(sum[:16])
 }

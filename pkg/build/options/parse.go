@@ -1,4 +1,4 @@
-package build
+package options
 
 import (
 	"encoding/csv"
@@ -41,7 +41,7 @@ func pairs(value string) (map[string]string, error) {
 	return got, nil
 }
 
-func flagError(flag, value string, err error, fix string) error {
+func FlagError(flag, value string, err error, fix string) error {
 	err = fmt.Errorf("--%s %q: %w", flag, value, err)
 	if fix == "" {
 		return err
@@ -56,7 +56,7 @@ func ParseArgs(values []string, lookup func(string) (string, bool)) (map[string]
 	for _, v := range values {
 		name, value, ok := strings.Cut(v, "=")
 		if name == "" {
-			return nil, flagError("build-arg", v, errors.New("the name is missing"), "--build-arg NAME=value, or --build-arg NAME")
+			return nil, FlagError("build-arg", v, errors.New("the name is missing"), "--build-arg NAME=value, or --build-arg NAME")
 		}
 		if ok {
 			args[name] = value
@@ -73,7 +73,7 @@ func ParseLabels(values []string) (map[string]string, error) {
 	for _, v := range values {
 		key, value, _ := strings.Cut(v, "=")
 		if key == "" {
-			return nil, flagError("label", v, errors.New("the key is missing"), "--label key=value")
+			return nil, FlagError("label", v, errors.New("the key is missing"), "--label key=value")
 		}
 		labels[key] = value
 	}
@@ -86,7 +86,7 @@ func ParseContexts(values []string) ([]Context, error) {
 	for _, v := range values {
 		name, value, ok := strings.Cut(v, "=")
 		if !ok || name == "" || value == "" {
-			return nil, flagError("build-context", v, errors.New("it is not of the form NAME=VALUE"),
+			return nil, FlagError("build-context", v, errors.New("it is not of the form NAME=VALUE"),
 				"NAME=PATH, NAME=docker-image://IMAGE, NAME=oci-layout://PATH or NAME=https://...")
 		}
 		all = append(all, Context{Name: strings.ToLower(name), Value: value})
@@ -98,7 +98,7 @@ func ParseContexts(values []string) ([]Context, error) {
 // where there is one of that name, else a file.
 func ParseSecret(value string, lookup func(string) (string, bool)) (Secret, error) {
 	fail := func(err error) (Secret, error) {
-		return Secret{}, flagError("secret", value, err, "--secret id=NAME,src=FILE or --secret id=NAME,env=VARIABLE")
+		return Secret{}, FlagError("secret", value, err, "--secret id=NAME,src=FILE or --secret id=NAME,env=VARIABLE")
 	}
 	got, err := pairs(value)
 	if err != nil {
@@ -139,7 +139,7 @@ func ParseSecret(value string, lookup func(string) (string, bool)) (Secret, erro
 func ParseSSH(value string) (SSH, error) {
 	id, paths, ok := strings.Cut(value, "=")
 	if id == "" {
-		return SSH{}, flagError("ssh", value, errors.New("the id is missing"), "--ssh default, or --ssh ID=SOCKET or ID=KEYFILE")
+		return SSH{}, FlagError("ssh", value, errors.New("the id is missing"), "--ssh default, or --ssh ID=SOCKET or ID=KEYFILE")
 	}
 	s := SSH{ID: id}
 	if ok {
@@ -156,7 +156,7 @@ var outputTypes = []string{"image", "registry", "local", "tar", "oci", "docker",
 func ParseOutput(value string) (Output, error) {
 	all, err := fields(value)
 	if err != nil {
-		return Output{}, flagError("output", value, err, "")
+		return Output{}, FlagError("output", value, err, "")
 	}
 	if len(all) == 1 && all[0] == value && !strings.HasPrefix(value, "type=") {
 		if value == "-" {
@@ -166,16 +166,16 @@ func ParseOutput(value string) (Output, error) {
 	}
 	attrs, err := pairs(value)
 	if err != nil {
-		return Output{}, flagError("output", value, err, "")
+		return Output{}, FlagError("output", value, err, "")
 	}
 	o := Output{Type: attrs["type"], Dest: attrs["dest"], Attrs: attrs}
 	delete(attrs, "type")
 	delete(attrs, "dest")
 	if !slices.Contains(outputTypes, o.Type) {
-		return o, flagError("output", value, fmt.Errorf("there is no type %q", o.Type), "one of "+strings.Join(outputTypes, ", "))
+		return o, FlagError("output", value, fmt.Errorf("there is no type %q", o.Type), "one of "+strings.Join(outputTypes, ", "))
 	}
 	if (o.Type == "local" || o.Type == "tar") && o.Dest == "" {
-		return o, flagError("output", value, errors.New("it says not where to"), "type="+o.Type+",dest=PATH")
+		return o, FlagError("output", value, errors.New("it says not where to"), "type="+o.Type+",dest=PATH")
 	}
 	return o, nil
 }
@@ -185,7 +185,7 @@ func ParseCache(flag, value string) ([]Cache, error) {
 	if !strings.Contains(value, "=") {
 		refs, err := fields(value)
 		if err != nil {
-			return nil, flagError(flag, value, err, "")
+			return nil, FlagError(flag, value, err, "")
 		}
 		var all []Cache
 		for _, ref := range refs {
@@ -195,18 +195,18 @@ func ParseCache(flag, value string) ([]Cache, error) {
 	}
 	attrs, err := pairs(value)
 	if err != nil {
-		return nil, flagError(flag, value, err, "")
+		return nil, FlagError(flag, value, err, "")
 	}
 	c := Cache{Type: attrs["type"], Attrs: attrs}
 	delete(attrs, "type")
 	place := map[string]string{"cache-from": "src", "cache-to": "dest"}[flag]
 	switch {
 	case c.Type == "":
-		return nil, flagError(flag, value, errors.New("the type is missing"), "type=registry,ref=IMAGE or type=local,"+place+"=FOLDER")
+		return nil, FlagError(flag, value, errors.New("the type is missing"), "type=registry,ref=IMAGE or type=local,"+place+"=FOLDER")
 	case c.Type == "local" && attrs[place] == "":
-		return nil, flagError(flag, value, errors.New("the folder is missing"), "type=local,"+place+"=FOLDER")
+		return nil, FlagError(flag, value, errors.New("the folder is missing"), "type=local,"+place+"=FOLDER")
 	case c.Type == "registry" && attrs["ref"] == "":
-		return nil, flagError(flag, value, errors.New("the image is missing"), "type=registry,ref=IMAGE")
+		return nil, FlagError(flag, value, errors.New("the image is missing"), "type=registry,ref=IMAGE")
 	}
 	return []Cache{c}, nil
 }
@@ -238,24 +238,24 @@ func ParseAttests(values []string, provenance, sbom string) (map[string]string, 
 }
 
 // disabled stands for an attestation that is not wanted, where a default could be meant.
-const disabled = "disabled"
+const Disabled = "disabled"
 
 func addAttest(attests map[string]string, flag, value string) error {
 	attrs, err := pairs(value)
 	if err != nil {
-		return flagError(flag, value, err, "")
+		return FlagError(flag, value, err, "")
 	}
 	kind := attrs["type"]
 	if kind == "" {
-		return flagError(flag, value, errors.New("the type is missing"), "--attest type=provenance or --attest type=sbom")
+		return FlagError(flag, value, errors.New("the type is missing"), "--attest type=provenance or --attest type=sbom")
 	}
 	if v, ok := attrs["disabled"]; ok {
 		off, err := strconv.ParseBool(v)
 		if err != nil {
-			return flagError(flag, value, fmt.Errorf("disabled: %q is not a boolean", v), "")
+			return FlagError(flag, value, fmt.Errorf("disabled: %q is not a boolean", v), "")
 		}
 		if off {
-			attests[kind] = disabled
+			attests[kind] = Disabled
 			return nil
 		}
 		delete(attrs, "disabled")

@@ -1,4 +1,4 @@
-package build
+package options
 
 import (
 	"os"
@@ -15,11 +15,11 @@ func TestACacheMountsWholeIDComesApart(t *testing.T) {
 		{"50% off/x", "a/b"},
 	} {
 		id := mountsOf(c.project) + "/" + c.mount
-		if project, mount := splitMount(id); project != c.project || mount != c.mount {
+		if project, mount := SplitMount(id); project != c.project || mount != c.mount {
 			t.Errorf("%q is %q of %q, want %q of %q", id, mount, project, c.mount, c.project)
 		}
 	}
-	if project, mount := splitMount("mine/go"); project != "mine" || mount != "go" {
+	if project, mount := SplitMount("mine/go"); project != "mine" || mount != "go" {
 		t.Errorf("a namespace of the user's own: %q of %q", mount, project)
 	}
 }

@@ -1,4 +1,4 @@
-package build
+package options
 
 // Flag is a flag of `build` that others have, and that is therefore taken here.
 type Flag struct {
