@@ -40,6 +40,7 @@ func TestSmoke(t *testing.T) {
 		{"HostKeyIsKnown", hostKeyIsKnown},
 		{"PublishedPort", publishedPort},
 		{"HostFromContainer", hostFromContainer},
+		{"PrivateRegistry", privateRegistry},
 		{"Build", buildWithSecretAndCache},
 		{"ForeignArchitecture", foreignArchitecture},
 		{"Compose", compose},
@@ -77,6 +78,13 @@ func exitCodes(t *testing.T, e *lab.Engine, image string) {
 			t.Errorf("exit %d: got %d, stdout %q, stderr %q", code, r.Code, r.Out, r.Err)
 		}
 	}
+}
+
+// privateRegistry: the guest asks this host for the password of a registry that a command names.
+func privateRegistry(t *testing.T, e *lab.Engine, _ string) {
+	port := passwordRegistry(t, "of the nest")
+	login(t, e, port, "of the nest")
+	must(t, e, "pull", "--insecure-registry", "-q", "host.docker.internal:"+port+"/private")
 }
 
 // bindMount: a folder of the home directory is read and written from both sides, and what

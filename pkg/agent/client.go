@@ -78,10 +78,20 @@ func Dial(ctx context.Context, socket string) (*Client, error) {
 	return Connect(ctx, Socket(socket))
 }
 
-// Socket dials a unix socket; ErrNotRunning when nobody listens there.
-func Socket(path string) Dialer {
+// DialInGuest is Dial for root in the guest that the agent runs in: the agent has given its socket to the client's user, and
+// only root may put one in its directory.
+func DialInGuest(ctx context.Context, socket string) (*Client, error) {
+	return Connect(ctx, dialer(socket, func(ctx context.Context, path string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}))
+}
+
+// Socket dials a unix socket of root's or the user's; ErrNotRunning when nobody listens there.
+func Socket(path string) Dialer { return dialer(path, host.DialUnix) }
+
+func dialer(path string, dial func(ctx context.Context, path string) (net.Conn, error)) Dialer {
 	return func(ctx context.Context) (net.Conn, error) {
-		conn, err := host.DialUnix(ctx, path)
+		conn, err := dial(ctx, path)
 		// A file in the place of the socket, or of one of its folders, is nobody who listens;
 		// the start says what is wrong there.
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOTDIR) {

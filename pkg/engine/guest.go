@@ -72,7 +72,7 @@ func stopMain(ctx context.Context, args []string, stderr io.Writer) int {
 		fmt.Fprintln(stderr, usage)
 		return 2
 	}
-	c, err := agent.Dial(ctx, *socket)
+	c, err := agent.DialInGuest(ctx, *socket)
 	if errors.Is(err, agent.ErrNotRunning) {
 		return 0
 	}

@@ -69,7 +69,7 @@ func helperGet(ctx context.Context, environ []string, in io.Reader) (string, err
 	if token == "" {
 		return "", errors.New(notFound) // nobody answers for this command
 	}
-	c, err := agent.Dial(ctx, socket)
+	c, err := agent.DialInGuest(ctx, socket)
 	if err != nil {
 		return "", err
 	}
