@@ -30,7 +30,7 @@ var allowed = map[string][]string{
 	"cmd/linnet":         {"pkg/cli", "pkg/route", "pkg/streams"},
 	"cmd/linnet-build":   {"pkg/cli", "pkg/cli/buildcmd", "pkg/route", "pkg/streams"},
 	"cmd/linnet-compose": {"pkg/cli", "pkg/cli/composecmd", "pkg/route", "pkg/streams"},
-	"cmd/linnet-agent":   {"pkg/engine", "pkg/farside", "pkg/farside/portplugin"},
+	"cmd/linnet-agent":   {"pkg/engine", "pkg/agentserver", "pkg/agentserver/portplugin"},
 	"cmd/linnet-env":     {}, // steps of builds are cached by its bytes
 
 	"pkg/cli":          {"deps", "pkg/agent", "pkg/client", "pkg/emulate", "pkg/guest", "pkg/host", "pkg/lima", "pkg/native", "pkg/nerdctl", "pkg/registry", "pkg/relay", "pkg/report", "pkg/route", "pkg/settings", "pkg/streams", "pkg/vm"},
@@ -39,13 +39,13 @@ var allowed = map[string][]string{
 	"pkg/compose":      {"pkg/build/options"},
 	"pkg/client":       {"pkg/crossing", "pkg/emulate", "pkg/guest", "pkg/nerdctl", "pkg/registry", "pkg/report", "pkg/route", "pkg/streams"},
 	"pkg/native":       {"pkg/agent", "pkg/agent/agentpb", "pkg/emulate", "pkg/guest", "pkg/host", "pkg/report"},
-	"pkg/engine":       {"config", "pkg/agent", "pkg/agent/agentpb", "pkg/farside", "pkg/farside/portplugin", "pkg/guest", "pkg/host"},
+	"pkg/engine":       {"config", "pkg/agent", "pkg/agent/agentpb", "pkg/agentserver", "pkg/agentserver/portplugin", "pkg/guest", "pkg/host"},
 	"pkg/agent":        {"pkg/agent/agentpb", "pkg/guest", "pkg/host", "pkg/report"},
-	"pkg/farside":      {"pkg/agent", "pkg/agent/agentpb", "pkg/host"},
+	"pkg/agentserver":      {"pkg/agent", "pkg/agent/agentpb", "pkg/host"},
 
 	"pkg/cli/composecmd": {"pkg/build", "pkg/build/options", "pkg/cli", "pkg/cli/buildcmd", "pkg/compose", "pkg/guest", "pkg/host", "pkg/nerdctl", "pkg/route", "pkg/settings"},
 
-	"pkg/farside/portplugin": {"pkg/agent/agentpb"},
+	"pkg/agentserver/portplugin": {"pkg/agent/agentpb"},
 	"pkg/relay":              {"pkg/agent", "pkg/agent/agentpb", "pkg/host"},
 
 	"pkg/registry": {"pkg/guest", "pkg/host"},

@@ -12,8 +12,8 @@ import (
 	"syscall"
 
 	"github.com/linnet-dev/linnet/pkg/engine"
-	"github.com/linnet-dev/linnet/pkg/farside"
-	"github.com/linnet-dev/linnet/pkg/farside/portplugin"
+	"github.com/linnet-dev/linnet/pkg/agentserver"
+	"github.com/linnet-dev/linnet/pkg/agentserver/portplugin"
 )
 
 func main() {
@@ -25,8 +25,8 @@ func main() {
 
 func run(ctx context.Context) int {
 	switch filepath.Base(os.Args[0]) {
-	case farside.HelperName:
-		return farside.Helper(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout)
+	case agentserver.HelperName:
+		return agentserver.Helper(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout)
 	case portplugin.Name:
 		return portplugin.Main(ctx, os.Environ(), os.Stdin, os.Stdout)
 	default:

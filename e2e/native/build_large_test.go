@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-
 	"github.com/linnet-dev/linnet/e2e/internal/lab"
 )
 

@@ -205,8 +205,8 @@ func TestCrossingOutlives(t *testing.T) {
 	t.Run("ClientVanishes", func(t *testing.T) {
 		vanishing, vanish := c.vanishing(t)
 		p := guest.Process{
-			Argv:      []string{"nerdctl", "run", "--rm", "--name", "stubborn", "--network", "none", image, "sh", "-c", "trap '' TERM; echo ready; while :; do sleep 600; done"},
-			Abandoned: []string{"nerdctl", "rm", "-f", "stubborn"},
+			Argv:     []string{"nerdctl", "run", "--rm", "--name", "stubborn", "--network", "none", image, "sh", "-c", "trap '' TERM; echo ready; while :; do sleep 600; done"},
+			OnCancel: []string{"nerdctl", "rm", "-f", "stubborn"},
 		}
 		lost := make(chan error, 1)
 		ready := make(chan struct{}, 1)
@@ -253,9 +253,9 @@ func TestCrossingOutlives(t *testing.T) {
 		lost := make(chan error, 1)
 		go func() {
 			lost <- g.Run(t.Context(), guest.Process{
-				Argv:      []string{"sh", "-c", "echo $$; exec sleep 600"},
-				Abandoned: []string{"nerdctl", "rm", "-f", "survivor"},
-				Stdout:    writer(func(p []byte) { pid <- strings.TrimSpace(string(p)) }),
+				Argv:     []string{"sh", "-c", "echo $$; exec sleep 600"},
+				OnCancel: []string{"nerdctl", "rm", "-f", "survivor"},
+				Stdout:   writer(func(p []byte) { pid <- strings.TrimSpace(string(p)) }),
 			})
 		}()
 		running := <-pid

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-
 	"github.com/linnet-dev/linnet/e2e/internal/lab"
 )
 

@@ -15,7 +15,6 @@ import (
 	"syscall"
 	"testing"
 
-
 	"github.com/linnet-dev/linnet/e2e/internal/lab"
 )
 

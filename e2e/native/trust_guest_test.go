@@ -23,7 +23,7 @@ import (
 
 	"github.com/linnet-dev/linnet/e2e/internal/lab"
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
-	"github.com/linnet-dev/linnet/pkg/farside"
+	"github.com/linnet-dev/linnet/pkg/agentserver"
 	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/relay"
 	"github.com/linnet-dev/linnet/pkg/relay/relaytest"
@@ -79,7 +79,7 @@ func (h *hostileGuest) serve(t *testing.T, socket string) {
 	log := logrus.New()
 	log.SetOutput(t.Output())
 	ctx := context.WithoutCancel(t.Context())
-	far, err := farside.New(ctx, farside.Options{Services: map[string]string{"buildkit": buildkit.Addr().String()}, Stages: t.TempDir(), Log: log})
+	far, err := agentserver.New(ctx, agentserver.Options{Services: map[string]string{"buildkit": buildkit.Addr().String()}, Stages: t.TempDir(), Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

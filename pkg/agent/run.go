@@ -113,7 +113,7 @@ func (r *run) open(ctx context.Context) {
 // start says what to run.
 func (r *run) start() *agentpb.Start {
 	s := &agentpb.Start{
-		Argv: toBytes(r.Argv), Env: toBytes(r.Env), Variables: toBytes(r.Variables), Dir: []byte(r.Dir), Abandoned: toBytes(r.Abandoned),
+		Argv: toBytes(r.Argv), Env: toBytes(r.Env), Variables: toBytes(r.Variables), Dir: []byte(r.Dir), Abandoned: toBytes(r.OnCancel),
 		Stdin: r.Stdin != nil, NoStdout: r.Stdout == nil, NoStderr: r.Stderr == nil,
 		Merged:      r.Stderr != nil && r.stderr == nil,
 		Credentials: r.Credentials != nil, Version: Version,

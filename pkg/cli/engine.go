@@ -271,7 +271,7 @@ channel into it and its published ports), limactl, hostagent and serial (its con
 			if err != nil {
 				return err
 			}
-			if len(args) > 0 && logs[0].Far && !e.Running(cmd.Context()) {
+			if len(args) > 0 && logs[0].InGuest && !e.Running(cmd.Context()) {
 				return &hint.Error{Err: fmt.Errorf("engine logs: the log of %s is in the virtual machine, which does not run", args[0]), Fix: "linnet vm start"}
 			}
 			return showLogs(cmd.Context(), e, a.streams.Out, a.streams.OutTerminal(), logs, tail, follow)

@@ -43,7 +43,7 @@ func showLogs(ctx context.Context, e *engine, w io.Writer, terminal bool, logs [
 			prefix = l.Name + " | "
 		}
 		lines := &lineWriter{w: out, prefix: prefix, terminal: terminal}
-		if !l.Far {
+		if !l.InGuest {
 			near = append(near, &logReader{log: l, out: lines})
 		} else if e.Running(ctx) {
 			far.Go(func() { errs[i] = farLog(ctx, e, l.Path, lines, tail, follow) })

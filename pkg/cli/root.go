@@ -137,20 +137,20 @@ func (a *app) addNerdctlGlobals(flags *pflag.FlagSet) {
 		if !f.Persistent || f.Builtin || flags.Lookup(f.Name) != nil {
 			continue
 		}
-		added := flags.VarPF(&typed{app: a, flag: f}, f.Name, "", f.Usage) // before a command, package route has read the shorthand
+		added := flags.VarPF(&passthroughFlag{app: a, flag: f}, f.Name, "", f.Usage) // before a command, package route has read the shorthand
 		added.NoOptDefVal, added.Hidden = f.NoOpt, true
 	}
 }
 
-// typed keeps a global flag of nerdctl's for the command line that is forwarded.
-type typed struct {
+// passthroughFlag keeps a global flag of nerdctl's for the command line that is forwarded.
+type passthroughFlag struct {
 	app  *app
 	flag *nerdctl.Flag
 }
 
-func (t *typed) String() string { return "" }
-func (t *typed) Type() string   { return t.flag.Type }
-func (t *typed) Set(value string) error {
+func (t *passthroughFlag) String() string { return "" }
+func (t *passthroughFlag) Type() string   { return t.flag.Type }
+func (t *passthroughFlag) Set(value string) error {
 	t.app.global = append(t.app.global, "--"+t.flag.Name+"="+value)
 	return nil
 }

@@ -17,7 +17,7 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/agent"
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
-	"github.com/linnet-dev/linnet/pkg/farside"
+	"github.com/linnet-dev/linnet/pkg/agentserver"
 	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/lima"
 	"github.com/linnet-dev/linnet/pkg/lima/limatest"
@@ -90,14 +90,14 @@ func serveGuest(ts *testscript.TestScript, t testing.TB, dir string) (socket str
 	log := logrus.New()
 	log.SetOutput(t.Output())
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	server, err := farside.New(ctx, farside.Options{
+	server, err := agentserver.New(ctx, agentserver.Options{
 		Env: []string{"PATH=" + filepath.Join(dir, "bin") + ":/usr/bin:/bin", "HOME=/root", "GORACE=atexit_sleep_ms=0"}, Dir: dir,
 		Stages: filepath.Join(dir, "stages"), Records: filepath.Join(dir, "commands"), Socket: socket, Log: log,
 	})
 	ts.Check(err)
-	g := grpc.NewServer(farside.ServerOptions()...)
+	g := grpc.NewServer(agentserver.ServerOptions()...)
 	server.Register(g)
-	agentpb.RegisterPortsServer(g, farside.NewPorts(filepath.Join(dir, "ports"), log))
+	agentpb.RegisterPortsServer(g, agentserver.NewPorts(filepath.Join(dir, "ports"), log))
 	agentpb.RegisterEngineServer(g, idleEngine{})
 	listener, err := net.Listen("unix", socket)
 	ts.Check(err)

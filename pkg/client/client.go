@@ -92,12 +92,12 @@ func (c *Client) forward(ctx context.Context, inv *nerdctl.Invocation, registrie
 			return err
 		}
 	}
-	plan, err := nerdctl.Localize(nerdctl.Mend(o.inv), c.host())
+	plan, err := nerdctl.Localize(nerdctl.ApplyWorkarounds(o.inv), c.host())
 	if err != nil {
 		return err
 	}
 	if !o.replaces {
-		plan.Abandonable()
+		plan.WithCancelCleanup()
 	}
 	c.Release()
 	if plan.Direct() {
@@ -152,7 +152,7 @@ func (o command) process(plan *nerdctl.Plan, path func(name string) string) gues
 		Env:       slices.Concat(o.relaxedGC(), plan.Unset, plan.Env),
 		Variables: plan.Variables,
 		Dir:       plan.Dir,
-		Abandoned: plan.Abandoned(path),
+		OnCancel:  plan.OnCancel(path),
 
 		Credentials: o.credentials,
 	}

@@ -21,7 +21,7 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/agent"
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
-	"github.com/linnet-dev/linnet/pkg/farside"
+	"github.com/linnet-dev/linnet/pkg/agentserver"
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
@@ -156,7 +156,7 @@ type guestServer struct {
 
 // serve serves until the engine is stopped, the agent replaced (again), or ctx ends.
 func (g *guestServer) serve(ctx context.Context) (again bool, err error) {
-	far, err := g.farside(ctx)
+	far, err := g.agentserver(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -169,9 +169,9 @@ func (g *guestServer) serve(ctx context.Context) (again bool, err error) {
 		g.log.WithError(err).Warn("telling the service manager")
 	}
 	e := newGuestEngine(ctx, g, far)
-	server := grpc.NewServer(farside.ServerOptions()...)
+	server := grpc.NewServer(agentserver.ServerOptions()...)
 	agentpb.RegisterEngineServer(server, e)
-	agentpb.RegisterPortsServer(server, farside.NewPorts(g.spec.Layout.Ports(), g.log))
+	agentpb.RegisterPortsServer(server, agentserver.NewPorts(g.spec.Layout.Ports(), g.log))
 	far.Register(server)
 	served := make(chan error, len(listeners))
 	for _, l := range listeners {
@@ -193,7 +193,7 @@ func (g *guestServer) serve(ctx context.Context) (again bool, err error) {
 }
 
 // end ends the commands of clients, lets their answers go out, and closes everything.
-func (g *guestServer) end(ctx context.Context, server *grpc.Server, far *farside.Server) {
+func (g *guestServer) end(ctx context.Context, server *grpc.Server, far *agentserver.Server) {
 	ending, cancel := context.WithTimeout(ctx, commandsEnd)
 	defer cancel()
 	far.Close(ending)
@@ -204,7 +204,7 @@ func (g *guestServer) end(ctx context.Context, server *grpc.Server, far *farside
 	server.GracefulStop()
 }
 
-func (g *guestServer) farside(ctx context.Context) (*farside.Server, error) {
+func (g *guestServer) agentserver(ctx context.Context) (*agentserver.Server, error) {
 	l := g.spec.Layout
 	if err := ensureVolatile(l); err != nil {
 		return nil, err
@@ -213,14 +213,14 @@ func (g *guestServer) farside(ctx context.Context) (*farside.Server, error) {
 	if err := os.MkdirAll(docker, 0o755); err != nil {
 		return nil, fmt.Errorf("writing Docker's configuration: %w", err)
 	}
-	if err := host.WriteFile(filepath.Join(docker, "config.json"), []byte(farside.DockerConfig), 0o644); err != nil {
+	if err := host.WriteFile(filepath.Join(docker, "config.json"), []byte(agentserver.DockerConfig), 0o644); err != nil {
 		return nil, err
 	}
 	env, sockets := guestEnv(os.Environ(), l), map[string]string{}
 	for _, s := range guest.Services() {
 		sockets[string(s)] = socketOf(l, s)
 	}
-	return farside.New(ctx, farside.Options{
+	return agentserver.New(ctx, agentserver.Options{
 		Env: env, Dir: homeOf(env),
 		Programs:       map[string]string{"nerdctl": l.Bin("nerdctl")},
 		Services:       sockets,

@@ -11,7 +11,7 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/agent"
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
-	"github.com/linnet-dev/linnet/pkg/farside"
+	"github.com/linnet-dev/linnet/pkg/agentserver"
 )
 
 // guestEngine serves an engine that may not be there yet: clients are answered before, and
@@ -19,7 +19,7 @@ import (
 type guestEngine struct {
 	agentpb.UnimplementedEngineServer
 
-	far     *farside.Server
+	far     *agentserver.Server
 	started time.Time
 	program string
 	create  func() (*Engine, error)
@@ -30,7 +30,7 @@ type guestEngine struct {
 }
 
 // newGuestEngine begins to make the engine.
-func newGuestEngine(ctx context.Context, g *guestServer, far *farside.Server) *guestEngine {
+func newGuestEngine(ctx context.Context, g *guestServer, far *agentserver.Server) *guestEngine {
 	e := &guestEngine{far: far, started: time.Now(), stopped: make(chan struct{})}
 	var err error
 	if e.program, err = agent.ProgramID(g.program); err != nil {

@@ -31,13 +31,13 @@ const (
 
 // Bounds of health checks. One that hangs gives its place among those that run up after turn,
 // so that it holds up no other; after its own timeout and answerMargin nerdctl hangs itself.
-// lastWords is how long one may go on when nobody wants its answer any more.
+// cancelGrace is how long one may go on when nobody wants its answer any more.
 const (
-	leastPause   = 100 * time.Millisecond
+	minInterval  = 100 * time.Millisecond
 	checksAtOnce = 4
-	turn         = 2 * time.Second
+	slotTime     = 2 * time.Second
 	answerMargin = time.Minute
-	lastWords    = 2 * time.Second
+	cancelGrace  = 2 * time.Second
 )
 
 // healthCheck is when and for how long a container is checked.
@@ -61,8 +61,8 @@ func checkOf(labels map[string]string) (c healthCheck, ok bool) {
 			*value = preset
 		}
 	}
-	c.Interval = max(c.Interval, leastPause)
-	c.StartInterval = max(min(c.StartInterval, c.Interval), leastPause)
+	c.Interval = max(c.Interval, minInterval)
+	c.StartInterval = max(min(c.StartInterval, c.Interval), minInterval)
 	return c, true
 }
 
@@ -95,10 +95,10 @@ func stateOf(labels map[string]string) healthState {
 	return s
 }
 
-// mend puts right what the pinned nerdctl gets wrong: it counts failures on after a check that
+// resetStreak puts right what the pinned nerdctl gets wrong: it counts failures on after a check that
 // succeeded, so that three in a year made a healthy container an unhealthy one.
 // after is the state that a check has left; every failure that counts has changed the count.
-func mend(before, after healthState) (mended healthState, changed bool) {
+func resetStreak(before, after healthState) (mended healthState, changed bool) {
 	if after.Status != healthy || after.FailingStreak == 0 || after.FailingStreak != before.FailingStreak {
 		return after, false
 	}
@@ -123,7 +123,7 @@ type health struct {
 	probe func(ctx context.Context, t target) error
 	log   logrus.FieldLogger
 
-	places  chan struct{} // of the checks that run at once
+	slots   chan struct{} // of the checks that run at once
 	watches map[target]context.CancelFunc
 	wg      sync.WaitGroup
 }
@@ -131,7 +131,7 @@ type health struct {
 func newHealth(r records, probe func(context.Context, target) error, log logrus.FieldLogger) *health {
 	return &health{
 		records: r, probe: probe, log: log,
-		places: make(chan struct{}, checksAtOnce), watches: map[target]context.CancelFunc{},
+		slots: make(chan struct{}, checksAtOnce), watches: map[target]context.CancelFunc{},
 	}
 }
 
@@ -222,7 +222,7 @@ func (h *health) round(ctx context.Context, t target, w *watched) error {
 	if checked != nil {
 		return checked
 	}
-	if mended, changed := mend(before, w.state); changed {
+	if mended, changed := resetStreak(before, w.state); changed {
 		h.write(ctx, t, mended)
 	}
 	return trimAnswers(labels[folderLabel])
@@ -232,17 +232,17 @@ func (h *health) round(ctx context.Context, t target, w *watched) error {
 // first: nobody would end what it has started in the container.
 func (h *health) check(ctx context.Context, t target, c healthCheck) error {
 	select {
-	case h.places <- struct{}{}:
+	case h.slots <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	leave := sync.OnceFunc(func() { <-h.places })
+	leave := sync.OnceFunc(func() { <-h.slots })
 	defer leave()
-	defer time.AfterFunc(turn, leave).Stop()
+	defer time.AfterFunc(slotTime, leave).Stop()
 	running, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), c.Timeout+answerMargin,
 		fmt.Errorf("checking its health: no answer within %s", c.Timeout+answerMargin))
 	defer cancel()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastWords, cancel) })()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(cancelGrace, cancel) })()
 	err := h.probe(running, t)
 	if cause := context.Cause(running); err != nil && cause != nil {
 		return cause

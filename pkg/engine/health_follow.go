@@ -238,7 +238,7 @@ func (s labelStore) setLabel(ctx context.Context, t target, name, value string) 
 // runNerdctl runs nerdctl; the error is what it says last.
 func runNerdctl(ctx context.Context, env []string, argv ...string) error {
 	var said bytes.Buffer
-	code, err := host.Run(ctx, host.Command{Argv: argv, Env: env, Dir: "/", Stderr: &said, Grace: lastWords})
+	code, err := host.Run(ctx, host.Command{Argv: argv, Env: env, Dir: "/", Stderr: &said, Grace: cancelGrace})
 	if err != nil {
 		return err
 	}

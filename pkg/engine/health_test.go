@@ -39,7 +39,7 @@ func TestCheckOf(t *testing.T) {
 		{`{"Test":["CMD-SHELL","x"]}`, fmt.Sprint(30*s, 30*s, 0*s, 5*s)},
 		{`{"Test":["CMD","x"],"Interval":1000000000,"Timeout":2000000000,"Retries":1,"StartPeriod":3000000000}`, fmt.Sprint(s, 2*s, 3*s, s)},
 		{`{"Test":["x"],"Interval":60000000000,"StartPeriod":9000000000,"StartInterval":2000000000}`, fmt.Sprint(60*s, 30*s, 9*s, 2*s)},
-		{`{"Test":["x"],"Interval":1,"Timeout":-1}`, fmt.Sprint(leastPause, 30*s, 0*s, leastPause)},
+		{`{"Test":["x"],"Interval":1,"Timeout":-1}`, fmt.Sprint(minInterval, 30*s, 0*s, minInterval)},
 	} {
 		got := ""
 		if check, ok := checkOf(map[string]string{healthLabel: c.label}); ok {
@@ -66,7 +66,7 @@ func TestMend(t *testing.T) {
 		{"one more", state("unhealthy", 3), state("unhealthy", 4), 4},
 		{"the start period", state(starting, 0), state(starting, 0), 0},
 	} {
-		got, changed := mend(c.before, c.after)
+		got, changed := resetStreak(c.before, c.after)
 		if got.FailingStreak != c.want || got.Status != c.after.Status || changed != (got != c.after) {
 			t.Errorf("%s: %v, %v", c.what, got, changed)
 		}

@@ -17,7 +17,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/linnet-dev/linnet/config"
-	"github.com/linnet-dev/linnet/pkg/farside/portplugin"
+	"github.com/linnet-dev/linnet/pkg/agentserver/portplugin"
 	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )

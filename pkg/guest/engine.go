@@ -86,7 +86,7 @@ type Port struct {
 // Log is a log file.
 type Log struct {
 	Name, Path string
-	// Far says that the file is in the guest, which has to run for it to be read; else it is
+	// InGuest says that the file is in the guest, which has to run for it to be read; else it is
 	// on this host.
-	Far bool
+	InGuest bool
 }

@@ -78,11 +78,11 @@ type Process struct {
 	TTY *TTY
 	// Signals are delivered to the process as they arrive; nil means none.
 	Signals <-chan os.Signal
-	// Abandoned, when set, is a command that is run over there, once, with the same Env and
+	// OnCancel, when set, is a command that is run over there, once, with the same Env and
 	// Dir, after the process was ended because ctx ended or because this process is gone: it
 	// removes what the process had promised to remove itself. Its argv is looked up as Argv
 	// is; what it writes and how it ends is nobody's.
-	Abandoned []string
+	OnCancel []string
 	// Credentials answers the registry credential requests of this one command; nil
 	// means that the guest's own configuration answers. Empty Credentials without an error
 	// mean that there are none for that registry.

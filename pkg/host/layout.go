@@ -260,13 +260,13 @@ func (l Layout) BinfmtEntry(machine string) string {
 	return filepath.Join(l.Binfmt(), l.BinfmtOwn()+machine)
 }
 
-// BinfmtSign is an entry that runs nothing: nerdctl looks for that name, and doubts aloud what it
+// BinfmtMarker is an entry that runs nothing: nerdctl looks for that name, and doubts aloud what it
 // does not find.
-func (l Layout) BinfmtSign(machine string) string {
+func (l Layout) BinfmtMarker(machine string) string {
 	return filepath.Join(l.Binfmt(), "buildkit-qemu-"+machine)
 }
 
-// BinfmtExtension is what a BinfmtSign of linnet's is about: it tells it from others'.
+// BinfmtExtension is what a BinfmtMarker of linnet's is about: it tells it from others'.
 func (l Layout) BinfmtExtension() string { return "linnet-" + l.ID() }
 
 // Emulation says which architectures linnet has registered an emulator for, so that they come

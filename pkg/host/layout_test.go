@@ -117,8 +117,8 @@ func TestTheDocumentNamesEveryPath(t *testing.T) {
 		"VMLog":    {"relay", "limactl-start"},
 		"Image":    {"<arch>"},
 
-		"BinfmtEntry": {"<machine>"},
-		"BinfmtSign":  {"<machine>"},
+		"BinfmtEntry":  {"<machine>"},
+		"BinfmtMarker": {"<machine>"},
 	}
 	elsewhere := map[string]bool{"ID": true, "Home": true, "Bin": true, "Agent": true, "Env": true, "BinfmtOwn": true, "BinfmtExtension": true, "CheckDirs": true, "CheckOwners": true, "CheckPrograms": true} // no path, or one in BinDir
 	v := reflect.ValueOf(l)

@@ -60,9 +60,9 @@ type Command struct {
 	// Started, when set, is called once with the process's id, before anything is
 	// written to its standard input.
 	Started func(pid int)
-	// Abandoned is a command, run with the same Env and Dir once ctx has ended the process:
+	// OnCancel is a command, run with the same Env and Dir once ctx has ended the process:
 	// it removes what the process would have removed itself. Nobody hears of its end.
-	Abandoned []string
+	OnCancel []string
 }
 
 // Terminal describes the terminal that a Command is given.
@@ -126,7 +126,7 @@ func Run(ctx context.Context, c Command) (code int, err error) {
 		go r.feed()
 	}
 	code, err = r.supervise(ctx)
-	if len(c.Abandoned) > 0 && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+	if len(c.OnCancel) > 0 && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		c.abandon(ctx)
 	}
 	return code, err
@@ -138,7 +138,7 @@ const abandonLimit = time.Minute
 func (c Command) abandon(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonLimit)
 	defer cancel()
-	_, _ = Run(ctx, Command{Argv: c.Abandoned, Env: c.Env, Dir: c.Dir})
+	_, _ = Run(ctx, Command{Argv: c.OnCancel, Env: c.Env, Dir: c.Dir})
 }
 
 // lookUp resolves the program as execvp(3) would with the PATH of c, except that entries

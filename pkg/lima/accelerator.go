@@ -66,7 +66,7 @@ func (m *Machine) accelerator(ctx context.Context, c choice) string {
 	}
 	if now.Why != "" {
 		now.Accelerator = "tcg"
-		m.warn(fmt.Sprintf("the virtual machine is emulated, which is slow: %s; %s", now.Why, mend(now.Device)))
+		m.warn(fmt.Sprintf("the virtual machine is emulated, which is slow: %s; %s", now.Why, deviceHint(now.Device)))
 	}
 	if text, err := json.MarshalIndent(now, "", "  "); err == nil && os.MkdirAll(filepath.Dir(path), 0o700) == nil {
 		_ = host.WriteFile(path, append(text, '\n'), 0o600) // found out again next time
@@ -74,8 +74,8 @@ func (m *Machine) accelerator(ctx context.Context, c choice) string {
 	return now.Accelerator
 }
 
-// mend is what can be done about KVM.
-func mend(device string) string {
+// deviceHint is what can be done about KVM.
+func deviceHint(device string) string {
 	switch device {
 	case "absent":
 		return "enable virtualization in the firmware, or nested virtualization where this host is a guest itself"

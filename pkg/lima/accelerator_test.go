@@ -115,8 +115,8 @@ func TestADeviceIsThereOrNot(t *testing.T) {
 		t.Errorf("one that is closed is %s", d)
 	}
 	for _, d := range []string{"there", "absent", "denied"} {
-		if mend(d) == "" || strings.HasSuffix(mend(d), ".") {
-			t.Errorf("%s: %q", d, mend(d))
+		if deviceHint(d) == "" || strings.HasSuffix(deviceHint(d), ".") {
+			t.Errorf("%s: %q", d, deviceHint(d))
 		}
 	}
 }

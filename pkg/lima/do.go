@@ -27,31 +27,31 @@ func (m *Machine) Do(ctx context.Context, want vm.Spec, step vm.Step) error {
 	case vm.EndStart:
 		return end(ctx, syscall.SIGTERM, startPID(l))
 	case vm.Stop:
-		return m.told(m.stop(ctx), "")
+		return m.withHint(m.stop(ctx), "")
 	case vm.PowerOff:
-		return m.told(m.powerOff(ctx), "")
+		return m.withHint(m.powerOff(ctx), "")
 	case vm.Kill:
-		return m.told(m.kill(ctx), "")
+		return m.withHint(m.kill(ctx), "")
 	case vm.Delete:
-		return m.told(m.remove(ctx), "")
+		return m.withHint(m.remove(ctx), "")
 	case vm.RemoveTorn:
 		return m.removeTorn(ctx)
 	case vm.DeleteDisk:
-		return m.told(m.deleteDisk(ctx), "")
+		return m.withHint(m.deleteDisk(ctx), "")
 	case vm.RemoveTornDisk:
 		return m.removeTornDisk()
 	case vm.RemoveFiles:
 		return m.removeFiles()
 	case vm.CreateDisk:
 		_, err := m.limactl(ctx, "disk", "create", l.Machine(), "--size="+size)
-		return m.told(err, "")
+		return m.withHint(err, "")
 	case vm.UnlockDisk:
-		return m.told(m.effect(ctx, func() bool { return !exists(filepath.Join(l.LimaDisk(), "in_use_by")) }, "disk", "unlock", l.Machine()), "")
+		return m.withHint(m.effect(ctx, func() bool { return !exists(filepath.Join(l.LimaDisk(), "in_use_by")) }, "disk", "unlock", l.Machine()), "")
 	case vm.GrowDisk:
 		_, err := m.limactl(ctx, "disk", "resize", l.Machine(), "--size="+size)
-		return m.told(err, "")
+		return m.withHint(err, "")
 	case vm.Create:
-		return m.told(m.create(ctx, want), "")
+		return m.withHint(m.create(ctx, want), "")
 	case vm.Configure:
 		return m.configure(want)
 	case vm.Start:
@@ -63,7 +63,7 @@ func (m *Machine) Do(ctx context.Context, want vm.Spec, step vm.Step) error {
 }
 
 // told gives limactl's failure the one thing to do, which depends on its reason.
-func (m *Machine) told(err error, log string) error {
+func (m *Machine) withHint(err error, log string) error {
 	var failed *failure
 	if err == nil || !errors.As(err, &failed) {
 		return err

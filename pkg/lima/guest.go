@@ -78,7 +78,7 @@ func (g *Guest) ready(ctx context.Context, names ...string) error {
 		if errors.Is(err, agent.ErrProtocol) {
 			return &hint.Error{Err: fmt.Errorf("the virtual machine runs since before this linnet was installed: %w", err), Fix: "linnet vm restart (it stops the containers in there)"}
 		}
-		if err == nil || ctx.Err() != nil || !away(err) || tries == mostTries {
+		if err == nil || ctx.Err() != nil || !isUnreachable(err) || tries == mostTries {
 			return err
 		}
 		g.disconnect()
@@ -97,8 +97,8 @@ func (g *Guest) reach(ctx context.Context, why error) error {
 	return g.machine.Ensure(ctx, vm.Started)
 }
 
-// away says whether an error means that nobody answers, and not that something is wrong.
-func away(err error) bool {
+// isUnreachable says whether an error means that nobody answers, and not that something is wrong.
+func isUnreachable(err error) bool {
 	return errors.Is(err, agent.ErrNotRunning) || errors.Is(err, agent.ErrStopping) || errors.Is(err, agent.ErrLost)
 }
 
@@ -256,11 +256,11 @@ func (g *Guest) wait(ctx context.Context) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for tries := 1; ; tries++ {
-		err := g.join(ctx)
+		err := g.attachRelay(ctx)
 		if err != nil && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err == nil || !away(err) || tries == mostTries {
+		if err == nil || !isUnreachable(err) || tries == mostTries {
 			return err
 		}
 		select {
@@ -271,7 +271,7 @@ func (g *Guest) wait(ctx context.Context) error {
 	}
 }
 
-func (g *Guest) join(ctx context.Context) error {
+func (g *Guest) attachRelay(ctx context.Context) error {
 	g.disconnect()
 	if err := g.startRelay(ctx); err != nil {
 		return err
@@ -282,7 +282,7 @@ func (g *Guest) join(ctx context.Context) error {
 	}
 	steps := agent.Steps{Report: g.report}
 	err = g.unlessStuck(ctx, func(ctx context.Context) error {
-		if err := g.renew(ctx, c); err != nil {
+		if err := g.upgradeAgent(ctx, c); err != nil {
 			return err
 		}
 		return c.Ready(ctx, steps.Tell, guest.Containerd.Daemon())

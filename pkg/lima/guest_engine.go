@@ -44,7 +44,7 @@ func (g *Guest) Stop(ctx context.Context, timeout time.Duration) (ran bool, err 
 	if err := g.machine.Ensure(ctx, vm.Stopped); err != nil {
 		return true, err
 	}
-	return on(s) || s.Status == vm.Hollow || s.Live, relay.Stop(ctx, g.layout.VMSocket("relay"))
+	return on(s) || s.Status == vm.HostAgentOnly || s.Live, relay.Stop(ctx, g.layout.VMSocket("relay"))
 }
 
 // on says whether the machine runs, or is about to.
@@ -65,7 +65,7 @@ func (g *Guest) stopEngine(ctx context.Context, timeout time.Duration) error {
 	steps := agent.Steps{Report: g.report}
 	err = c.Stop(stopping, &agentpb.StopRequest{TimeoutNano: int64(timeout)}, steps.Tell)
 	steps.End(err)
-	if err != nil && ctx.Err() == nil && (away(err) || stopping.Err() != nil) {
+	if err != nil && ctx.Err() == nil && (isUnreachable(err) || stopping.Err() != nil) {
 		return nil
 	}
 	return err
@@ -104,7 +104,7 @@ func (g *Guest) Status(ctx context.Context) (guest.Status, error) {
 	defer cancel()
 	info, err := c.Info(asking)
 	if err != nil {
-		if away(err) || asking.Err() != nil && ctx.Err() == nil {
+		if isUnreachable(err) || asking.Err() != nil && ctx.Err() == nil {
 			return s, nil
 		}
 		return s, err
@@ -134,7 +134,7 @@ func (g *Guest) Logs() []guest.Log {
 	}
 	var logs []guest.Log
 	for _, name := range guest.EngineLogs() {
-		logs = append(logs, guest.Log{Name: name, Path: GuestLayout().Log(name), Far: true})
+		logs = append(logs, guest.Log{Name: name, Path: GuestLayout().Log(name), InGuest: true})
 	}
 	return append(logs,
 		guest.Log{Name: "relay", Path: l.VMLog("relay")},
@@ -177,9 +177,9 @@ func (g *Guest) Plan(ctx context.Context, goal vm.Goal) (vm.Plan, error) {
 	return g.machine.Plan(ctx, goal)
 }
 
-// renew gives the agent of a machine that has just started the program that belongs to this
+// upgradeAgent gives the agent of a machine that has just started the program that belongs to this
 // client, if it has another: an image may be older than the client.
-func (g *Guest) renew(ctx context.Context, c *agent.Client) error {
+func (g *Guest) upgradeAgent(ctx context.Context, c *agent.Client) error {
 	program := g.layout.Agent(g.program)
 	mine, err := agent.ProgramID(program)
 	if errors.Is(err, os.ErrNotExist) {

@@ -179,7 +179,7 @@ func TestAnAgentThatIsUsedIsReplacedLater(t *testing.T) {
 		m.check(t, os.Symlink(self, program))
 		c, err := agent.Dial(t.Context(), m.o.Layout.VMSocket("agent"))
 		m.check(t, err)
-		if err := g.renew(t.Context(), c); (err == nil) != understood {
+		if err := g.upgradeAgent(t.Context(), c); (err == nil) != understood {
 			t.Errorf("protocol %d: %v", protocol, err)
 		}
 		c.Close()

@@ -22,7 +22,7 @@ func TestACreationThatWasKilledIsSeenAndMadeAnew(t *testing.T) {
 	m.want.Config = vmtest.Config(m.want.Shape, "")
 	m.check(t, m.fake.Put("stopped", vm.Draft(m.want.Config), 100<<30, "free"))
 	seen, err := m.Observe(t.Context())
-	if err != nil || seen.Status != vm.Torn {
+	if err != nil || seen.Status != vm.Incomplete {
 		t.Fatalf("it is seen as %s (%v)", seen.Status, err)
 	}
 	if err := vm.Ensure(t.Context(), m, vm.Initialised, nil); err != nil {

@@ -139,7 +139,7 @@ func (m *Machine) Want(ctx context.Context) (vm.Spec, error) {
 	switch chosen.accelerator {
 	case "kvm":
 		if d := device(m.kvm); d != "there" {
-			return vm.Spec{}, &hint.Error{Err: fmt.Errorf("configuring the virtual machine: vm.accelerator: %q, and %s", "kvm", noDevice(d)), Fix: mend(d)}
+			return vm.Spec{}, &hint.Error{Err: fmt.Errorf("configuring the virtual machine: vm.accelerator: %q, and %s", "kvm", noDevice(d)), Fix: deviceHint(d)}
 		}
 	case auto:
 		chosen.accelerator = m.accelerator(ctx, chosen)

@@ -223,7 +223,7 @@ func plainly(s vm.State) vm.State {
 	if s.Tool != nil {
 		s.DiskSize, s.DiskUser = 0, ""
 	}
-	if s.Status == vm.Torn {
+	if s.Status == vm.Incomplete {
 		s.Shape, s.Config = vm.Shape{}, ""
 	}
 	return s

@@ -36,10 +36,10 @@ func (m *Machine) Observe(ctx context.Context) (s vm.State, err error) {
 		return s, err
 	}
 	if err := m.observeInstance(ctx, &s); err != nil {
-		return s, fmt.Errorf("looking at the virtual machine: %w", m.told(err, ""))
+		return s, fmt.Errorf("looking at the virtual machine: %w", m.withHint(err, ""))
 	}
 	if err := m.observeDisk(ctx, &s); err != nil {
-		return s, fmt.Errorf("looking at the data disk: %w", m.told(err, ""))
+		return s, fmt.Errorf("looking at the data disk: %w", m.withHint(err, ""))
 	}
 	if s.Status != vm.Absent {
 		s.Answers = m.Answers(ctx)
@@ -80,7 +80,7 @@ func (m *Machine) observeInstance(ctx context.Context, s *vm.State) error {
 	shape, whole := vm.ParseShape(string(text))
 	processes := Processes(l)
 	if !whole || listed == nil || listed.Status == "" {
-		s.Status, s.Live = vm.Torn, processes.Any()
+		s.Status, s.Live = vm.Incomplete, processes.Any()
 		return nil
 	}
 	s.Shape, s.Config = shape, withoutHostKey(string(text))
@@ -92,7 +92,7 @@ func (m *Machine) observeInstance(ctx context.Context, s *vm.State) error {
 	case processes.Driver:
 		s.Status = vm.Orphaned
 	case processes.HostAgent:
-		s.Status = vm.Hollow
+		s.Status = vm.HostAgentOnly
 	default:
 		s.Status = vm.Halted
 	}

@@ -81,7 +81,7 @@ const empty = "empty"
 // tryViews reports whether a process of this user can be given views: not every kernel lets it.
 func (m *Machine) tryViews() bool {
 	view := m.view("0")
-	if m.o.Facts.OS != "linux" || m.o.Program == "" || odd(Mount{Path: view}) {
+	if m.o.Facts.OS != "linux" || m.o.Program == "" || unsafeFor9p(Mount{Path: view}) {
 		return false
 	}
 	through, err := m.command([]Mount{{Path: filepath.Dir(m.linnetHome()), view: view}})

@@ -176,11 +176,11 @@ func (m *Machine) startFailure() error {
 	for _, path := range []string{m.hostAgentLog(), own} {
 		text, _ := host.ReadTail(path, logMost) // none: it has said nothing
 		if why := serious(string(text)); why != "" {
-			return m.told(&failure{command: "limactl start", reason: why}, path)
+			return m.withHint(&failure{command: "limactl start", reason: why}, path)
 		}
 	}
 	text, _ := host.ReadTail(own, logMost)
-	return m.told(&failure{command: "limactl start", reason: reason(string(text))}, own)
+	return m.withHint(&failure{command: "limactl start", reason: reason(string(text))}, own)
 }
 
 // serious is the reason in a log in which something says fatal, or QEMU says why it ends; what

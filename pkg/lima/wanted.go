@@ -110,8 +110,8 @@ func (c choice) fits(f Facts) error {
 		return refuse("vm.rosetta", "on", "needs a Mac with Apple silicon and vm.accelerator vz", "set it to auto")
 	case c.rosetta && !f.Rosetta:
 		return refuse("vm.rosetta", "on", "needs Rosetta, which is not installed", "run: softwareupdate --install-rosetta")
-	case c.mountType == "9p" && slices.ContainsFunc(c.mounts, odd):
-		i := slices.IndexFunc(c.mounts, odd)
+	case c.mountType == "9p" && slices.ContainsFunc(c.mounts, unsafeFor9p):
+		i := slices.IndexFunc(c.mounts, unsafeFor9p)
 		return refuse("vm.mounts", c.mounts[i].Path, "cannot be shared by 9p: a comma or {{ is in it", "set vm.mountType to reverse-sshfs")
 	case f.CPUs > 0 && c.CPUs > f.CPUs:
 		return refuse("vm.cpus", fmt.Sprint(c.CPUs), fmt.Sprintf("is more than this host has (%d)", f.CPUs), fmt.Sprintf("set it to %d at most", f.CPUs))
@@ -119,8 +119,8 @@ func (c choice) fits(f Facts) error {
 	return nil
 }
 
-// odd says that a path means something to QEMU, or to how Lima starts it.
-func odd(m Mount) bool {
+// unsafeFor9p says that a path means something to QEMU, or to how Lima starts it.
+func unsafeFor9p(m Mount) bool {
 	return strings.Contains(m.Path, ",") || strings.Contains(m.Path, "{{")
 }
 

@@ -72,7 +72,7 @@ func (n *Native) tellKernel(entry, line string) error {
 // putSign makes an entry by a name that nerdctl looks for, if there is none.
 func (n *Native) putSign(a emulate.Architecture, interpreter string) error {
 	l := n.o.Layout
-	sign := l.BinfmtSign(a.Machine)
+	sign := l.BinfmtMarker(a.Machine)
 	for _, path := range []string{filepath.Join(l.Binfmt(), "qemu-"+a.Machine), sign} {
 		if _, err := os.Stat(path); err == nil {
 			return nil
@@ -114,7 +114,7 @@ func (n *Native) unregister() error {
 	entries, _ := filepath.Glob(n.o.Layout.BinfmtEntry("*")) // the pattern is fine
 	var errs []error
 	for _, a := range emulate.Architectures() {
-		sign := n.o.Layout.BinfmtSign(a.Machine)
+		sign := n.o.Layout.BinfmtMarker(a.Machine)
 		text, err := os.ReadFile(sign)
 		if err == nil && emulate.ParseEntry("", string(text)).Extension == n.o.Layout.BinfmtExtension() {
 			entries = append(entries, sign)

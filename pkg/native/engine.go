@@ -60,7 +60,7 @@ func (n *Native) stop(ctx context.Context, timeout time.Duration) (ran bool, err
 		return true, ctx.Err()
 	}
 	// However it went, the agent ends.
-	return true, errors.Join(err, n.ended(ctx))
+	return true, errors.Join(err, n.waitAgentGone(ctx))
 }
 
 // strays says whether daemons or containers run without an agent. A container that runs has

@@ -61,7 +61,7 @@ func (n *Native) ready(ctx context.Context, names ...string) error {
 			return err
 		}
 		// Whoever stops it means what runs now; this command wants an engine all the same.
-		if err := n.ended(ctx); err != nil {
+		if err := n.waitAgentGone(ctx); err != nil {
 			return err
 		}
 	}
@@ -86,8 +86,8 @@ func (n *Native) await(ctx context.Context, names []string) error {
 	return err
 }
 
-// ended waits until no agent lives: it gives its lock back when it is gone for good.
-func (n *Native) ended(ctx context.Context) error {
+// waitAgentGone waits until no agent lives: it gives its lock back when it is gone for good.
+func (n *Native) waitAgentGone(ctx context.Context) error {
 	lock, err := host.Lock(ctx, n.o.Layout.AgentLock())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // all of it was removed
@@ -147,7 +147,7 @@ func (n *Native) Run(ctx context.Context, p guest.Process) error {
 	cmd := host.Command{
 		Argv: n.argv(p.Argv), Env: n.env(p.Env), Variables: p.Variables, Dir: p.Dir,
 		Stdin: p.Stdin, Stdout: p.Stdout, Stderr: p.Stderr,
-		Signals: p.Signals, Abandoned: n.argv(p.Abandoned),
+		Signals: p.Signals, OnCancel: n.argv(p.OnCancel),
 	}
 	if p.TTY != nil {
 		cmd.Terminal = &host.Terminal{

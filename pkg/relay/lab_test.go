@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
-	"github.com/linnet-dev/linnet/pkg/farside"
+	"github.com/linnet-dev/linnet/pkg/agentserver"
 	"github.com/linnet-dev/linnet/pkg/relay/relaytest"
 )
 
@@ -126,7 +126,7 @@ func (l *lab) client() *net.UnixConn {
 
 // guestAgent is the agent over there.
 type guestAgent struct {
-	ports *farside.Ports
+	ports *agentserver.Ports
 	stop  func()
 	// opened counts the connections that were made to it.
 	opened atomic.Int64
@@ -136,7 +136,7 @@ type guestAgent struct {
 func (l *lab) agent() *guestAgent {
 	l.t.Helper()
 	stages := filepath.Join(l.dir, "stages")
-	server, err := farside.New(context.WithoutCancel(l.t.Context()), farside.Options{
+	server, err := agentserver.New(context.WithoutCancel(l.t.Context()), agentserver.Options{
 		Env: os.Environ(), Dir: l.dir, Stages: stages, Socket: l.GuestSocket,
 		Services: map[string]string{"echo": l.echo()}, Log: l.Log,
 	})
@@ -148,8 +148,8 @@ func (l *lab) agent() *guestAgent {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	a := &guestAgent{ports: farside.NewPorts(filepath.Join(l.dir, "ports"), l.Log)}
-	g := grpc.NewServer(farside.ServerOptions()...)
+	a := &guestAgent{ports: agentserver.NewPorts(filepath.Join(l.dir, "ports"), l.Log)}
+	g := grpc.NewServer(agentserver.ServerOptions()...)
 	server.Register(g)
 	agentpb.RegisterPortsServer(g, a.ports)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(l.t.Context()))

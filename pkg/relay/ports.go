@@ -36,18 +36,18 @@ type ports struct {
 	// What may be open at once, through all ports: sshd ends the whole connection, commands and
 	// all, of a client that opens ten thousand streams (CHANNELS_MAX_CHANNELS in OpenSSH's
 	// channels.c), and whoever reaches a port may open as many as they like.
-	connections, flows room
+	connections, flows limiter
 
 	// unframed says that the agent is one that cannot frame; another one is asked anew.
 	unframed atomic.Bool
 
 	mu     sync.Mutex
-	owners map[string]*claim
+	owners map[string]*publication
 	wg     sync.WaitGroup
 }
 
-// claim is what one container has published.
-type claim struct{ doors []*door }
+// publication is what one container has published.
+type publication struct{ listeners []*listener }
 
 // place is where a port is published: what no two may share.
 type place struct {
@@ -57,8 +57,8 @@ type place struct {
 
 func (p place) address() string { return net.JoinHostPort(p.ip, strconv.Itoa(int(p.port))) }
 
-// door is one published port.
-type door struct {
+// listener is one published port.
+type listener struct {
 	place
 	target string // ip:port over there
 	close  func() // nil while it is not open
@@ -69,8 +69,8 @@ type door struct {
 
 func newPorts(log logrus.FieldLogger, rules PortRules, take func(context.Context) (*stream, error)) *ports {
 	return &ports{
-		log: log, take: take, rules: rules.orDefaults(), owners: map[string]*claim{},
-		connections: make(room, mostConnections), flows: make(room, mostFlows),
+		log: log, take: take, rules: rules.orDefaults(), owners: map[string]*publication{},
+		connections: make(limiter, mostConnections), flows: make(limiter, mostFlows),
 	}
 }
 
@@ -79,11 +79,11 @@ const (
 	mostFlows       = 2048
 )
 
-// room is for so many at once.
-type room chan struct{}
+// limiter is for so many at once.
+type limiter chan struct{}
 
 // enter says whether there is room for one more, who then has to leave.
-func (r room) enter() bool {
+func (r limiter) enter() bool {
 	select {
 	case r <- struct{}{}:
 		return true
@@ -92,7 +92,7 @@ func (r room) enter() bool {
 	}
 }
 
-func (r room) leave() { <-r }
+func (r limiter) leave() { <-r }
 
 // close closes every listener and waits for what came through them, which ends with attend's
 // context.
@@ -110,7 +110,7 @@ func (p *ports) list() (all []Port) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for owner, c := range p.owners {
-		for _, d := range c.doors {
+		for _, d := range c.listeners {
 			port := Port{Owner: owner, Protocol: d.protocol, Host: d.address(), Target: d.target}
 			port.Error = d.note
 			if d.err != nil {
@@ -272,14 +272,14 @@ func (p *ports) release(owner string) {
 }
 
 // drop closes the listeners; connections that came through them go on until they end.
-func (p *ports) drop(owner string, c *claim) {
-	for _, d := range c.doors {
+func (p *ports) drop(owner string, c *publication) {
+	for _, d := range c.listeners {
 		p.shut(owner, d)
 	}
 	delete(p.owners, owner)
 }
 
-func (p *ports) shut(owner string, d *door) {
+func (p *ports) shut(owner string, d *listener) {
 	if d.close != nil {
 		d.close()
 		p.log.WithField("owner", owner).WithField("port", d.address()+"/"+d.protocol).Info("closed a published port")
@@ -294,18 +294,18 @@ func (p *ports) open(ctx context.Context, owner string, wanted []*agentpb.Port) 
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var old []*door
+	var old []*listener
 	if c, ok := p.owners[owner]; ok {
-		old = c.doors
+		old = c.listeners
 	}
 	var errs []error
 	if left := p.left(owner); len(wanted) > left {
 		wanted, errs = wanted[:left], append(errs, p.rules.tooMany())
 		p.log.WithError(errs[0]).WithField("owner", owner).Warn("publishing ports")
 	}
-	next := &claim{}
+	next := &publication{}
 	for _, w := range wanted {
-		d := p.newDoor(w)
+		d := p.newListener(w)
 		if d.barred {
 			p.log.WithField("owner", owner).WithError(d.err).Warn("publishing a port")
 		}
@@ -314,7 +314,7 @@ func (p *ports) open(ctx context.Context, owner string, wanted []*agentpb.Port) 
 				d, old[i] = o, nil
 			}
 		}
-		next.doors = append(next.doors, d)
+		next.listeners = append(next.listeners, d)
 	}
 	for _, o := range old {
 		if o != nil {
@@ -322,12 +322,12 @@ func (p *ports) open(ctx context.Context, owner string, wanted []*agentpb.Port) 
 		}
 	}
 	p.owners[owner] = next
-	if len(next.doors) == 0 {
+	if len(next.listeners) == 0 {
 		delete(p.owners, owner)
 	}
-	for _, d := range next.doors {
+	for _, d := range next.listeners {
 		if d.close == nil && d.note == "" && !d.barred {
-			p.openDoor(ctx, owner, d)
+			p.openListener(ctx, owner, d)
 		}
 		errs = append(errs, d.err)
 	}
@@ -339,9 +339,9 @@ func (p *ports) retry(ctx context.Context) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for owner, c := range p.owners {
-		for _, d := range c.doors {
+		for _, d := range c.listeners {
 			if d.err != nil && !d.barred {
-				p.openDoor(ctx, owner, d)
+				p.openListener(ctx, owner, d)
 			}
 		}
 	}
@@ -352,14 +352,14 @@ func (p *ports) left(owner string) int {
 	n := p.rules.Max
 	for other, c := range p.owners {
 		if other != owner {
-			n -= len(c.doors)
+			n -= len(c.listeners)
 		}
 	}
 	return n
 }
 
-func (p *ports) newDoor(w *agentpb.Port) *door {
-	d := &door{}
+func (p *ports) newListener(w *agentpb.Port) *listener {
+	d := &listener{}
 	d.place, d.target, d.err = p.rules.place(w)
 	d.barred = d.err != nil
 	return d

@@ -24,7 +24,7 @@ const (
 
 // openUDP passes datagrams on, each client's over a stream of its own: two bytes of length,
 // big endian, then the datagram.
-func (p *ports) openUDP(ctx context.Context, d *door, network string) error {
+func (p *ports) openUDP(ctx context.Context, d *listener, network string) error {
 	packets, err := new(net.ListenConfig).ListenPacket(ctx, network, d.address())
 	if err != nil {
 		return err

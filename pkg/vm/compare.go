@@ -45,9 +45,9 @@ type comparison struct {
 // stopped is what is there after a stop.
 func stopped(s State) State {
 	switch s.Status {
-	case Starting, Running, Orphaned, Hollow:
+	case Starting, Running, Orphaned, HostAgentOnly:
 		s.Status, s.DiskUser = Halted, ""
-	case Torn:
+	case Incomplete:
 		if s.Live {
 			s.Status = Absent
 		}
@@ -69,10 +69,10 @@ func (c *comparison) start() {
 		}
 		c.plan.add(Kill, "", "its host agent has ended, and its agent does not answer")
 		c.have = stopped(c.have)
-	case Hollow:
+	case HostAgentOnly:
 		c.plan.add(Kill, "", "only its host agent is left")
 		c.have = stopped(c.have)
-	case Torn:
+	case Incomplete:
 		if c.have.Answers {
 			c.plan.note("the virtual machine's files are damaged: it is made anew at its next start; images, containers and volumes stay")
 			return
@@ -124,7 +124,7 @@ func (c *comparison) initialise() {
 	switch c.have.Status {
 	case Absent, Halted:
 		c.prepare()
-	case Torn:
+	case Incomplete:
 		if !c.have.Answers {
 			c.prepare()
 		}
@@ -137,7 +137,7 @@ func (c *comparison) initialise() {
 func (c *comparison) prepare() {
 	c.plan.refuse(c.have.Image)
 	switch c.have.Status {
-	case Torn:
+	case Incomplete:
 		c.plan.add(RemoveTorn, "", "it was not finished, or lost its configuration")
 		c.have.Status = Absent
 	case Halted:
@@ -209,9 +209,9 @@ func (c *comparison) stop() {
 		c.plan.add(Stop, "", "it runs")
 	case Orphaned:
 		c.plan.add(PowerOff, "", "it runs, and its host agent, which would shut it down, has ended")
-	case Hollow:
+	case HostAgentOnly:
 		c.plan.add(Kill, "", "only its host agent is left")
-	case Torn:
+	case Incomplete:
 		if c.have.Live {
 			c.plan.add(RemoveTorn, "", "it runs, and its configuration is lost")
 		}
@@ -221,7 +221,7 @@ func (c *comparison) stop() {
 func (c *comparison) remove() {
 	switch c.have.Status {
 	case Absent:
-	case Torn:
+	case Incomplete:
 		c.plan.add(RemoveTorn, "", "it is not wanted any more")
 	default:
 		c.stop()

@@ -74,7 +74,7 @@ func (m *model) apply(want vm.Spec, step vm.Step, failed bool) {
 	case vm.Create:
 		s.Status, s.Shape, s.Config = vm.Halted, want.Shape, want.Config
 		if failed {
-			s.Status = vm.Torn
+			s.Status = vm.Incomplete
 		}
 	case vm.Configure:
 		s.Shape, s.Config = want.Shape, want.Config

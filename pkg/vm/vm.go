@@ -71,8 +71,8 @@ type Status string
 const (
 	// Absent is no machine.
 	Absent Status = "absent"
-	// Torn is a machine that was not finished, or whose configuration was lost.
-	Torn Status = "torn"
+	// Incomplete is a machine that was not finished, or whose configuration was lost.
+	Incomplete Status = "torn"
 	// Halted is a whole machine that does not run.
 	Halted Status = "stopped"
 	// Starting is one that a process is starting right now.
@@ -81,8 +81,8 @@ const (
 	Running Status = "running"
 	// Orphaned runs, and its host agent has ended.
 	Orphaned Status = "orphaned"
-	// Hollow is a host agent whose machine has ended.
-	Hollow Status = "hollow"
+	// HostAgentOnly is a host agent whose machine has ended.
+	HostAgentOnly Status = "hollow"
 )
 
 // DiskStatus is how the data disk is.

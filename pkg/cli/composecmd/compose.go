@@ -66,7 +66,7 @@ func runBuilt(ctx context.Context, env *cli.Env, inv *nerdctl.Invocation) error 
 	if err != nil {
 		return err
 	}
-	defer quietly(io.Discard)() // nerdctl reads the same files, and says it
+	defer redirectLogrus(io.Discard)() // nerdctl reads the same files, and says it
 	project, err := load(ctx, inv)
 	if err != nil {
 		return err
@@ -93,7 +93,7 @@ func runBuilt(ctx context.Context, env *cli.Env, inv *nerdctl.Invocation) error 
 	}
 	inv.Remove("build")
 	if over != "" {
-		lay(inv, append(project.Files(), over))
+		setFiles(inv, append(project.Files(), over))
 	}
 	return env.Forward(inv, registries(project))
 }
@@ -138,7 +138,7 @@ func prebuild(ctx context.Context, env *cli.Env, inv *nerdctl.Invocation, projec
 // forwardNaming has nerdctl do what it was asked for, with the credentials of the registries that
 // the project names.
 func forwardNaming(ctx context.Context, env *cli.Env, inv *nerdctl.Invocation) error {
-	done := quietly(io.Discard) // nerdctl reads the same files, and says what is wrong with them
+	done := redirectLogrus(io.Discard) // nerdctl reads the same files, and says what is wrong with them
 	project, err := load(ctx, inv)
 	done()
 	if err != nil {
@@ -179,8 +179,8 @@ func emulated(ctx context.Context, env *cli.Env, platforms []string) (told map[s
 	return told, err
 }
 
-// lay makes compose files those of a command line, one over the other.
-func lay(inv *nerdctl.Invocation, files []string) {
+// setFiles makes compose files those of a command line, one over the other.
+func setFiles(inv *nerdctl.Invocation, files []string) {
 	inv.Remove("file")
 	flag := nerdctl.Root().Find("compose").Flag("file")
 	for _, f := range files {
@@ -192,19 +192,19 @@ func nonEmpty(values ...string) []string {
 	return slices.DeleteFunc(values, func(v string) bool { return v == "" })
 }
 
-// quietly sends what is said of compose files to out, in linnet's form, until done is called.
-func quietly(out io.Writer) (done func()) {
+// redirectLogrus sends what is said of compose files to out, in linnet's form, until done is called.
+func redirectLogrus(out io.Writer) (done func()) {
 	level := logrus.GetLevel()
 	logrus.SetOutput(out)
-	logrus.SetFormatter(plainly{})
+	logrus.SetFormatter(plainFormatter{})
 	logrus.SetLevel(logrus.WarnLevel)
 	return func() { logrus.SetLevel(level) }
 }
 
-type plainly struct{}
+type plainFormatter struct{}
 
 // Format implements logrus.Formatter.
-func (plainly) Format(e *logrus.Entry) ([]byte, error) {
+func (plainFormatter) Format(e *logrus.Entry) ([]byte, error) {
 	return []byte(e.Level.String() + ": " + strings.TrimSpace(e.Message) + "\n"), nil
 }
 
@@ -322,7 +322,7 @@ func buildServices(cmd *cobra.Command, env *cli.Env, v *buildFlags, services []s
 	if err != nil {
 		return err
 	}
-	done := quietly(env.Streams().Err)
+	done := redirectLogrus(env.Streams().Err)
 	project, err := compose.Load(cmd.Context(), compose.Source{
 		Files: v.files, Name: v.name, Dir: v.dir, EnvFiles: v.envFiles, Profiles: v.profiles, Environ: os.Environ(),
 	})

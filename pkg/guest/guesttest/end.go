@@ -139,7 +139,7 @@ func abandoned(t *testing.T, s *suite) {
 		log := filepath.Join(dir, "log")
 		p := s.sh("echo ready; " + end)
 		p.Dir, p.Env = s.visible(t, dir).Path, []string{"WHERE=over there"}
-		p.Abandoned = s.sh(`printf %s "$WHERE" >log`).Argv
+		p.OnCancel = s.sh(`printf %s "$WHERE" >log`).Argv
 		x := s.start(t, p)
 		x.expect("ready")
 		if want != "" {

@@ -105,7 +105,7 @@ func (f *Fake) Run(ctx context.Context, p guest.Process) error {
 	c := host.Command{
 		Argv: p.Argv, Env: append(env, p.Env...), Variables: p.Variables, Dir: p.Dir,
 		Stdin: p.Stdin, Stdout: p.Stdout, Stderr: p.Stderr,
-		Signals: p.Signals, Grace: f.Grace, Abandoned: p.Abandoned,
+		Signals: p.Signals, Grace: f.Grace, OnCancel: p.OnCancel,
 	}
 	if c.Dir == "" {
 		c.Dir = f.home

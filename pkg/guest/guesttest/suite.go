@@ -115,7 +115,7 @@ var readyCases = []testCase{
 				t.Fatalf("getting a ready guest ready: %v", err)
 			}
 		}
-		// Far above what it costs, far below what making a guest ready costs.
+		// InGuest above what it costs, far below what making a guest ready costs.
 		if took, limit := time.Since(begin), s.deadline()/20; took > limit {
 			t.Errorf("three times Ready took %v, over %v", took, limit)
 		}

@@ -127,7 +127,7 @@ func (c *Case) parse() error {
 	c.Want.Config = Config(c.Want.Shape, wantedText)
 	c.Have.Files = c.Have.Files || c.Have.Status != vm.Absent || c.Have.Disk != vm.NoDisk || len(c.Have.Leftovers) > 0
 	switch c.Have.Status {
-	case vm.Absent, vm.Torn:
+	case vm.Absent, vm.Incomplete:
 		return nil
 	}
 	c.Have.Shape = c.Want.Shape

@@ -1,4 +1,4 @@
-package farside
+package agentserver
 
 import (
 	"errors"

@@ -1,4 +1,4 @@
-package farside
+package agentserver
 
 import (
 	"bytes"
@@ -109,7 +109,7 @@ func TestACommandWhoseClientVanishesIsEndedAndCleanedUpAfter(t *testing.T) {
 	log := filepath.Join(l.dir, "log")
 	p := sh(`trap 'echo term >>"$LOG"; cat "$FILE" >>"$LOG"; exit 3' TERM; echo ready; sleep 600 & wait`)
 	p.Env = []string{"LOG=" + log, "FILE=" + staged}
-	p.Abandoned = sh(`(echo; pwd; cat "$FILE"; echo; echo over) >>"$LOG"`).Argv
+	p.OnCancel = sh(`(echo; pwd; cat "$FILE"; echo; echo over) >>"$LOG"`).Argv
 	p.Dir = "/"
 	done := started(t, c, t.Context(), p)
 	vanish()
@@ -134,7 +134,7 @@ func TestAStubbornCommandWhoseClientVanishesIsKilled(t *testing.T) {
 	c, vanish := l.vanishing(t)
 	pid, log := filepath.Join(l.dir, "pid"), filepath.Join(l.dir, "log")
 	p := sh(`trap '' TERM HUP INT PIPE; echo $$ >"$1"; echo ready; while :; do sleep 600; done`, pid)
-	p.Abandoned = sh(`kill -0 "$(cat "$1")" 2>/dev/null && echo alive >"$2" || echo over >"$2"`, pid, log).Argv
+	p.OnCancel = sh(`kill -0 "$(cat "$1")" 2>/dev/null && echo alive >"$2" || echo over >"$2"`, pid, log).Argv
 	done := started(t, c, t.Context(), p)
 	vanish()
 	if err := awaitResult(t, done); !errors.Is(err, agent.ErrLost) {
@@ -150,7 +150,7 @@ func TestACancelledCommandIsCleanedUpAfterBeforeRunReturns(t *testing.T) {
 	l := newLab(t, nil)
 	log := filepath.Join(l.dir, "log")
 	p := sh("echo ready; exec sleep 600")
-	p.Abandoned = sh(`echo over >"$1"`, log).Argv
+	p.OnCancel = sh(`echo over >"$1"`, log).Argv
 	ctx, cancel := context.WithCancel(t.Context())
 	done := started(t, l.client(t), ctx, p)
 	cancel()
@@ -161,7 +161,7 @@ func TestACancelledCommandIsCleanedUpAfterBeforeRunReturns(t *testing.T) {
 		t.Errorf("it left %q", got)
 	}
 	p = sh("exit 7")
-	p.Abandoned = sh(`echo never >"$1"`, log).Argv
+	p.OnCancel = sh(`echo never >"$1"`, log).Argv
 	if code, _ := guest.ExitCode(l.client(t).Run(t.Context(), p)); code != 7 {
 		t.Errorf("exit code %d", code)
 	}
@@ -176,7 +176,7 @@ func TestTheNextAgentEndsWhatAKilledOneHasLeft(t *testing.T) {
 	l := newLab(t, func(of *Options) { o = *of; o.Env = append(o.Env, "OWN=1") })
 	log := filepath.Join(l.dir, "log")
 	p := sh("trap '' TERM; echo ready; while :; do sleep 600; done")
-	p.Abandoned, p.Env, p.Dir = sh(`echo "over $PWD $OWN$SECRET" >"$1"`, log).Argv, []string{"SECRET=2"}, "/"
+	p.OnCancel, p.Env, p.Dir = sh(`echo "over $PWD $OWN$SECRET" >"$1"`, log).Argv, []string{"SECRET=2"}, "/"
 	done := started(t, l.client(t), t.Context(), p)
 	next, err := New(t.Context(), o)
 	if err != nil {

@@ -43,12 +43,12 @@ func TestAbandonedRunIsUndone(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			plan.Abandonable()
+			plan.WithCancelCleanup()
 			path := func(name string) string { return "/stage/" + name }
 			if got := strings.Join(plan.Argv(path), " "); got != c.argv {
 				t.Errorf("runs %q, want %q", got, c.argv)
 			}
-			if got := plan.Abandoned(path); !slices.Equal(got, c.undo) {
+			if got := plan.OnCancel(path); !slices.Equal(got, c.undo) {
 				t.Errorf("undone by %q, want %q", got, c.undo)
 			}
 			if plan.Direct() != !strings.Contains(c.argv, "/stage/") {

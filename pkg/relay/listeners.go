@@ -12,7 +12,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/agent"
 )
 
-func (p *ports) openDoor(ctx context.Context, owner string, d *door) {
+func (p *ports) openListener(ctx context.Context, owner string, d *listener) {
 	log := p.log.WithField("owner", owner).WithField("port", d.address()+"/"+d.protocol)
 	known := d.err
 	d.err = nil
@@ -52,7 +52,7 @@ func bindError(at place, err error) error {
 	return err
 }
 
-func (p *ports) openTCP(ctx context.Context, d *door, network string) error {
+func (p *ports) openTCP(ctx context.Context, d *listener, network string) error {
 	l, err := new(net.ListenConfig).Listen(ctx, network, d.address())
 	if err != nil {
 		return err

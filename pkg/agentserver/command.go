@@ -1,4 +1,4 @@
-package farside
+package agentserver
 
 import (
 	"context"
@@ -174,7 +174,7 @@ func exit(code int, err error, cancelled, stopping bool) *agentpb.Exit {
 func (c *command) command() host.Command {
 	s := c.start
 	h := host.Command{
-		Argv: c.server.argv(words(s.GetArgv())), Abandoned: c.server.argv(words(s.GetAbandoned())),
+		Argv: c.server.argv(words(s.GetArgv())), OnCancel: c.server.argv(words(s.GetAbandoned())),
 		Env: c.environ(), Variables: words(s.GetVariables()), Dir: string(s.GetDir()),
 		Signals: c.signals, Grace: c.server.o.Grace,
 		Started: c.started,

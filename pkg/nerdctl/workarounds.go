@@ -2,10 +2,10 @@ package nerdctl
 
 import "strings"
 
-// Mend returns the command line with what the pinned nerdctl is known to get wrong avoided,
+// ApplyWorkarounds returns the command line with what the pinned nerdctl is known to get wrong avoided,
 // where that costs the user nothing. inv stays as it is. Each mend names its defect, so that
 // it can go with the pin that has it.
-func Mend(inv *Invocation) *Invocation {
+func ApplyWorkarounds(inv *Invocation) *Invocation {
 	if loggerHangs(inv) {
 		mended := inv.Clone()
 		mended.Add("log-driver", "none")
@@ -44,7 +44,7 @@ func Pruning(inv *Invocation) (list *Invocation, remove func(listed string) (*In
 	if err != nil {
 		return nil, nil, false
 	}
-	return Mend(list), func(listed string) (*Invocation, error) {
+	return ApplyWorkarounds(list), func(listed string) (*Invocation, error) {
 		var ids []string
 		for line := range strings.Lines(listed) {
 			id, status, _ := strings.Cut(strings.TrimSpace(line), " ")

@@ -17,7 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
-	"github.com/linnet-dev/linnet/pkg/farside/portplugin"
+	"github.com/linnet-dev/linnet/pkg/agentserver/portplugin"
 )
 
 // TestMain makes this program the plugin when it goes by its name.

@@ -24,7 +24,7 @@ func TestMend(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := inv.Argv()
-		got := Mend(inv).Argv()
+		got := ApplyWorkarounds(inv).Argv()
 		if slices.Contains(got, "--log-driver=none") != mended {
 			t.Errorf("%s: became %q", line, got)
 		}
@@ -47,7 +47,7 @@ func TestBuildsAreNoContainers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := strings.Join(Mend(inv).Argv(), " "); got != want {
+		if got := strings.Join(ApplyWorkarounds(inv).Argv(), " "); got != want {
 			t.Errorf("%s: became %q, want %q", line, got, want)
 		}
 	}

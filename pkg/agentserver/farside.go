@@ -1,10 +1,10 @@
-// Package farside is the agent's half of the crossing: it runs commands for clients that are
+// Package agentserver is the agent's half of the crossing: it runs commands for clients that are
 // elsewhere, holds their files in memory, asks them for credentials, connects them to the
 // engine's services, and replaces the agent.
 //
 // It must not know what a command means, nor how the engine's daemons are run: package
 // engine does that, and says here where they listen.
-package farside
+package agentserver
 
 import (
 	"context"
