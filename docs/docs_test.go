@@ -3,6 +3,7 @@
 package docs_test
 
 import (
+	"encoding/xml"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -199,4 +200,31 @@ func help(t *testing.T, words []string) string {
 		t.Logf("linnet %q --help: exit code %d: %s", words, code, errs)
 	}
 	return out.String()
+}
+
+// The picture is read by browsers, which want XML, and by screen readers, which want a title and a description. It is made on somebody's
+// machine, which must not show.
+func TestThePictureIsWellFormedAndShowsNoMachine(t *testing.T) {
+	const picture = "docs/terminal.svg"
+	if !strings.Contains(read(t, "README.md"), "]("+picture+")") {
+		t.Errorf("README.md does not show %s", picture)
+	}
+	text := read(t, picture)
+	var svg struct {
+		XMLName xml.Name `xml:"http://www.w3.org/2000/svg svg"`
+		Title   string   `xml:"title"`
+		Desc    string   `xml:"desc"`
+		Rows    []string `xml:"text"`
+	}
+	if err := xml.Unmarshal([]byte(text), &svg); err != nil {
+		t.Fatalf("%s: %v", picture, err)
+	}
+	if svg.Title == "" || svg.Desc == "" || len(svg.Rows) < 10 {
+		t.Errorf("%s has the title %q, the description %q and %d rows", picture, svg.Title, svg.Desc, len(svg.Rows))
+	}
+	for what, pattern := range map[string]string{"a home directory": `/(?:home|root|Users)/\w|/tmp/\w`, "how long something took": `\d\.\d+ ?m?s\b`, "a digest or an ID": `[0-9a-f]{12}`} {
+		if found := regexp.MustCompile(pattern).FindString(text); found != "" {
+			t.Errorf("%s shows %s: %q", picture, what, found)
+		}
+	}
 }
