@@ -78,16 +78,43 @@ func code(text string) (pieces []string) {
 	return pieces
 }
 
+var (
+	heading = regexp.MustCompile(`(?m)^#+ (.+)$`)
+	silent  = regexp.MustCompile(`[^\w\- ]`)
+)
+
+// anchors are what a link can name in a page: its headings, as GitHub writes them.
+func anchors(text string) (names []string) {
+	for _, m := range heading.FindAllStringSubmatch(text, -1) {
+		names = append(names, strings.ReplaceAll(silent.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-"))
+	}
+	return names
+}
+
 func TestLinksLeadSomewhere(t *testing.T) {
 	for _, doc := range documents(t) {
 		for _, m := range link.FindAllStringSubmatch(read(t, doc), -1) {
-			target, _, _ := strings.Cut(m[1], "#")
-			if target == "" || strings.Contains(target, "://") {
+			target, anchor, _ := strings.Cut(m[1], "#")
+			if strings.Contains(target, "://") {
 				continue
 			}
-			if !exists(filepath.Join(filepath.Dir(doc), target)) {
+			page := doc
+			if target != "" {
+				page = filepath.Join(filepath.Dir(doc), target)
+			}
+			if !exists(page) || anchor != "" && !slices.Contains(anchors(read(t, page)), anchor) {
 				t.Errorf("%s links to %s, which is not there", doc, m[1])
 			}
+		}
+	}
+}
+
+// The first words of a page say when to read it, before anything else does.
+func TestPagesBeginWithWhenToUseThem(t *testing.T) {
+	begins := regexp.MustCompile(`^# .+\n\n(?:Read this|Use it) `)
+	for _, doc := range documents(t) {
+		if filepath.Dir(doc) == "docs" && !begins.MatchString(read(t, doc)) {
+			t.Errorf("%s does not begin with when to read it", doc)
 		}
 	}
 }
