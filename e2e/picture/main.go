@@ -58,7 +58,7 @@ func record(screen *vt100.VT100) error {
 		return err
 	}
 	defer done()
-	cmd := exec.Command("bash", "-euc", session) //nolint:noctx // Ctrl-C reaches the terminal's process group
+	cmd := exec.Command("bash", "-euc", session)
 	cmd.Dir = lab.Root()
 	cmd.Env = append(engine.Environ(), "TERM=xterm", "PATH="+lab.Root()+"/bin:"+os.Getenv("PATH"))
 	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: uint16(screen.Height), Cols: uint16(screen.Width - 1)}) // the screen wraps a line that is just as wide
