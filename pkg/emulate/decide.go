@@ -3,7 +3,6 @@ package emulate
 import (
 	"fmt"
 	"strings"
-
 )
 
 // Facts are what a machine is known to be like.
