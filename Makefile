@@ -12,7 +12,7 @@ LINT     := _output/tools/bin/golangci-lint
 # In order: `make -j` must not test what is being built.
 .NOTPARALLEL:
 
-.PHONY: help all build deps image system clean check lint cross test-unit test-differential test-seeds test-fuzz e2e test test-mends test-e2e test-chaos test-vm-smoke test-vm demo bench bench-vm sbom update record-limactl
+.PHONY: help all build deps image system clean check lint cross test-unit test-differential test-seeds test-fuzz e2e test test-mends test-e2e test-chaos test-vm-smoke test-vm demo bench bench-vm picture sbom update record-limactl
 
 ##@ Make it
 
@@ -109,6 +109,9 @@ bench-vm: build image ## the virtual machine beside ssh, limactl shell and what 
 	@go run ./e2e/bench -vm
 
 ##@ For pins and releases
+
+picture: build deps ## the terminal in the README, docs/terminal.svg, from a real run (as root)
+	@mkdir -p _output && go run ./e2e/picture >_output/terminal.svg && mv _output/terminal.svg docs/
 
 sbom: deps ## what the components are made of, mends included (CycloneDX), on standard output
 	@go run ./deps/build -sbom

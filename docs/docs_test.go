@@ -3,6 +3,7 @@
 package docs_test
 
 import (
+	"encoding/xml"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -77,16 +78,43 @@ func code(text string) (pieces []string) {
 	return pieces
 }
 
+var (
+	heading = regexp.MustCompile(`(?m)^#+ (.+)$`)
+	silent  = regexp.MustCompile(`[^\w\- ]`)
+)
+
+// anchors are what a link can name in a page: its headings, as GitHub writes them.
+func anchors(text string) (names []string) {
+	for _, m := range heading.FindAllStringSubmatch(text, -1) {
+		names = append(names, strings.ReplaceAll(silent.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-"))
+	}
+	return names
+}
+
 func TestLinksLeadSomewhere(t *testing.T) {
 	for _, doc := range documents(t) {
 		for _, m := range link.FindAllStringSubmatch(read(t, doc), -1) {
-			target, _, _ := strings.Cut(m[1], "#")
-			if target == "" || strings.Contains(target, "://") {
+			target, anchor, _ := strings.Cut(m[1], "#")
+			if strings.Contains(target, "://") {
 				continue
 			}
-			if !exists(filepath.Join(filepath.Dir(doc), target)) {
+			page := doc
+			if target != "" {
+				page = filepath.Join(filepath.Dir(doc), target)
+			}
+			if !exists(page) || anchor != "" && !slices.Contains(anchors(read(t, page)), anchor) {
 				t.Errorf("%s links to %s, which is not there", doc, m[1])
 			}
+		}
+	}
+}
+
+// The first words of a page say when to read it, before anything else does.
+func TestPagesBeginWithWhenToUseThem(t *testing.T) {
+	begins := regexp.MustCompile(`^# .+\n\n(?:Read this|Use it) `)
+	for _, doc := range documents(t) {
+		if filepath.Dir(doc) == "docs" && !begins.MatchString(read(t, doc)) {
+			t.Errorf("%s does not begin with when to read it", doc)
 		}
 	}
 }
@@ -199,4 +227,31 @@ func help(t *testing.T, words []string) string {
 		t.Logf("linnet %q --help: exit code %d: %s", words, code, errs)
 	}
 	return out.String()
+}
+
+// The picture is read by browsers, which want XML, and by screen readers, which want a title and a description. It is made on somebody's
+// machine, which must not show.
+func TestThePictureIsWellFormedAndShowsNoMachine(t *testing.T) {
+	const picture = "docs/terminal.svg"
+	if !strings.Contains(read(t, "README.md"), "]("+picture+")") {
+		t.Errorf("README.md does not show %s", picture)
+	}
+	text := read(t, picture)
+	var svg struct {
+		XMLName xml.Name `xml:"http://www.w3.org/2000/svg svg"`
+		Title   string   `xml:"title"`
+		Desc    string   `xml:"desc"`
+		Rows    []string `xml:"text"`
+	}
+	if err := xml.Unmarshal([]byte(text), &svg); err != nil {
+		t.Fatalf("%s: %v", picture, err)
+	}
+	if svg.Title == "" || svg.Desc == "" || len(svg.Rows) < 10 {
+		t.Errorf("%s has the title %q, the description %q and %d rows", picture, svg.Title, svg.Desc, len(svg.Rows))
+	}
+	for what, pattern := range map[string]string{"a home directory": `/(?:home|root|Users)/\w|/tmp/\w`, "how long something took": `\d\.\d+ ?m?s\b`, "a digest or an ID": `[0-9a-f]{12}`} {
+		if found := regexp.MustCompile(pattern).FindString(text); found != "" {
+			t.Errorf("%s shows %s: %q", picture, what, found)
+		}
+	}
 }
