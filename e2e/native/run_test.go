@@ -78,7 +78,7 @@ func TestEngineKeepsNoForeignFiles(t *testing.T) {
 }
 
 // An attached run with more output than a pipe holds ends, which nerdctl's own does not
-// always: see nerdctl.Mend.
+// always: see nerdctl.ApplyWorkarounds.
 func TestMuchOutputDoesNotHang(t *testing.T) {
 	e := lab.Shared(t)
 	image := e.Busybox(t)
