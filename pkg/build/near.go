@@ -113,8 +113,8 @@ func (n *near) show(def *pb.Definition) {
 	}
 	begun := *v
 	n.status <- &client.SolveStatus{Vertexes: []*client.Vertex{&begun}}
-	now = time.Now()
-	v.Completed = &now
+	ended := time.Now()
+	v.Completed = &ended
 	n.told.steps = append(n.told.steps, v)
 }
 
