@@ -31,7 +31,7 @@ var allowed = map[string][]string{
 
 	"pkg/cli":          {"deps", "pkg/agent", "pkg/emulate", "pkg/forward", "pkg/guest", "pkg/host", "pkg/lima", "pkg/native", "pkg/nerdctl", "pkg/registry", "pkg/relay", "pkg/report", "pkg/route", "pkg/settings", "pkg/streams", "pkg/vm"},
 	"pkg/cli/buildcmd": {"pkg/build", "pkg/build/options", "pkg/cli", "pkg/host", "pkg/report", "pkg/settings", "pkg/streams"},
-	"pkg/build":        {"pkg/build/options", "pkg/guest", "pkg/host", "pkg/report"},
+	"pkg/build":        {"pkg/build/folder", "pkg/build/options", "pkg/guest", "pkg/host", "pkg/report"},
 	"pkg/compose":      {"pkg/build/options"},
 	"pkg/forward":      {"pkg/guest", "pkg/nerdctl", "pkg/report", "pkg/streams"},
 	"pkg/native":       {"pkg/agent", "pkg/agent/agentpb", "pkg/emulate", "pkg/guest", "pkg/host", "pkg/report"},
@@ -50,6 +50,7 @@ var allowed = map[string][]string{
 	"pkg/vm":   {"pkg/report"},
 	"pkg/lima": {"config", "pkg/agent", "pkg/agent/agentpb", "pkg/guest", "pkg/host", "pkg/relay", "pkg/report", "pkg/vm"},
 
+	"pkg/build/folder":  {"pkg/build/options", "pkg/host"},
 	"pkg/build/options": {},
 
 	"config":            {},
@@ -241,9 +242,9 @@ func TestImportsOfOthers(t *testing.T) {
 	}
 }
 
-// What describes a build does not link what does it.
-func TestOptionsAreWithoutBuildKit(t *testing.T) {
-	for _, p := range list(t, "pkg/build/options", "pkg/compose") {
+// What describes a build, and what reads directories for it, does not link what does it.
+func TestPartsOfBuildsWithoutBuildKit(t *testing.T) {
+	for _, p := range list(t, "pkg/build/folder", "pkg/build/options", "pkg/compose") {
 		for _, d := range p.Deps {
 			if strings.HasPrefix(d, "github.com/moby/buildkit/") || strings.HasPrefix(d, "github.com/containerd/containerd/") || d == module+"pkg/build" {
 				t.Errorf("%s links %s", p.ImportPath, d)

@@ -15,6 +15,7 @@ import (
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
 
+	"github.com/linnet-dev/linnet/pkg/build/folder"
 	"github.com/linnet-dev/linnet/pkg/build/options"
 	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
@@ -63,7 +64,7 @@ func (s Session) recent(project string) (all []remembered) {
 	tags := map[string]bool{}
 	for _, r := range recent(s.state("recent")) {
 		switch {
-		case project != "" && r.Options.Project != project, isFolder(r.Options.Context) != nil:
+		case project != "" && r.Options.Project != project, folder.Check(r.Options.Context) != nil:
 		case tags[r.tag()]: // the same build in another checkout
 		default:
 			tags[r.tag()] = true

@@ -22,6 +22,7 @@ import (
 	"github.com/moby/buildkit/util/entitlements"
 	"github.com/tonistiigi/fsutil"
 
+	"github.com/linnet-dev/linnet/pkg/build/folder"
 	"github.com/linnet-dev/linnet/pkg/build/options"
 	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/report"
@@ -31,12 +32,12 @@ import (
 type job struct {
 	opt   client.SolveOpt
 	attrs map[string]string // the frontend's, the same map as in opt
-	file  dockerfile
+	file  folder.Dockerfile
 	dir   string // the context, where it is a directory
 	// mounts are the directories that BuildKit may ask for, by the names that it has for them; open are
 	// those of this host.
 	mounts map[string]fsutil.FS
-	open   []folder
+	open   []folder.Folder
 	// dropped is what results have lost on their way to this host.
 	dropped *report.Dropped
 	// unpack says that the image store shall have the result unpacked, rewritten that the
