@@ -31,7 +31,7 @@ var allowed = map[string][]string{
 
 	"pkg/cli":          {"deps", "pkg/agent", "pkg/emulate", "pkg/forward", "pkg/guest", "pkg/host", "pkg/lima", "pkg/native", "pkg/nerdctl", "pkg/registry", "pkg/relay", "pkg/report", "pkg/route", "pkg/settings", "pkg/streams", "pkg/vm"},
 	"pkg/cli/buildcmd": {"pkg/build", "pkg/build/options", "pkg/cli", "pkg/host", "pkg/report", "pkg/settings", "pkg/streams"},
-	"pkg/build":        {"pkg/build/folder", "pkg/build/options", "pkg/guest", "pkg/host", "pkg/report"},
+	"pkg/build":        {"pkg/build/folder", "pkg/build/options", "pkg/build/store", "pkg/guest", "pkg/host", "pkg/report"},
 	"pkg/compose":      {"pkg/build/options"},
 	"pkg/forward":      {"pkg/guest", "pkg/nerdctl", "pkg/report", "pkg/streams"},
 	"pkg/native":       {"pkg/agent", "pkg/agent/agentpb", "pkg/emulate", "pkg/guest", "pkg/host", "pkg/report"},
@@ -52,6 +52,7 @@ var allowed = map[string][]string{
 
 	"pkg/build/folder":  {"pkg/build/options", "pkg/host"},
 	"pkg/build/options": {},
+	"pkg/build/store":   {"pkg/guest"},
 
 	"config":            {},
 	"deps":              {},
@@ -221,7 +222,7 @@ func TestImportsOfOthers(t *testing.T) {
 	only := map[string][]string{
 		"github.com/spf13/cobra":              {"pkg/cli", "pkg/cli/buildcmd", "pkg/cli/composecmd"},
 		"os/exec":                             {"pkg/host", "pkg/host/hosttest", "cmd/linnet-env"},
-		"github.com/containerd/containerd/v2": {"pkg/engine", "pkg/build"},
+		"github.com/containerd/containerd/v2": {"pkg/engine", "pkg/build", "pkg/build/store"},
 		"github.com/moby/buildkit":            {"pkg/build"},
 		"github.com/compose-spec/compose-go":  {"pkg/compose"},
 		"github.com/containerd/nerdctl":       {},

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/linnet-dev/linnet/pkg/build/options"
+	"github.com/linnet-dev/linnet/pkg/build/store"
 	"github.com/linnet-dev/linnet/pkg/guest"
 )
 
@@ -99,7 +100,45 @@ func (s Session) run(ctx context.Context, job *job, d Display) (Result, error) {
 	}
 	s.remember(job)
 	r := Result{ID: imageID(res.ExporterResponse), Ref: job.opt.Ref, Response: res.ExporterResponse, Warnings: warnings, Dropped: job.dropped.Lines()}
-	return r, s.finish(ctx, job, r)
+	return r, s.finish(ctx, job, res.ExporterResponse)
+}
+
+// finish unpacks what the exporter has left packed: images for other platforms than the engine's,
+// and those whose times were rewritten. run would do it, once, and the user would wait then.
+func (s Session) finish(ctx context.Context, j *job, response map[string]string) error {
+	if !j.unpack || (!j.rewritten && j.attrs["platform"] == "") {
+		return nil
+	}
+	image, err := resultOf(response)
+	if err != nil {
+		return fmt.Errorf("unpacking the result: %w", err)
+	}
+	st, err := store.Open(ctx, s.Guest, s.Snapshotter)
+	if err != nil {
+		return fmt.Errorf("unpacking the result: %w", err)
+	}
+	defer st.Close()
+	if err := st.Unpack(ctx, image); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return fmt.Errorf("unpacking the result: %w", err)
+	}
+	return nil
+}
+
+// Images says which of the images are in the engine's image store: the digest by which it knows
+// each, under the name that was asked for.
+func (s Session) Images(ctx context.Context, names []string) (map[string]string, error) {
+	if err := s.Guest.Ready(ctx); err != nil {
+		return nil, err
+	}
+	st, err := store.Open(ctx, s.Guest, s.Snapshotter)
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close()
+	return st.Images(ctx, names)
 }
 
 // connect opens BuildKit; the first connection is made here, so that its error is plain. Calls go through watch.

@@ -10,13 +10,18 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/containerd/containerd/v2/plugins/content/local"
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/buildkit/client/ociindex"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
 
 	"github.com/linnet-dev/linnet/pkg/build/folder"
 	"github.com/linnet-dev/linnet/pkg/build/options"
+	"github.com/linnet-dev/linnet/pkg/build/store"
 	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
@@ -185,4 +190,44 @@ func writeExported(dir string, e ExportedCache) error {
 		return fmt.Errorf("writing %s: %w", cacheFile, err)
 	}
 	return host.WriteFile(filepath.Join(dir, cacheFile), append(text, '\n'), 0o644)
+}
+
+// exportImages puts the images that builds begin with beside their cache, with all platforms that
+// are here, and returns those that are not whole.
+func (s Session) exportImages(ctx context.Context, dir string, e *ExportedCache, all []string) (missing []string, err error) {
+	if len(all) == 0 {
+		return nil, nil
+	}
+	st, err := store.Open(ctx, s.Guest, s.Snapshotter)
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close()
+	dir = filepath.Join(dir, cacheImages)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	to, err := local.NewStore(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, image := range all {
+		name, desc, err := st.CopyOut(ctx, to, image)
+		if err == nil && name == "" {
+			continue
+		}
+		if cerrdefs.IsNotFound(err) {
+			missing = append(missing, image)
+			continue
+		}
+		if err != nil {
+			return missing, fmt.Errorf("%s: %w", image, err)
+		}
+		if err := ociindex.NewStoreIndex(dir).Put(desc, ociindex.Name(name)); err != nil {
+			return missing, fmt.Errorf("%s: %w", image, err)
+		}
+		e.Images = slices.DeleteFunc(e.Images, func(o string) bool { return strings.HasPrefix(o, name+"@") })
+		e.Images = append(e.Images, image)
+	}
+	return missing, nil
 }

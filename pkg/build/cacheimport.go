@@ -20,6 +20,7 @@ import (
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/linnet-dev/linnet/pkg/build/options"
+	"github.com/linnet-dev/linnet/pkg/build/store"
 	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
@@ -67,6 +68,26 @@ func (s Session) ImportCache(ctx context.Context, dir, project string) (e Export
 		return e, fmt.Errorf("importing the images that builds begin with: %w", err)
 	}
 	return e, nil
+}
+
+// importImages puts images into the image store and returns the names of those that were not there.
+func (s Session) importImages(ctx context.Context, dir string, all []string) ([]string, error) {
+	if len(all) == 0 {
+		return nil, nil
+	}
+	if err := s.Guest.Ready(ctx); err != nil {
+		return nil, err
+	}
+	st, err := store.Open(ctx, s.Guest, s.Snapshotter)
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close()
+	from, err := local.NewStore(filepath.Join(dir, cacheImages))
+	if err != nil {
+		return nil, err
+	}
+	return st.CopyIn(ctx, from, all)
 }
 
 // dockersExport lists the tags of a folder that is none of ours.

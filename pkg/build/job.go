@@ -14,7 +14,6 @@ import (
 	"sync/atomic"
 
 	"github.com/containerd/platforms"
-	"github.com/distribution/reference"
 	"github.com/moby/buildkit/client"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/identity"
@@ -326,16 +325,4 @@ func (j *job) addPolicy(h options.Host, o options.Options) error {
 	}
 	j.opt.SourcePolicy = &policy
 	return nil
-}
-
-// fullName is an image's whole name, as the image store has it.
-func fullName(tag string) (string, error) {
-	named, err := reference.ParseNormalizedNamed(tag)
-	if err == nil {
-		if _, pinned := named.(reference.Digested); !pinned {
-			return reference.TagNameOnly(named).String(), nil
-		}
-		err = errors.New("a digest cannot be given to what is yet to be built")
-	}
-	return "", &hint.Error{Err: fmt.Errorf("--tag %q: %w", tag, err), Fix: "NAME or NAME:TAG, in lower case"}
 }
