@@ -108,7 +108,7 @@ func (j *job) checked(a Answer) (Answer, error) {
 		if len(e.Location.Ranges) > 0 {
 			n = int(e.Location.Ranges[0].Start.Line)
 		}
-		fmt.Fprintf(&b, "%s: error: %s\n", j.place(n), plain(e.Message))
+		fmt.Fprintf(&b, "%s: error: %s\n", j.place(n), Plain(e.Message))
 		source(&b, lines, n)
 		a.Found++
 	}

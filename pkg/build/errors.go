@@ -44,7 +44,7 @@ func (j *job) explain(ctx context.Context, err error) error {
 	if j.failed != nil {
 		err = j.failed
 	}
-	e := &Error{Where: j.where(err), Text: plain(err.Error()), Err: err}
+	e := &Error{Where: j.where(err), Text: Plain(err.Error()), Err: err}
 	fix := ""
 	for _, k := range known {
 		m := k.match.FindStringSubmatch(e.Text)
@@ -125,7 +125,8 @@ var (
 	fatal    = regexp.MustCompile(`(?m)^fatal: (.*)$`)
 )
 
-func plain(text string) string {
+// Plain is an error of BuildKit's in one line, without what its layers say to each other.
+func Plain(text string) string {
 	text = leads.ReplaceAllString(strings.TrimSpace(text), "")
 	first, rest, _ := strings.Cut(text, "\n")
 	if m := fatal.FindStringSubmatch(rest); m != nil {

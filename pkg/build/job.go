@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/build/folder"
 	"github.com/linnet-dev/linnet/pkg/build/options"
+	"github.com/linnet-dev/linnet/pkg/build/state"
 	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/report"
 )
@@ -296,6 +298,21 @@ func (j *job) addCaches(h options.Host, o options.Options) error {
 		j.opt.CacheExports = append(j.opt.CacheExports, client.CacheOptionsEntry{Type: "inline", Attrs: map[string]string{}})
 	}
 	return nil
+}
+
+// addImported has a build look into imported cache of its project. Cache whose project is not known
+// may be anybody's, and a build that belongs to none may be of any.
+func (s Session) addImported(j *job, o options.Options) {
+	if o.NoCache || o.Request != "" {
+		return
+	}
+	for _, c := range state.Imported(s.Layout) {
+		if c.Project != "" && o.Project != "" && c.Project != o.Project {
+			continue
+		}
+		attrs := map[string]string{"src": filepath.Join(s.Layout.ImportedCache(), c.Tag), "tag": c.Tag}
+		j.opt.CacheImports = append(j.opt.CacheImports, client.CacheOptionsEntry{Type: "local", Attrs: attrs})
+	}
 }
 
 // cacheImports are where build cache is read, as a frontend says it.

@@ -125,7 +125,7 @@ func run(cmd *cobra.Command, env *cli.Env, v *values, context string) error {
 	grant := env.Grant()
 	defer env.TellRefused(grant)
 	session := build.Session{
-		Guest: engine, Host: h, TokenDir: layout.BuildTokens(),
+		Guest: engine, Host: h, Layout: layout,
 		Credentials: grant.Credentials, Named: grant.Allow, Unnamed: grant.AllowOthers,
 		Ready: env.CloseReport, Snapshotter: string(settings.Engine.Snapshotter),
 	}

@@ -58,7 +58,7 @@ func newBuilds(env *cli.Env, project *compose.Project, h options.Host) (*builds,
 	return &builds{
 		env: env, grant: grant, project: project, name: string(s.Build.Project), shared: s.Build.CacheMounts == settings.MountsShared,
 		session: build.Session{
-			Guest: engine, Host: h, TokenDir: layout.BuildTokens(),
+			Guest: engine, Host: h, Layout: layout,
 			Credentials: grant.Credentials, Named: grant.Allow, Unnamed: grant.AllowOthers, Snapshotter: string(s.Engine.Snapshotter),
 		},
 	}, nil

@@ -1,4 +1,4 @@
-package build
+package cache
 
 import (
 	"context"
@@ -16,11 +16,11 @@ import (
 	"github.com/containerd/containerd/v2/plugins/content/local"
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/buildkit/client/ociindex"
-	gateway "github.com/moby/buildkit/frontend/gateway/client"
-	"github.com/moby/buildkit/solver/pb"
 
+	"github.com/linnet-dev/linnet/pkg/build"
 	"github.com/linnet-dev/linnet/pkg/build/folder"
 	"github.com/linnet-dev/linnet/pkg/build/options"
+	"github.com/linnet-dev/linnet/pkg/build/state"
 	"github.com/linnet-dev/linnet/pkg/build/store"
 	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
@@ -33,57 +33,34 @@ const (
 	cacheImages = "images"
 )
 
-// ExportedCache says what a folder of exported cache holds.
-type ExportedCache struct {
-	Builds []ExportedBuild `json:"builds"`
+// Exported says what a folder of exported cache holds.
+type Exported struct {
+	Builds []state.ExportedBuild `json:"builds"`
 	// Images are those that builds begin with, as NAME:TAG@DIGEST.
 	Images []string `json:"images"`
 }
 
-// ExportedBuild is the cache of one build.
-type ExportedBuild struct {
-	// Tag is its name in the folder.
-	Tag string `json:"tag"`
-	// Project is the portable name of what was built, empty where it has none; Folder is what
-	// the folder was called.
-	Project   string   `json:"project,omitempty"`
-	Folder    string   `json:"folder,omitempty"`
-	File      string   `json:"file,omitempty"`
-	Target    string   `json:"target,omitempty"`
-	Platforms []string `json:"platforms,omitempty"`
-	// Exported is when that was.
-	Exported time.Time `json:"exported"`
-}
-
-// Recent lists the builds that ExportCache would export, the last one first; project, when it is
-// not empty, takes only that one's.
-func (s Session) Recent(project string) (all []string) {
-	for _, r := range s.recent(project) {
-		all = append(all, r.Options.Context)
-	}
-	return all
-}
-
-// recent leaves out what cannot be built any more: its folder is gone.
-func (s Session) recent(project string) (all []remembered) {
+// rebuildable are recent builds, the last one first, of a project when that is not empty. It leaves out what cannot be
+// built any more: its folder is gone.
+func rebuildable(l host.Layout, project string) (all []state.Recipe) {
 	tags := map[string]bool{}
-	for _, r := range recent(s.state("recent")) {
+	for _, r := range state.Recent(l) {
 		switch {
 		case project != "" && r.Options.Project != project, folder.Check(r.Options.Context) != nil:
-		case tags[r.tag()]: // the same build in another checkout
+		case tags[r.Tag()]: // the same build in another checkout
 		default:
-			tags[r.tag()] = true
+			tags[r.Tag()] = true
 			all = append(all, r)
 		}
 	}
 	return all
 }
 
-// ExportCache writes the cache of recent builds into a folder of the host. It builds them once
+// Export writes the cache of recent builds into a folder of the host. It builds them once
 // more, since BuildKit gives cache away only then; what has not changed is not run again. Each is
 // shown by what display returns for its context. Warnings are what is missing.
-func (s Session) ExportCache(ctx context.Context, dir, project string, display func(context string) (Display, error)) (e ExportedCache, warnings []string, err error) {
-	all := s.recent(project)
+func Export(ctx context.Context, s build.Session, dir, project string, display func(context string) (build.Display, error)) (e Exported, warnings []string, err error) {
+	all := rebuildable(s.Layout, project)
 	if len(all) == 0 {
 		return e, nil, &hint.Error{Err: errors.New("exporting the build cache: nothing was built here lately"), Fix: "linnet build, then export"}
 	}
@@ -98,7 +75,7 @@ func (s Session) ExportCache(ctx context.Context, dir, project string, display f
 		if err != nil {
 			return e, warnings, err
 		}
-		images, err := s.exportOne(ctx, dir, r, d)
+		images, err := exportOne(ctx, s, dir, r, d)
 		if ctx.Err() != nil {
 			return e, warnings, context.Cause(ctx)
 		}
@@ -110,15 +87,15 @@ func (s Session) ExportCache(ctx context.Context, dir, project string, display f
 		for _, image := range images {
 			begins[image] = true
 		}
-		e.put(ExportedBuild{
-			Tag: r.tag(), Project: r.Options.Project, Folder: filepath.Base(r.Options.Context),
+		e.put(state.ExportedBuild{
+			Tag: r.Tag(), Project: r.Options.Project, Folder: filepath.Base(r.Options.Context),
 			File: r.Options.File, Target: r.Options.Target, Platforms: r.Options.Platforms, Exported: time.Now().UTC().Truncate(time.Second),
 		})
 	}
 	if failed != nil && len(warnings) == len(all) {
 		return e, nil, failed
 	}
-	missing, err := s.exportImages(ctx, dir, &e, slices.Sorted(maps.Keys(begins)))
+	missing, err := exportImages(ctx, s, dir, &e, slices.Sorted(maps.Keys(begins)))
 	if err != nil {
 		return e, warnings, fmt.Errorf("exporting the images that builds begin with: %w", err)
 	}
@@ -129,51 +106,25 @@ func (s Session) ExportCache(ctx context.Context, dir, project string, display f
 }
 
 // put adds a build in the place of an earlier one of the same tag.
-func (e *ExportedCache) put(b ExportedBuild) {
-	if i := slices.IndexFunc(e.Builds, func(o ExportedBuild) bool { return o.Tag == b.Tag }); i >= 0 {
+func (e *Exported) put(b state.ExportedBuild) {
+	if i := slices.IndexFunc(e.Builds, func(o state.ExportedBuild) bool { return o.Tag == b.Tag }); i >= 0 {
 		e.Builds[i] = b
 		return
 	}
 	e.Builds = append(e.Builds, b)
 }
 
-// exportOne builds once more what was built, for its cache alone, and returns the images it begins
-// with. Secrets that are not there any more are left out: steps that have run do not ask.
-func (s Session) exportOne(ctx context.Context, dir string, r remembered, d Display) (images []string, err error) {
+// exportOne builds once more what was built, for its cache alone, and returns the images it begins with.
+func exportOne(ctx context.Context, s build.Session, dir string, r state.Recipe, d build.Display) (images []string, err error) {
 	s.Host.Dir, s.Host.Stdin = r.Dir, nil
 	o := r.Options
 	o.Outputs = []options.Output{{Type: "cacheonly"}}
-	o.CacheTo = []options.Cache{{Type: "local", Attrs: map[string]string{"dest": dir, "tag": r.tag(), "mode": "max", "reset": "true"}}}
-	o.Secrets = slices.DeleteFunc(slices.Clone(o.Secrets), func(one options.Secret) bool {
-		_, err := newSecrets(s.Host, []options.Secret{one})
-		return err != nil
-	})
-	o.SSH = slices.DeleteFunc(slices.Clone(o.SSH), func(one options.SSH) bool { return len(one.Paths) == 0 && s.Host.Env("SSH_AUTH_SOCK") == "" })
-	j, err := s.prepare(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	defer j.close()
-	j.see = func(ctx context.Context, res *gateway.Result) error {
-		return eachDefinition(ctx, res, func(def *pb.Definition) error {
-			found, err := baseImages(def)
-			images = append(images, found...)
-			return err
-		})
-	}
-	c, err := s.open(ctx, j.watch)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = c.Close() }() // the build has ended
-	if _, _, err := solve(ctx, c, j, d); err != nil {
-		return nil, j.explain(ctx, err)
-	}
-	return images, nil
+	o.CacheTo = []options.Cache{{Type: "local", Attrs: map[string]string{"dest": dir, "tag": r.Tag(), "mode": "max", "reset": "true"}}}
+	return s.Rebuild(ctx, o, d)
 }
 
-func readExported(dir string) (ExportedCache, error) {
-	e := ExportedCache{Builds: []ExportedBuild{}, Images: []string{}}
+func readExported(dir string) (Exported, error) {
+	e := Exported{Builds: []state.ExportedBuild{}, Images: []string{}}
 	text, err := os.ReadFile(filepath.Join(dir, cacheFile))
 	if err != nil {
 		return e, fmt.Errorf("reading %s: %w", filepath.Join(dir, cacheFile), hint.Cause(err))
@@ -184,7 +135,7 @@ func readExported(dir string) (ExportedCache, error) {
 	return e, nil
 }
 
-func writeExported(dir string, e ExportedCache) error {
+func writeExported(dir string, e Exported) error {
 	text, err := json.MarshalIndent(e, "", "  ")
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", cacheFile, err)
@@ -194,7 +145,7 @@ func writeExported(dir string, e ExportedCache) error {
 
 // exportImages puts the images that builds begin with beside their cache, with all platforms that
 // are here, and returns those that are not whole.
-func (s Session) exportImages(ctx context.Context, dir string, e *ExportedCache, all []string) (missing []string, err error) {
+func exportImages(ctx context.Context, s build.Session, dir string, e *Exported, all []string) (missing []string, err error) {
 	if len(all) == 0 {
 		return nil, nil
 	}
