@@ -62,7 +62,7 @@ type Result struct {
 	// Response is what exporters said, as BuildKit has it: containerimage.digest and so on.
 	Response map[string]string
 	// Warnings are the remarks of the frontend.
-	Warnings []client.VertexWarning
+	Warnings []string
 	// Dropped says what a result that is a directory of this host has lost on the way, in lines.
 	Dropped []string
 }
@@ -107,7 +107,11 @@ func (s Session) run(ctx context.Context, job *job, d Display) (Result, error) {
 	if r, ok := job.recipe(s.Host.Dir); ok {
 		state.Remember(s.Layout, r)
 	}
-	r := Result{ID: imageID(res.ExporterResponse), Ref: job.opt.Ref, Response: res.ExporterResponse, Warnings: warnings, Dropped: job.dropped.Lines()}
+	var remarks []string
+	for _, w := range warnings {
+		remarks = append(remarks, string(w.Short))
+	}
+	r := Result{ID: imageID(res.ExporterResponse), Ref: job.opt.Ref, Response: res.ExporterResponse, Warnings: remarks, Dropped: job.dropped.Lines()}
 	return r, s.finish(ctx, job, res.ExporterResponse)
 }
 

@@ -63,7 +63,7 @@ func TestAnEmulatedStepSaysSoOnce(t *testing.T) {
 	}
 	as := func(*client.Vertex) {}
 	var got []string
-	d := Watch(func(s *client.SolveStatus) {
+	d := watch(func(s *client.SolveStatus) {
 		for _, l := range s.Logs {
 			for _, v := range s.Vertexes {
 				if v.Digest == l.Vertex {

@@ -144,7 +144,7 @@ func run(cmd *cobra.Command, env *cli.Env, v *values, context string) error {
 	}
 	if mode == "auto" || mode == "plain" || mode == "tty" {
 		for _, w := range result.Warnings {
-			fmt.Fprintf(s.Err, "warning: %s\n", w.Short)
+			fmt.Fprintln(s.Err, "warning:", w)
 		}
 	}
 	for _, line := range result.Dropped {
