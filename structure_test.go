@@ -34,8 +34,8 @@ var allowed = map[string][]string{
 	"cmd/linnet-env":     {}, // steps of builds are cached by its bytes
 
 	"pkg/cli":          {"deps", "pkg/agent", "pkg/client", "pkg/emulate", "pkg/guest", "pkg/host", "pkg/lima", "pkg/native", "pkg/nerdctl", "pkg/registry", "pkg/relay", "pkg/report", "pkg/route", "pkg/settings", "pkg/streams", "pkg/vm"},
-	"pkg/cli/buildcmd": {"pkg/build", "pkg/build/options", "pkg/cli", "pkg/host", "pkg/report", "pkg/settings", "pkg/streams"},
-	"pkg/build":        {"pkg/build/options", "pkg/guest", "pkg/host", "pkg/report"},
+	"pkg/cli/buildcmd": {"pkg/build", "pkg/build/cache", "pkg/build/options", "pkg/cli", "pkg/host", "pkg/report", "pkg/settings", "pkg/streams"},
+	"pkg/build":        {"pkg/build/folder", "pkg/build/options", "pkg/build/state", "pkg/build/store", "pkg/guest", "pkg/host", "pkg/report"},
 	"pkg/compose":      {"pkg/build/options"},
 	"pkg/client":       {"pkg/crossing", "pkg/emulate", "pkg/guest", "pkg/nerdctl", "pkg/registry", "pkg/report", "pkg/route", "pkg/streams"},
 	"pkg/native":       {"pkg/agent", "pkg/agent/agentpb", "pkg/emulate", "pkg/guest", "pkg/host", "pkg/report"},
@@ -54,7 +54,11 @@ var allowed = map[string][]string{
 	"pkg/vm":   {"pkg/report"},
 	"pkg/lima": {"config", "pkg/agent", "pkg/agent/agentpb", "pkg/guest", "pkg/host", "pkg/relay", "pkg/report", "pkg/vm"},
 
+	"pkg/build/cache":   {"pkg/build", "pkg/build/folder", "pkg/build/options", "pkg/build/state", "pkg/build/store", "pkg/host"},
+	"pkg/build/folder":  {"pkg/build/options", "pkg/host"},
 	"pkg/build/options": {},
+	"pkg/build/state":   {"pkg/build/options", "pkg/host"},
+	"pkg/build/store":   {"pkg/guest"},
 
 	"config":            {},
 	"deps":              {},
@@ -225,8 +229,8 @@ func TestImportsOfOthers(t *testing.T) {
 	only := map[string][]string{
 		"github.com/spf13/cobra":              {"pkg/cli", "pkg/cli/buildcmd", "pkg/cli/composecmd"},
 		"os/exec":                             {"pkg/host", "pkg/host/hosttest", "cmd/linnet-env"},
-		"github.com/containerd/containerd/v2": {"pkg/engine", "pkg/build"},
-		"github.com/moby/buildkit":            {"pkg/build"},
+		"github.com/containerd/containerd/v2": {"pkg/engine", "pkg/build", "pkg/build/cache", "pkg/build/store"},
+		"github.com/moby/buildkit":            {"pkg/build", "pkg/build/cache"},
 		"github.com/compose-spec/compose-go":  {"pkg/compose"},
 		"github.com/containerd/nerdctl":       {},
 		"github.com/lima-vm":                  {},
@@ -246,12 +250,21 @@ func TestImportsOfOthers(t *testing.T) {
 	}
 }
 
-// What describes a build does not link what does it.
-func TestOptionsAreWithoutBuildKit(t *testing.T) {
-	for _, p := range list(t, "pkg/build/options", "pkg/compose") {
+// Of builds, two packages know BuildKit, and those that a build is described with know no engine at all.
+func TestPartsOfBuildsWithoutBuildKit(t *testing.T) {
+	for _, p := range list(t, "pkg/build/", "pkg/compose") {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		without := []string{"github.com/moby/buildkit/"}
+		switch name {
+		case "pkg/build/cache":
+			continue
+		case "pkg/build/store":
+		default:
+			without = append(without, "github.com/containerd/containerd/", "google.golang.org/grpc")
+		}
 		for _, d := range p.Deps {
-			if strings.HasPrefix(d, "github.com/moby/buildkit/") || strings.HasPrefix(d, "github.com/containerd/containerd/") || d == module+"pkg/build" {
-				t.Errorf("%s links %s", p.ImportPath, d)
+			if slices.ContainsFunc(without, func(w string) bool { return strings.HasPrefix(d, w) }) {
+				t.Errorf("%s links %s", name, d)
 			}
 		}
 	}

@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"github.com/linnet-dev/linnet/e2e/internal/lab"
-	"github.com/linnet-dev/linnet/pkg/build"
+	"github.com/linnet-dev/linnet/pkg/build/cache"
 )
 
 // counting is a Dockerfile whose second step counts, in a cache mount, how often it ran.
@@ -69,7 +69,7 @@ func runs(t *testing.T, e *lab.Engine, dir string, flags ...string) string {
 	return strings.TrimSpace(string(text))
 }
 
-func records(t *testing.T, e *lab.Engine) (all []build.CacheRecord) {
+func records(t *testing.T, e *lab.Engine) (all []cache.Record) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(e.Must(t, "cache", "ls", "--format", "json")), &all); err != nil {
 		t.Fatal(err)
@@ -81,7 +81,7 @@ func records(t *testing.T, e *lab.Engine) (all []build.CacheRecord) {
 func mounts(t *testing.T, e *lab.Engine) (all []string) {
 	t.Helper()
 	for _, r := range records(t, e) {
-		if r.Kind == build.CacheMount {
+		if r.Kind == cache.Mount {
 			all = append(all, r.Project+":"+r.Mount)
 		}
 	}
@@ -89,7 +89,7 @@ func mounts(t *testing.T, e *lab.Engine) (all []string) {
 	return all
 }
 
-func kindsOf(all []build.CacheRecord) (kinds []build.CacheKind) {
+func kindsOf(all []cache.Record) (kinds []cache.Kind) {
 	for _, r := range all {
 		if !slices.Contains(kinds, r.Kind) {
 			kinds = append(kinds, r.Kind)
@@ -162,7 +162,7 @@ func TestSystemPruneKeepsCacheMounts(t *testing.T) {
 	if r.Code != 0 || !strings.Contains(r.Out, "Deleted Containers:") || !strings.Contains(r.Out, "Total reclaimed space: ") {
 		t.Errorf("exit code %d, %q\n%s", r.Code, r.Out, r.Err)
 	}
-	if got, want := kindsOf(records(t, e)), []build.CacheKind{build.CacheMount}; !slices.Equal(got, want) {
+	if got, want := kindsOf(records(t, e)), []cache.Kind{cache.Mount}; !slices.Equal(got, want) {
 		t.Errorf("of the build cache there is %q, want %q", got, want)
 	}
 	if got := e.Must(t, "ps", "--all", "--format", "{{.Names}}"); got != "lives" {
@@ -181,7 +181,7 @@ func TestPruneKeepsCacheMountsUntilAsked(t *testing.T) {
 	e := unmeasured(t)
 	dir := checkout(t, counting, "https://example.com/team/shop.git")
 	runs(t, e, dir)
-	if got, want := kindsOf(records(t, e)), []build.CacheKind{build.CacheContext, build.CacheLayer, build.CacheMount}; !slices.Equal(got, want) {
+	if got, want := kindsOf(records(t, e)), []cache.Kind{cache.Context, cache.Layer, cache.Mount}; !slices.Equal(got, want) {
 		t.Fatalf("there is %q, want %q", got, want)
 	}
 	e.Must(t, "cache", "prune", "--force", "--filter", "until=1h")
@@ -189,7 +189,7 @@ func TestPruneKeepsCacheMountsUntilAsked(t *testing.T) {
 		t.Errorf("what was used just now was pruned: %v", records(t, e))
 	}
 	e.Must(t, "cache", "prune", "--force", "--filter", "type=context")
-	if got, want := kindsOf(records(t, e)), []build.CacheKind{build.CacheLayer, build.CacheMount}; !slices.Equal(got, want) {
+	if got, want := kindsOf(records(t, e)), []cache.Kind{cache.Layer, cache.Mount}; !slices.Equal(got, want) {
 		t.Errorf("without contexts there is %q, want %q", got, want)
 	}
 	for _, prune := range [][]string{{"cache", "prune", "--all"}, {"builder", "prune", "-a"}, {"buildx", "prune", "--all"}} {
@@ -199,7 +199,7 @@ func TestPruneKeepsCacheMountsUntilAsked(t *testing.T) {
 		if !strings.HasPrefix(out, "Deleted build cache objects:\n") || !strings.Contains(out, "\nTotal reclaimed space: ") {
 			t.Errorf("%q says %q", prune, out)
 		}
-		if got, want := kindsOf(records(t, e)), []build.CacheKind{build.CacheMount}; !slices.Equal(got, want) {
+		if got, want := kindsOf(records(t, e)), []cache.Kind{cache.Mount}; !slices.Equal(got, want) {
 			t.Errorf("after %q there is %q, want %q", prune, got, want)
 		}
 	}
@@ -221,10 +221,10 @@ func TestRemovingFromTheCacheByIDAndByMount(t *testing.T) {
 		t.Errorf("removing the mount says %q and leaves %q", got, mounts(t, e))
 	}
 	all := records(t, e)
-	base := all[slices.IndexFunc(all, func(r build.CacheRecord) bool { return strings.Contains(r.From, "COPY busybox") })]
+	base := all[slices.IndexFunc(all, func(r cache.Record) bool { return strings.Contains(r.From, "COPY busybox") })]
 	e.Must(t, "cache", "rm", base.ID[:8])
 	for _, r := range records(t, e) {
-		if r.Kind == build.CacheLayer && r.ID != base.ID && len(r.Parents) > 0 {
+		if r.Kind == cache.Layer && r.ID != base.ID && len(r.Parents) > 0 {
 			t.Errorf("%s stood on %s and is still there", r.From, base.From)
 		}
 	}
@@ -334,9 +334,9 @@ RUN ["/bin/busybox", "dd", "if=/dev/zero", "of=/two", "bs=1M", "count=60"]
 	sizes := func() (layers, mounts int64) {
 		for _, r := range records(t, e) {
 			switch r.Kind {
-			case build.CacheLayer:
+			case cache.Layer:
 				layers += r.Size
-			case build.CacheMount:
+			case cache.Mount:
 				mounts += r.Size
 			}
 		}

@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"github.com/linnet-dev/linnet/e2e/internal/lab"
-	"github.com/linnet-dev/linnet/pkg/build"
+	"github.com/linnet-dev/linnet/pkg/build/cache"
 )
 
 // moving uses what is hard to carry over: an image from a registry, a cache mount, a secret, a
@@ -119,14 +119,14 @@ func TestImportedCacheIsListedAndRemoved(t *testing.T) {
 	shop := checkout(t, counting, "https://example.com/team/shop.git")
 	runs(t, e, shop)
 	dir := filepath.Join(t.TempDir(), "exported")
-	var exported build.ExportedCache
+	var exported cache.Exported
 	if err := json.Unmarshal([]byte(e.Must(t, "cache", "export", "-q", "--format", "json", dir)), &exported); err != nil || len(exported.Builds) != 1 {
 		t.Fatalf("%+v, %v", exported, err)
 	}
 	e.Must(t, "cache", "prune", "--force", "--all", "--mounts")
 	e.Must(t, "cache", "import", dir)
 	all := records(t, e)
-	if len(all) != 1 || all[0].Kind != build.CacheImported || all[0].Project != "example.com/team/shop" || all[0].Size == 0 {
+	if len(all) != 1 || all[0].Kind != cache.Imported || all[0].Project != "example.com/team/shop" || all[0].Size == 0 {
 		t.Errorf("the cache is %+v", all)
 	}
 	desk := checkout(t, counting, "https://example.com/team/desk.git")
@@ -143,7 +143,7 @@ func TestImportedCacheIsListedAndRemoved(t *testing.T) {
 	e.Must(t, "cache", "import", dir)
 	others := len(records(t, e)) - 1
 	e.Must(t, "cache", "prune", "--force", "--filter", "type=imported")
-	if got := records(t, e); len(got) != others || slices.Contains(kindsOf(got), build.CacheImported) {
+	if got := records(t, e); len(got) != others || slices.Contains(kindsOf(got), cache.Imported) {
 		t.Errorf("after removing it and pruning it there is %v", got)
 	}
 }

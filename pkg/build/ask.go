@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"slices"
 	"strings"
 
@@ -14,7 +13,6 @@ import (
 	"github.com/moby/buildkit/frontend/subrequests/lint"
 
 	"github.com/linnet-dev/linnet/pkg/build/options"
-	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/report"
 )
 
@@ -62,10 +60,10 @@ var errElsewhere = errors.New("the Dockerfile is not here")
 
 // answer runs BuildKit's own frontend in this process.
 func (j *job) answer(ctx context.Context) (map[string]string, error) {
-	if j.file.text == nil || j.opt.Frontend != ownFrontend {
+	if j.file.Text == nil || j.opt.Frontend != ownFrontend {
 		return nil, errElsewhere
 	}
-	if _, _, ok := syntax(j.file.text); ok && j.attrs[cmdlineKey] == "" {
+	if _, _, ok := syntax(j.file.Text); ok && j.attrs[cmdlineKey] == "" {
 		return nil, errElsewhere // another frontend's Dockerfile
 	}
 	if _, ok := j.mounts[localDockerfile]; !ok {
@@ -91,8 +89,8 @@ func (j *job) checked(a Answer) (Answer, error) {
 	if err := json.Unmarshal([]byte(a.JSON), &results); err != nil {
 		return a, fmt.Errorf("reading the remarks: %w", err)
 	}
-	lines := strings.Split(string(j.file.text), "\n")
-	if j.file.text == nil && len(results.Sources) > 0 {
+	lines := strings.Split(string(j.file.Text), "\n")
+	if j.file.Text == nil && len(results.Sources) > 0 {
 		lines = strings.Split(string(results.Sources[0].Data), "\n")
 	}
 	slices.SortStableFunc(results.Warnings, func(a, b lint.Warning) int { return lineOf(a) - lineOf(b) })
@@ -110,7 +108,7 @@ func (j *job) checked(a Answer) (Answer, error) {
 		if len(e.Location.Ranges) > 0 {
 			n = int(e.Location.Ranges[0].Start.Line)
 		}
-		fmt.Fprintf(&b, "%s: error: %s\n", j.place(n), plain(e.Message))
+		fmt.Fprintf(&b, "%s: error: %s\n", j.place(n), Plain(e.Message))
 		source(&b, lines, n)
 		a.Found++
 	}
@@ -126,7 +124,7 @@ func lineOf(w lint.Warning) int {
 }
 
 func (j *job) place(line int) string {
-	name := j.file.shown
+	name := j.file.Shown
 	if name == "" {
 		name = "Dockerfile"
 	}
@@ -140,9 +138,4 @@ func source(b *strings.Builder, lines []string, line int) {
 	if line > 0 && line <= len(lines) {
 		fmt.Fprintf(b, "    %s\n", strings.TrimRight(lines[line-1], "\r"))
 	}
-}
-
-// noDockerfile is the error of a build that has none, wherever it was looked for.
-func noDockerfile(shown string) error {
-	return &hint.Error{Err: fmt.Errorf("reading %s: %w", shown, fs.ErrNotExist), Fix: "write one, or name another file with -f"}
 }

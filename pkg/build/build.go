@@ -11,14 +11,20 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/moby/buildkit/client"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/solver/pb"
 	"google.golang.org/grpc"
 
 	"github.com/linnet-dev/linnet/pkg/build/options"
+	"github.com/linnet-dev/linnet/pkg/build/state"
+	"github.com/linnet-dev/linnet/pkg/build/store"
 	"github.com/linnet-dev/linnet/pkg/guest"
+	"github.com/linnet-dev/linnet/pkg/host"
 )
 
 // Session is where builds run. One may be used for several builds at once.
@@ -33,9 +39,10 @@ type Session struct {
 	// Unnamed, when set, is told that a frontend runs at the engine, whose images are not seen here.
 	Named   func(registries ...string)
 	Unnamed func()
-	// TokenDir keeps the seed from which keys for registry tokens are derived, so that an
-	// engine can use a token again without seeing a password. Empty means docker's own folder.
-	TokenDir string
+	// Layout says where this host keeps recent builds, imported cache and the seed from which keys for registry
+	// tokens are derived, so that an engine can use a token again without seeing a password. With none nothing is
+	// kept, and the seed is in docker's own folder.
+	Layout host.Layout
 	// Snapshotter is the engine's; empty means overlayfs.
 	Snapshotter string
 	// Emulate, when set, makes the programs of these platforms run. It returns what the user is told when a first step
@@ -56,7 +63,7 @@ type Result struct {
 	// Response is what exporters said, as BuildKit has it: containerimage.digest and so on.
 	Response map[string]string
 	// Warnings are the remarks of the frontend.
-	Warnings []client.VertexWarning
+	Warnings []string
 	// Dropped says what a result that is a directory of this host has lost on the way, in lines.
 	Dropped []string
 }
@@ -98,9 +105,76 @@ func (s Session) run(ctx context.Context, job *job, d Display) (Result, error) {
 	if job.options.Request != "" {
 		return Result{Response: job.answers}, nil
 	}
-	s.remember(job)
-	r := Result{ID: imageID(res.ExporterResponse), Ref: job.opt.Ref, Response: res.ExporterResponse, Warnings: warnings, Dropped: job.dropped.Lines()}
-	return r, s.finish(ctx, job, r)
+	if r, ok := job.recipe(s.Host.Dir); ok {
+		state.Remember(s.Layout, r)
+	}
+	var remarks []string
+	for _, w := range warnings {
+		remarks = append(remarks, string(w.Short))
+	}
+	r := Result{ID: imageID(res.ExporterResponse), Ref: job.opt.Ref, Response: res.ExporterResponse, Warnings: remarks, Dropped: job.dropped.Lines()}
+	return r, s.finish(ctx, job, res.ExporterResponse)
+}
+
+// recipe is a build that can be asked for again for its cache alone, where its context is a directory.
+func (j *job) recipe(dir string) (r state.Recipe, ok bool) {
+	o := j.options
+	if j.dir == "" || o.File == "-" || o.Request != "" {
+		return r, false
+	}
+	o.Context = j.dir
+	o.NoCache, o.NoCacheFilter, o.Pull = false, nil, false
+	o.Tags, o.Annotations, o.Outputs, o.Attests, o.CacheFrom, o.CacheTo = nil, nil, nil, nil, nil, nil
+	return state.Recipe{Dir: dir, Options: o}, true
+}
+
+// finish unpacks what the exporter has left packed: images for other platforms than the engine's,
+// and those whose times were rewritten. run would do it, once, and the user would wait then.
+func (s Session) finish(ctx context.Context, j *job, response map[string]string) error {
+	if !j.unpack || (!j.rewritten && j.attrs["platform"] == "") {
+		return nil
+	}
+	image, err := resultOf(response)
+	if err != nil {
+		return fmt.Errorf("unpacking the result: %w", err)
+	}
+	st, err := store.Open(ctx, s.Guest, s.Snapshotter)
+	if err != nil {
+		return fmt.Errorf("unpacking the result: %w", err)
+	}
+	defer st.Close()
+	if err := st.Unpack(ctx, image); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return fmt.Errorf("unpacking the result: %w", err)
+	}
+	return nil
+}
+
+// Images says which of the images are in the engine's image store: the digest by which it knows
+// each, under the name that was asked for.
+func (s Session) Images(ctx context.Context, names []string) (map[string]string, error) {
+	if err := s.Guest.Ready(ctx); err != nil {
+		return nil, err
+	}
+	st, err := store.Open(ctx, s.Guest, s.Snapshotter)
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close()
+	return st.Images(ctx, names)
+}
+
+// Open connects to a BuildKit that is ready.
+func (s Session) Open(ctx context.Context, watch ...grpc.UnaryClientInterceptor) (*client.Client, error) {
+	if err := s.Guest.Ready(ctx); err != nil {
+		return nil, err
+	}
+	if s.Ready != nil {
+		s.Ready()
+	}
+	return s.connect(ctx, watch...)
 }
 
 // connect opens BuildKit; the first connection is made here, so that its error is plain. Calls go through watch.
@@ -165,4 +239,35 @@ func solve(ctx context.Context, c *client.Client, j *job, d Display) (*client.So
 		return nil, <-shown, context.Cause(ctx)
 	}
 	return e.res, <-shown, e.err
+}
+
+// Rebuild builds what was built before and returns the images that it begins with. Secrets that are not there any more
+// are left out: steps that have run do not ask.
+func (s Session) Rebuild(ctx context.Context, o options.Options, d Display) (images []string, err error) {
+	o.Secrets = slices.DeleteFunc(slices.Clone(o.Secrets), func(one options.Secret) bool {
+		_, err := newSecrets(s.Host, []options.Secret{one})
+		return err != nil
+	})
+	o.SSH = slices.DeleteFunc(slices.Clone(o.SSH), func(one options.SSH) bool { return len(one.Paths) == 0 && s.Host.Env("SSH_AUTH_SOCK") == "" })
+	j, err := s.prepare(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer j.close()
+	j.see = func(ctx context.Context, res *gateway.Result) error {
+		return eachDefinition(ctx, res, func(def *pb.Definition) error {
+			found, err := baseImages(def)
+			images = append(images, found...)
+			return err
+		})
+	}
+	c, err := s.Open(ctx, j.watch)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = c.Close() }() // the build has ended
+	if _, _, err := solve(ctx, c, j, d); err != nil {
+		return nil, j.explain(ctx, err)
+	}
+	return images, nil
 }

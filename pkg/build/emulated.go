@@ -52,7 +52,7 @@ func (j *job) platforms() []string {
 
 // parsed are the stages of the Dockerfile; none where it is not here, or not right.
 func (j *job) parsed() []instructions.Stage {
-	parsed, err := parser.Parse(bytes.NewReader(j.file.text))
+	parsed, err := parser.Parse(bytes.NewReader(j.file.Text))
 	if err != nil {
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/moby/buildkit/client"
 	digest "github.com/opencontainers/go-digest"
 
+	"github.com/linnet-dev/linnet/pkg/build/folder"
 	"github.com/linnet-dev/linnet/pkg/build/options"
 	"github.com/linnet-dev/linnet/pkg/hint"
 )
@@ -36,7 +37,7 @@ func TestWhatAStepRunsOn(t *testing.T) {
 func TestWhatAStageRunsOn(t *testing.T) {
 	const text = "ARG X=1\nFROM --platform=$BUILDPLATFORM scratch AS build\nFROM scratch\nFROM --platform=linux/s390x scratch AS other\n" +
 		"FROM --platform=$TARGETPLATFORM scratch AS last\n"
-	j := &job{file: dockerfile{text: []byte(text)}, options: options.Options{Platforms: []string{"linux/arm64/v8"}}}
+	j := &job{file: folder.Dockerfile{Text: []byte(text)}, options: options.Options{Platforms: []string{"linux/arm64/v8"}}}
 	for stage, want := range map[string]string{"build": "", "stage-1": "arm64", "other": "s390x", "last": "arm64", "unheard": "arm64", "": "arm64", "stage-9": "arm64"} {
 		if got := j.stageRuns()(stage); got != want {
 			t.Errorf("%q: %q, want %q", stage, got, want)
@@ -45,11 +46,11 @@ func TestWhatAStageRunsOn(t *testing.T) {
 	if got, want := j.platforms(), []string{"linux/arm64/v8", "linux/s390x"}; !slices.Equal(got, want) {
 		t.Errorf("the platforms are %v", got)
 	}
-	j.file.text = []byte("nonsense")
+	j.file.Text = []byte("nonsense")
 	if got := j.platforms(); !slices.Equal(got, []string{"linux/arm64/v8"}) {
 		t.Errorf("the platforms are %v", got)
 	}
-	j.file.text = nil
+	j.file.Text = nil
 	if got := j.stageRuns()(""); got != "arm64" {
 		t.Errorf("without a Dockerfile: %q", got)
 	}
@@ -64,7 +65,7 @@ func TestAnEmulatedStepSaysSoOnce(t *testing.T) {
 	}
 	as := func(*client.Vertex) {}
 	var got []string
-	d := Watch(func(s *client.SolveStatus) {
+	d := watch(func(s *client.SolveStatus) {
 		for _, l := range s.Logs {
 			for _, v := range s.Vertexes {
 				if v.Digest == l.Vertex {

@@ -44,7 +44,7 @@ func (j *job) explain(ctx context.Context, err error) error {
 	if j.failed != nil {
 		err = j.failed
 	}
-	e := &Error{Where: j.where(err), Text: plain(err.Error()), Err: err}
+	e := &Error{Where: j.where(err), Text: Plain(err.Error()), Err: err}
 	fix := ""
 	for _, k := range known {
 		m := k.match.FindStringSubmatch(e.Text)
@@ -75,23 +75,23 @@ func (j *job) where(err error) (where string) {
 			continue
 		}
 		name := s.Info.Filename
-		if name == j.file.name {
-			name = j.file.shown
+		if name == j.file.Name {
+			name = j.file.Shown
 		}
 		where = fmt.Sprintf("%s:%d", name, s.Ranges[0].Start.Line)
 	}
 	var place *parser.LocationError
 	if where == "" && errors.As(err, &place) && len(place.Locations) > 0 && len(place.Locations[0]) > 0 {
-		where = fmt.Sprintf("%s:%d", j.file.shown, place.Locations[0][0].Start.Line)
+		where = fmt.Sprintf("%s:%d", j.file.Shown, place.Locations[0][0].Start.Line)
 	}
 	return where
 }
 
 // find is the first line of the Dockerfile with a text.
 func (j *job) find(text string) string {
-	for i, line := range strings.Split(string(j.file.text), "\n") {
+	for i, line := range strings.Split(string(j.file.Text), "\n") {
 		if strings.Contains(line, text) {
-			return fmt.Sprintf("%s:%d", j.file.shown, i+1)
+			return fmt.Sprintf("%s:%d", j.file.Shown, i+1)
 		}
 	}
 	return ""
@@ -99,7 +99,7 @@ func (j *job) find(text string) string {
 
 // stages are the names of the Dockerfile's stages.
 func (j *job) stages() (names []string) {
-	parsed, err := parser.Parse(bytes.NewReader(j.file.text))
+	parsed, err := parser.Parse(bytes.NewReader(j.file.Text))
 	if err != nil {
 		return nil
 	}
@@ -125,7 +125,8 @@ var (
 	fatal    = regexp.MustCompile(`(?m)^fatal: (.*)$`)
 )
 
-func plain(text string) string {
+// Plain is an error of BuildKit's in one line, without what its layers say to each other.
+func Plain(text string) string {
 	text = leads.ReplaceAllString(strings.TrimSpace(text), "")
 	first, rest, _ := strings.Cut(text, "\n")
 	if m := fatal.FindStringSubmatch(rest); m != nil {
@@ -149,9 +150,9 @@ var known = []struct {
 }{
 	{match: regexp.MustCompile(`^target stage "(.+)" could not be found`), say: func(j *job, m []string) (string, string) {
 		if names := j.stages(); len(names) > 0 {
-			return fmt.Sprintf("%s has no stage %q", j.file.shown, m[1]), "it has " + strings.Join(names, ", ")
+			return fmt.Sprintf("%s has no stage %q", j.file.Shown, m[1]), "it has " + strings.Join(names, ", ")
 		}
-		return fmt.Sprintf("%s has no stage %q", j.file.shown, m[1]), "name one with FROM ... AS " + m[1]
+		return fmt.Sprintf("%s has no stage %q", j.file.Shown, m[1]), "name one with FROM ... AS " + m[1]
 	}},
 	{match: regexp.MustCompile(`secret (\S+): not found`), say: func(_ *job, m []string) (string, string) {
 		return fmt.Sprintf("the step needs the secret %s, which was not supplied", m[1]), fmt.Sprintf("--secret id=%s,src=FILE or --secret id=%s,env=VARIABLE", m[1], m[1])
@@ -199,7 +200,7 @@ var known = []struct {
 		return "the connection to BuildKit was lost", "build again: what was done is cached; linnet engine logs buildkitd says what happened"
 	}},
 	{match: regexp.MustCompile(`the Dockerfile cannot be empty`), say: func(j *job, _ []string) (string, string) {
-		return j.file.shown + " is empty", "it begins with FROM IMAGE"
+		return j.file.Shown + " is empty", "it begins with FROM IMAGE"
 	}},
 	{match: regexp.MustCompile(`exec format error`), say: always("the image is for another architecture than the engine can run")},
 }

@@ -17,6 +17,8 @@ import (
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/tonistiigi/fsutil"
 	fstypes "github.com/tonistiigi/fsutil/types"
+
+	"github.com/linnet-dev/linnet/pkg/build/folder"
 )
 
 // frontendHost is what BuildKit's frontend runs on when it runs here: it reads the folders that
@@ -95,8 +97,8 @@ func (h *frontendHost) Warn(context.Context, digest.Digest, string, client.WarnO
 type folderRef struct{ fsutil.FS }
 
 func (r *folderRef) ReadFile(_ context.Context, req client.ReadRequest) ([]byte, error) {
-	if on, ok := r.FS.(folder); ok {
-		text, err := on.read(req.Filename, mostDockerfile)
+	if on, ok := r.FS.(folder.Folder); ok {
+		text, err := on.Read(req.Filename, folder.MostDockerfile)
 		if err == nil && req.Range != nil && req.Range.Length > 0 {
 			text = text[:min(len(text), req.Range.Length)]
 		}

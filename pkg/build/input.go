@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,7 +17,9 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/dfgitutil"
 	"github.com/moby/buildkit/session/upload/uploadprovider"
 	"github.com/moby/buildkit/util/staticfs"
+	fstypes "github.com/tonistiigi/fsutil/types"
 
+	"github.com/linnet-dev/linnet/pkg/build/folder"
 	"github.com/linnet-dev/linnet/pkg/build/options"
 	"github.com/linnet-dev/linnet/pkg/hint"
 )
@@ -28,9 +29,6 @@ const (
 	localContext    = "context"
 	localDockerfile = "dockerfile"
 )
-
-// stdin is how messages name it.
-const stdin = "standard input"
 
 // addContext finds the build context and the Dockerfile and says how BuildKit gets at them.
 func (j *job) addContext(ctx context.Context, h options.Host, o options.Options) error {
@@ -43,9 +41,9 @@ func (j *job) addContext(ctx context.Context, h options.Host, o options.Options)
 		return j.remoteContext(ctx, h, o)
 	}
 	dir := h.Abs(o.Context)
-	if err := isFolder(dir); err != nil {
+	if err := folder.Check(dir); err != nil {
 		err = fmt.Errorf("reading the build context %s: %w", o.Context, err)
-		if errors.Is(err, errNoFolder) {
+		if errors.Is(err, folder.ErrFile) {
 			return &hint.Error{Err: err, Fix: fmt.Sprintf("name its folder; a Dockerfile is named by -f %s", o.Context)}
 		}
 		return &hint.Error{Err: err, Fix: "check the spelling of the path"}
@@ -55,10 +53,10 @@ func (j *job) addContext(ctx context.Context, h options.Host, o options.Options)
 		return err
 	}
 	j.dir = dir
-	if _, err := on.ignored(ignoreSuffix, shownIn(o.Context, ignoreSuffix)); err != nil {
+	if _, err := on.Ignored(folder.IgnoreSuffix, filepath.Join(o.Context, folder.IgnoreSuffix)); err != nil {
 		return err
 	}
-	f, err := findDockerfile(ctx, h, o, &on)
+	f, err := folder.FindDockerfile(ctx, h, o, &on)
 	if err != nil {
 		return err
 	}
@@ -66,19 +64,6 @@ func (j *job) addContext(ctx context.Context, h options.Host, o options.Options)
 }
 
 var errNoStdin = errors.New("standard input is given twice")
-
-var errNoFolder = errors.New("it is a file, not a folder")
-
-func isFolder(path string) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return hint.Cause(err)
-	}
-	if !info.IsDir() {
-		return errNoFolder
-	}
-	return nil
-}
 
 // isRemote says whether a context is an address that the engine fetches itself.
 func isRemote(h options.Host, value string) bool {
@@ -103,7 +88,7 @@ func (j *job) remoteContext(ctx context.Context, h options.Host, o options.Optio
 		j.attrs["filename"] = o.File // in that context
 		return nil
 	}
-	f, err := findDockerfile(ctx, h, o, nil)
+	f, err := folder.FindDockerfile(ctx, h, o, nil)
 	if err != nil {
 		return err
 	}
@@ -138,7 +123,7 @@ func (j *job) contextFromStdin(ctx context.Context, h options.Host, o options.Op
 			j.attrs["filename"] = o.File // in the archive
 			return nil
 		}
-		f, err := findDockerfile(ctx, h, o, nil)
+		f, err := folder.FindDockerfile(ctx, h, o, nil)
 		if err != nil {
 			return err
 		}
@@ -148,12 +133,12 @@ func (j *job) contextFromStdin(ctx context.Context, h options.Host, o options.Op
 	if o.File != "" {
 		return &hint.Error{Err: errors.New("standard input is no tar archive, and a Dockerfile is named by -f"), Fix: "leave -f out to take standard input as the Dockerfile"}
 	}
-	text, err := readAll(in, stdin)
+	f, err := folder.ReadDockerfile(in)
 	if err != nil {
 		return err
 	}
 	j.mounts[localContext] = staticfs.NewFS()
-	return j.setDockerfile(dockerfile{shown: stdin, name: "Dockerfile", text: text})
+	return j.setDockerfile(f)
 }
 
 // isArchive says whether a stream that begins so is a tar archive, plain or compressed.
@@ -167,35 +152,8 @@ func isArchive(start []byte) bool {
 	return err == nil
 }
 
-func readAll(in io.Reader, what string) ([]byte, error) {
-	text, err := io.ReadAll(io.LimitReader(in, mostDockerfile+1))
-	if err == nil && len(text) > mostDockerfile {
-		err = fmt.Errorf("it has more than %d MiB", mostDockerfile>>20)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the Dockerfile from %s: %w", what, err)
-	}
-	return text, nil
-}
-
-func fetch(ctx context.Context, address string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return nil, fmt.Errorf("fetching the Dockerfile: %w", err)
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("fetching the Dockerfile: %w", err)
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("fetching the Dockerfile %s: %s", address, res.Status)
-	}
-	return readAll(res.Body, address)
-}
-
-func (j *job) mount(name, dir string) (folder, error) {
-	f, err := openFolder(dir, j.lose)
+func (j *job) mount(name, dir string) (folder.Folder, error) {
+	f, err := folder.Open(dir, j.lose)
 	if err != nil {
 		return f, fmt.Errorf("reading %s: %w", dir, hint.Cause(err))
 	}
@@ -203,8 +161,30 @@ func (j *job) mount(name, dir string) (folder, error) {
 	return f, nil
 }
 
+// setDockerfile offers the Dockerfile's directory to BuildKit, which asks it for that file and the
+// .dockerignore beside it, or the text alone.
+func (j *job) setDockerfile(f folder.Dockerfile) error {
+	j.file = f
+	j.attrs["filename"] = f.Name
+	if f.In != nil {
+		f.In.Lost = j.lose
+		if _, err := f.In.Ignored(f.Name+folder.IgnoreSuffix, f.Shown+folder.IgnoreSuffix); err != nil {
+			return err
+		}
+		j.offer(localDockerfile, *f.In)
+		return nil
+	}
+	memory := staticfs.NewFS()
+	memory.Add(f.Name, &fstypes.Stat{Mode: 0o644}, f.Text)
+	if f.Ignore != nil {
+		memory.Add(f.Name+folder.IgnoreSuffix, &fstypes.Stat{Mode: 0o644}, f.Ignore)
+	}
+	j.mounts[localDockerfile] = memory
+	return nil
+}
+
 // offer lets BuildKit ask for a folder, which is open until the build has ended.
-func (j *job) offer(name string, f folder) {
+func (j *job) offer(name string, f folder.Folder) {
 	j.mounts[name] = f
 	j.open = append(j.open, f)
 }
@@ -226,7 +206,7 @@ func (j *job) addContexts(h options.Host, all []options.Context) error {
 			j.attrs[key] = c.Value
 		default:
 			dir := h.Abs(c.Value)
-			if err := isFolder(dir); err != nil {
+			if err := folder.Check(dir); err != nil {
 				return options.FlagError("build-context", c.Name+"="+c.Value, err, "NAME=PATH takes a folder; an image is docker-image://IMAGE")
 			}
 			// A name of ours must not hide the main context.
@@ -235,7 +215,7 @@ func (j *job) addContexts(h options.Host, all []options.Context) error {
 			if err != nil {
 				return err
 			}
-			if _, err := on.ignored(ignoreSuffix, filepath.Join(c.Value, ignoreSuffix)); err != nil {
+			if _, err := on.Ignored(folder.IgnoreSuffix, filepath.Join(c.Value, folder.IgnoreSuffix)); err != nil {
 				return err
 			}
 			j.attrs[key] = "local:" + local

@@ -65,11 +65,11 @@ func TestTheDockerfileIsFound(t *testing.T) {
 			sent = filepath.Join(dir, c.sent)
 		}
 		from := ""
-		if j.file.in != nil {
-			from = j.file.in.dir
+		if j.file.In != nil {
+			from = j.file.In.Dir
 		}
-		if string(j.file.text) != c.text || from != sent {
-			t.Errorf("%+v: %q from %q", c, j.file.text, from)
+		if string(j.file.Text) != c.text || from != sent {
+			t.Errorf("%+v: %q from %q", c, j.file.Text, from)
 		}
 		j.close()
 	}
@@ -186,7 +186,7 @@ func TestALinkThatLeadsOut(t *testing.T) {
 			return "", err
 		}
 		j.close()
-		return string(j.file.text), nil
+		return string(j.file.Text), nil
 	}
 	for file, want := range map[string]string{
 		"": "FROM scratch AS two\n", "in/elsewhere/two": "FROM scratch AS two\n", "in/inside": "FROM scratch AS sub\n",

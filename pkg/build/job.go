@@ -8,13 +8,13 @@ import (
 	"maps"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
 
 	"github.com/containerd/platforms"
-	"github.com/distribution/reference"
 	"github.com/moby/buildkit/client"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/identity"
@@ -22,7 +22,9 @@ import (
 	"github.com/moby/buildkit/util/entitlements"
 	"github.com/tonistiigi/fsutil"
 
+	"github.com/linnet-dev/linnet/pkg/build/folder"
 	"github.com/linnet-dev/linnet/pkg/build/options"
+	"github.com/linnet-dev/linnet/pkg/build/state"
 	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/report"
 )
@@ -31,12 +33,12 @@ import (
 type job struct {
 	opt   client.SolveOpt
 	attrs map[string]string // the frontend's, the same map as in opt
-	file  dockerfile
+	file  folder.Dockerfile
 	dir   string // the context, where it is a directory
 	// mounts are the directories that BuildKit may ask for, by the names that it has for them; open are
 	// those of this host.
 	mounts map[string]fsutil.FS
-	open   []folder
+	open   []folder.Folder
 	// dropped is what results have lost on their way to this host.
 	dropped *report.Dropped
 	// unpack says that the image store shall have the result unpacked, rewritten that the
@@ -298,6 +300,21 @@ func (j *job) addCaches(h options.Host, o options.Options) error {
 	return nil
 }
 
+// addImported has a build look into imported cache of its project. Cache whose project is not known
+// may be anybody's, and a build that belongs to none may be of any.
+func (s Session) addImported(j *job, o options.Options) {
+	if o.NoCache || o.Request != "" {
+		return
+	}
+	for _, c := range state.Imported(s.Layout) {
+		if c.Project != "" && o.Project != "" && c.Project != o.Project {
+			continue
+		}
+		attrs := map[string]string{"src": filepath.Join(s.Layout.ImportedCache(), c.Tag), "tag": c.Tag}
+		j.opt.CacheImports = append(j.opt.CacheImports, client.CacheOptionsEntry{Type: "local", Attrs: attrs})
+	}
+}
+
 // cacheImports are where build cache is read, as a frontend says it.
 func (j *job) cacheImports() (all []gateway.CacheOptionsEntry) {
 	for _, i := range j.opt.CacheImports {
@@ -325,16 +342,4 @@ func (j *job) addPolicy(h options.Host, o options.Options) error {
 	}
 	j.opt.SourcePolicy = &policy
 	return nil
-}
-
-// fullName is an image's whole name, as the image store has it.
-func fullName(tag string) (string, error) {
-	named, err := reference.ParseNormalizedNamed(tag)
-	if err == nil {
-		if _, pinned := named.(reference.Digested); !pinned {
-			return reference.TagNameOnly(named).String(), nil
-		}
-		err = errors.New("a digest cannot be given to what is yet to be built")
-	}
-	return "", &hint.Error{Err: fmt.Errorf("--tag %q: %w", tag, err), Fix: "NAME or NAME:TAG, in lower case"}
 }

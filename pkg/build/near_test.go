@@ -1,11 +1,6 @@
 package build
 
 import (
-	"errors"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"syscall"
 	"testing"
 
 	"github.com/moby/buildkit/client"
@@ -91,33 +86,6 @@ func TestWhichFoldersAreReadHere(t *testing.T) {
 		folder, err := j.folder(graph(t, c.of))
 		if err != nil || (folder != nil) != c.here {
 			t.Errorf("%s: %v, %v", name, folder, err)
-		}
-	}
-}
-
-// Files are read as they would be found in a copy of the folder.
-func TestFilesAreThoseOfTheFolder(t *testing.T) {
-	top := files(t, map[string]string{"out": "outside", "in/real": "inside", "in/deep/x": ""})
-	dir := filepath.Join(top, "in")
-	for link, target := range map[string]string{"link": "real", "absolute": "/real", "outside": "../out", "gone": "nowhere"} {
-		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	f := opened(t, dir, func(err error) { t.Errorf("the build is called off: %v", err) })
-	for name, want := range map[string]string{"real": "real", "link": "real", "absolute": "real", "deep/x": "deep/x"} {
-		if got, err := f.file(name); err != nil || got != want {
-			t.Errorf("%s is %q, %v, want %q", name, got, err, want)
-		}
-	}
-	for _, name := range []string{"outside", "gone", "none", "pipe", "deep"} {
-		_, err := f.file(name)
-		var path *fs.PathError
-		if !errors.As(err, &path) {
-			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

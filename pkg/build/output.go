@@ -14,6 +14,7 @@ import (
 	"github.com/moby/buildkit/client"
 
 	"github.com/linnet-dev/linnet/pkg/build/options"
+	"github.com/linnet-dev/linnet/pkg/build/store"
 	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
@@ -66,7 +67,7 @@ func (j *job) addProvenance(h options.Host, o options.Options) {
 func fullNames(tags []string) ([]string, error) {
 	var all []string
 	for _, tag := range tags {
-		name, err := fullName(tag)
+		name, err := store.FullName(tag)
 		if err != nil {
 			return nil, err
 		}
@@ -143,7 +144,7 @@ func setName(e *client.ExportEntry, out options.Output, tags []string) error {
 	names := tags
 	if own := out.Attrs["name"]; own != "" && own != "*" {
 		for _, n := range strings.Split(own, ",") {
-			full, err := fullName(n)
+			full, err := store.FullName(n)
 			if err != nil {
 				return err
 			}

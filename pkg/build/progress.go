@@ -72,8 +72,8 @@ func (d Display) through(change func(*client.SolveStatus)) Display {
 	}}
 }
 
-// Watch hands each state of a build to a function of the caller's, who shows it.
-func Watch(see func(*client.SolveStatus)) Display {
+// watch hands each state of a build to a function.
+func watch(see func(*client.SolveStatus)) Display {
 	return Display{show: func(_ context.Context, ch chan *client.SolveStatus) (warnings []client.VertexWarning) {
 		for s := range ch {
 			see(s)

@@ -131,7 +131,7 @@ func TestErrorsShowTheStepAsWritten(t *testing.T) {
 	want := `process "/bin/sh -c x -- y" did not complete successfully: exit code: 3`
 	s := &client.SolveStatus{Vertexes: []*client.Vertex{{Error: text}}}
 	unhand(s)
-	if got := s.Vertexes[0].Error; got != want || plain("failed to solve: "+text) != want {
-		t.Errorf("%q and %q, want %q", got, plain(text), want)
+	if got := s.Vertexes[0].Error; got != want || Plain("failed to solve: "+text) != want {
+		t.Errorf("%q and %q, want %q", got, Plain(text), want)
 	}
 }

@@ -2,7 +2,6 @@ package build
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -12,6 +11,9 @@ import (
 	"time"
 
 	"github.com/moby/buildkit/session/filesync"
+	// As in BuildKit's own programs: names of files are bytes, which the usual encoding refuses to
+	// send when they are not UTF-8. It also makes less garbage.
+	_ "github.com/moby/buildkit/util/grpcutil/encoding/proto"
 	"github.com/tonistiigi/fsutil"
 	fstypes "github.com/tonistiigi/fsutil/types"
 	"google.golang.org/grpc"
@@ -155,22 +157,4 @@ func (e *matched) Info() (fs.FileInfo, error) {
 		e.at = time.Now()
 	}
 	return e.DirEntry.Info()
-}
-
-// mostIgnored bounds a .dockerignore, in bytes: it goes to the engine and back as a whole, for each directory that
-// is sent.
-const mostIgnored = 256 << 10
-
-// ignored reads a .dockerignore, nil where there is none. One that is too large is refused before anything
-// is sent.
-func (f folder) ignored(name, shown string) ([]byte, error) {
-	text, err := f.read(name, mostIgnored)
-	var path *fs.PathError
-	switch {
-	case err == nil:
-		return text, nil
-	case errors.As(err, &path):
-		return nil, nil // BuildKit says what is wrong with it, or takes it for none
-	}
-	return nil, &hint.Error{Err: fmt.Errorf("reading %s: %w", shown, err), Fix: "list directories as a whole, not what is in them"}
 }

@@ -39,8 +39,8 @@ func (s Session) attach(j *job, o options.Options) error {
 		}
 		j.opt.Session = append(j.opt.Session, ssh)
 	}
-	if s.TokenDir != "" {
-		tokenDir.Do(func() { config.SetDir(s.TokenDir) })
+	if s.Layout.Home != "" {
+		tokenDir.Do(func() { config.SetDir(s.Layout.BuildTokens()) })
 	}
 	j.opt.Session = append(j.opt.Session, authprovider.NewDockerAuthProvider(authprovider.DockerAuthProviderConfig{
 		AuthConfigProvider: s.credentials,

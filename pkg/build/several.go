@@ -30,7 +30,7 @@ func (d Display) Several(ctx context.Context) (of func(name string) Display, end
 		}
 	}()
 	of = func(name string) Display {
-		return Watch(func(s *client.SolveStatus) {
+		return watch(func(s *client.SolveStatus) {
 			select {
 			case all <- named(name, s):
 			case <-stop:

@@ -12,7 +12,7 @@ import (
 func TestSeveralBuildsAreShownAsOne(t *testing.T) {
 	var names []string
 	digests := map[digest.Digest]bool{}
-	of, end := Watch(func(s *client.SolveStatus) {
+	of, end := watch(func(s *client.SolveStatus) {
 		for _, v := range s.Vertexes {
 			names = append(names, v.Name)
 			digests[v.Digest] = true

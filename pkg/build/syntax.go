@@ -30,7 +30,7 @@ func (j *job) addSyntax(_ options.Host, o options.Options) error {
 		j.attrs["source"], j.attrs[cmdlineKey] = name, asked
 		return nil
 	}
-	if name, cmdline, ok := syntax(j.file.text); ok && covered(name) {
+	if name, cmdline, ok := syntax(j.file.Text); ok && covered(name) {
 		// A frontend that knows how it was called looks for no other.
 		j.attrs[cmdlineKey] = cmdline
 	}

@@ -102,16 +102,11 @@ func (j *job) layouts() (all []client.ExportEntry) {
 
 // indexLayouts names a result in the image layouts that it was written into.
 func (j *job) indexLayouts(response map[string]string) error {
-	text := response["containerimage.descriptor"]
-	if text == "" || len(j.layouts()) == 0 {
+	if response[descriptor] == "" || len(j.layouts()) == 0 {
 		return nil
 	}
-	plain, err := base64.StdEncoding.DecodeString(text)
+	image, err := resultOf(response)
 	if err != nil {
-		return fmt.Errorf("reading what was built: %w", err)
-	}
-	var image ocispecs.Descriptor
-	if err := json.Unmarshal(plain, &image); err != nil {
 		return fmt.Errorf("reading what was built: %w", err)
 	}
 	names := []ociindex.NameOrTag{ociindex.Tag("latest")}
@@ -127,4 +122,15 @@ func (j *job) indexLayouts(response map[string]string) error {
 		}
 	}
 	return nil
+}
+
+// descriptor is the exporters' word for what they have made.
+const descriptor = "containerimage.descriptor"
+
+func resultOf(response map[string]string) (image ocispecs.Descriptor, err error) {
+	text, err := base64.StdEncoding.DecodeString(response[descriptor])
+	if err != nil {
+		return image, err
+	}
+	return image, json.Unmarshal(text, &image)
 }

@@ -9,7 +9,7 @@ import (
 	units "github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
-	"github.com/linnet-dev/linnet/pkg/build"
+	"github.com/linnet-dev/linnet/pkg/build/cache"
 	"github.com/linnet-dev/linnet/pkg/cli"
 	"github.com/linnet-dev/linnet/pkg/report"
 )
@@ -47,7 +47,7 @@ func newCacheLs(env *cli.Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			records, err := s.Cache(cmd.Context())
+			records, err := cache.List(cmd.Context(), s)
 			if err != nil {
 				return err
 			}
@@ -64,18 +64,18 @@ func newCacheLs(env *cli.Env) *cobra.Command {
 // widest is how much of what made a record a list shows.
 const widest = 60
 
-func listRecords(w io.Writer, terminal bool, records []build.CacheRecord, all bool) error {
+func listRecords(w io.Writer, terminal bool, records []cache.Record, all bool) error {
 	t := report.NewTable(terminal, "ID", "TYPE", "SIZE", "LAST USED", "USES", "PROJECT", "NAME")
 	for _, r := range records {
 		name := r.From
-		if r.Kind == build.CacheMount {
+		if r.Kind == cache.Mount {
 			name = r.Mount
 		}
 		if short := []rune(name); !all && len(short) > widest {
 			name = string(short[:widest-3]) + "..."
 		}
 		project := r.Project
-		if r.Kind == build.CacheMount && project == "" {
+		if r.Kind == cache.Mount && project == "" {
 			project = "(all)"
 		}
 		t.Row(r.ID, string(r.Kind), size(r.Size), ago(r.LastUsed), strconv.Itoa(r.Uses), project, name)
@@ -103,10 +103,10 @@ type usage struct {
 }
 
 type kindUsage struct {
-	Kind        build.CacheKind `json:"kind"`
-	Records     int             `json:"records"`
-	Size        int64           `json:"size"`
-	Reclaimable int64           `json:"reclaimable"`
+	Kind        cache.Kind `json:"kind"`
+	Records     int        `json:"records"`
+	Size        int64      `json:"size"`
+	Reclaimable int64      `json:"reclaimable"`
 }
 
 type mountUsage struct {
@@ -115,10 +115,10 @@ type mountUsage struct {
 	Size    int64  `json:"size"`
 }
 
-func newUsage(records []build.CacheRecord) usage {
+func newUsage(records []cache.Record) usage {
 	u := usage{Mounts: []mountUsage{}}
-	kinds := map[build.CacheKind]*kindUsage{}
-	for _, kind := range []build.CacheKind{build.CacheLayer, build.CacheMount, build.CacheContext, build.CacheGit, build.CacheOther, build.CacheImported} {
+	kinds := map[cache.Kind]*kindUsage{}
+	for _, kind := range []cache.Kind{cache.Layer, cache.Mount, cache.Context, cache.Git, cache.Other, cache.Imported} {
 		u.Kinds = append(u.Kinds, kindUsage{Kind: kind})
 	}
 	for i := range u.Kinds {
@@ -134,7 +134,7 @@ func newUsage(records []build.CacheRecord) usage {
 			k.Reclaimable += r.Size
 			u.Reclaimable += r.Size
 		}
-		if r.Kind != build.CacheMount {
+		if r.Kind != cache.Mount {
 			continue
 		}
 		key := mountUsage{Project: r.Project, Mount: r.Mount}
@@ -158,7 +158,7 @@ func newCacheDu(env *cli.Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			records, err := s.Cache(cmd.Context())
+			records, err := cache.List(cmd.Context(), s)
 			if err != nil {
 				return err
 			}
@@ -171,9 +171,9 @@ func newCacheDu(env *cli.Env) *cobra.Command {
 }
 
 // kindNames are the kinds in words.
-var kindNames = map[build.CacheKind]string{
-	build.CacheLayer: "layers", build.CacheMount: "cache mounts", build.CacheContext: "context copies",
-	build.CacheGit: "git checkouts", build.CacheOther: "the builder's own", build.CacheImported: "imported",
+var kindNames = map[cache.Kind]string{
+	cache.Layer: "layers", cache.Mount: "cache mounts", cache.Context: "context copies",
+	cache.Git: "git checkouts", cache.Other: "the builder's own", cache.Imported: "imported",
 }
 
 func listUsage(w io.Writer, terminal bool, u usage) error {

@@ -6,15 +6,15 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/linnet-dev/linnet/pkg/build"
+	"github.com/linnet-dev/linnet/pkg/build/cache"
 )
 
-var someRecords = []build.CacheRecord{
-	{ID: "aaa111", Kind: build.CacheLayer, From: "[2/3] RUN make", Size: 3_000_000, Shared: true},
-	{ID: "aab222", Kind: build.CacheMount, Mount: "go", Project: "shop", Size: 2_000_000},
-	{ID: "aac333", Kind: build.CacheMount, Mount: "go", Project: "shop", Size: 1_000_000},
-	{ID: "bbb444", Kind: build.CacheMount, Mount: "go", Project: "desk", Size: 500_000},
-	{ID: "ccc555", Kind: build.CacheMount, Mount: "/root/.npm", Size: 400_000, InUse: true},
+var someRecords = []cache.Record{
+	{ID: "aaa111", Kind: cache.Layer, From: "[2/3] RUN make", Size: 3_000_000, Shared: true},
+	{ID: "aab222", Kind: cache.Mount, Mount: "go", Project: "shop", Size: 2_000_000},
+	{ID: "aac333", Kind: cache.Mount, Mount: "go", Project: "shop", Size: 1_000_000},
+	{ID: "bbb444", Kind: cache.Mount, Mount: "go", Project: "desk", Size: 500_000},
+	{ID: "ccc555", Kind: cache.Mount, Mount: "/root/.npm", Size: 400_000, InUse: true},
 }
 
 func TestARecordIsNamedByItsIDOrACacheMountsName(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/linnet-dev/linnet/pkg/build"
+	"github.com/linnet-dev/linnet/pkg/build/cache"
 	"github.com/linnet-dev/linnet/pkg/cli"
 )
 
@@ -34,7 +35,7 @@ func newCacheExport(env *cli.Env) *cobra.Command {
 			}
 			ctx, stop := Interruptible(cmd.Context())
 			defer stop()
-			e, warnings, err := s.ExportCache(ctx, args[0], project, func(context string) (build.Display, error) {
+			e, warnings, err := cache.Export(ctx, s, args[0], project, func(context string) (build.Display, error) {
 				if mode != "quiet" && mode != "rawjson" {
 					fmt.Fprintln(env.Streams().Err, "exporting the cache of "+context)
 				}
@@ -74,7 +75,7 @@ func newCacheImport(env *cli.Env) *cobra.Command {
 			}
 			ctx, stop := Interruptible(cmd.Context())
 			defer stop()
-			e, err := s.ImportCache(ctx, args[0], project)
+			e, err := cache.Import(ctx, s, args[0], project)
 			if err != nil {
 				return Ended(ctx, err)
 			}
@@ -97,7 +98,7 @@ func one(name string) cobra.PositionalArgs {
 }
 
 // tellMoved says what was exported or imported.
-func tellMoved(w io.Writer, verb string, e build.ExportedCache) error {
+func tellMoved(w io.Writer, verb string, e cache.Exported) error {
 	var err error
 	for _, b := range e.Builds {
 		what := b.Project

@@ -10,7 +10,7 @@ import (
 	units "github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
-	"github.com/linnet-dev/linnet/pkg/build"
+	"github.com/linnet-dev/linnet/pkg/build/cache"
 	"github.com/linnet-dev/linnet/pkg/cli"
 	"github.com/linnet-dev/linnet/pkg/hint"
 )
@@ -32,7 +32,7 @@ What other records stand on goes with them; what a build uses at the moment stay
 			if err != nil {
 				return err
 			}
-			records, err := s.Cache(cmd.Context())
+			records, err := cache.List(cmd.Context(), s)
 			if err != nil {
 				return err
 			}
@@ -44,7 +44,7 @@ What other records stand on goes with them; what a build uses at the moment stay
 				}
 				ids = append(ids, found...)
 			}
-			removed, err := s.RemoveCache(cmd.Context(), ids)
+			removed, err := cache.Remove(cmd.Context(), s, ids)
 			for _, r := range removed {
 				fmt.Fprintln(env.Streams().Out, r.ID)
 			}
@@ -59,9 +59,9 @@ What other records stand on goes with them; what a build uses at the moment stay
 }
 
 // left says what was to be removed and is there still.
-func left(ids []string, removed []build.CacheRecord) error {
+func left(ids []string, removed []cache.Record) error {
 	for _, id := range ids {
-		if !slices.ContainsFunc(removed, func(r build.CacheRecord) bool { return r.ID == id }) {
+		if !slices.ContainsFunc(removed, func(r cache.Record) bool { return r.ID == id }) {
 			return &hint.Error{Err: fmt.Errorf("removing %s: a build uses it", id), Fix: "try again when the build has ended"}
 		}
 	}
@@ -69,7 +69,7 @@ func left(ids []string, removed []build.CacheRecord) error {
 }
 
 // find returns the records that a word names.
-func find(records []build.CacheRecord, word, project string, ofProject bool) ([]string, error) {
+func find(records []cache.Record, word, project string, ofProject bool) ([]string, error) {
 	var ids, mounts []string
 	var projects []string
 	for _, r := range records {
@@ -79,7 +79,7 @@ func find(records []build.CacheRecord, word, project string, ofProject bool) ([]
 		if strings.HasPrefix(r.ID, word) {
 			ids = append(ids, r.ID)
 		}
-		if r.Kind == build.CacheMount && r.Mount == word && (!ofProject || r.Project == project) {
+		if r.Kind == cache.Mount && r.Mount == word && (!ofProject || r.Project == project) {
 			mounts = append(mounts, r.ID)
 			if !slices.Contains(projects, r.Project) {
 				projects = append(projects, r.Project)
@@ -154,7 +154,7 @@ func (f *pruneFlags) run(cmd *cobra.Command, env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	removed, err := s.PruneCache(cmd.Context(), p)
+	removed, err := p.Run(cmd.Context(), s)
 	if err != nil {
 		return err
 	}
@@ -162,8 +162,8 @@ func (f *pruneFlags) run(cmd *cobra.Command, env *cli.Env) error {
 }
 
 // prune reads the flags.
-func (f *pruneFlags) prune() (build.Prune, error) {
-	p := build.Prune{All: f.all, Mounts: f.mounts}
+func (f *pruneFlags) prune() (cache.Prune, error) {
+	p := cache.Prune{All: f.all, Mounts: f.mounts}
 	v := values{builder: f.builder, buildkitHost: f.buildkitHost}
 	if err := v.refuse(); err != nil {
 		return p, err
@@ -209,7 +209,7 @@ func (f *pruneFlags) confirm(cmd *cobra.Command, env *cli.Env) error {
 }
 
 // tell says what has gone, in docker's words.
-func (f *pruneFlags) tell(w io.Writer, removed []build.CacheRecord) error {
+func (f *pruneFlags) tell(w io.Writer, removed []cache.Record) error {
 	if len(removed) > 0 {
 		fmt.Fprintln(w, "Deleted build cache objects:")
 	}

@@ -66,7 +66,7 @@ func NewSession(env *cli.Env) (s build.Session, tell func(), err error) {
 	}
 	grant := c.NewGrant()
 	return build.Session{
-		Guest: c.Guest, Host: h, TokenDir: layout.BuildTokens(), Snapshotter: string(settings.Engine.Snapshotter),
+		Guest: c.Guest, Host: h, Layout: layout, Snapshotter: string(settings.Engine.Snapshotter),
 		Credentials: grant.Credentials, Named: grant.Allow, Unnamed: grant.AllowOthers,
 		Emulate: c.Emulate, Ready: c.Release,
 	}, func() { c.TellRefused(grant) }, nil

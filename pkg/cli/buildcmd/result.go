@@ -40,7 +40,7 @@ func at(h options.Host, path string) string {
 func (v *values) tell(env *cli.Env, h options.Host, mode string, r build.Result) error {
 	if mode == "auto" || mode == "plain" || mode == "tty" {
 		for _, w := range r.Warnings {
-			fmt.Fprintf(env.Streams().Err, "warning: %s\n", w.Short)
+			fmt.Fprintf(env.Streams().Err, "warning: %s\n", w)
 		}
 	}
 	for _, line := range r.Dropped {

@@ -119,7 +119,7 @@ func (b *builds) run(ctx context.Context, plan []compose.Build, mode string) err
 		remarks.Lock()
 		defer remarks.Unlock()
 		for _, w := range result.Warnings {
-			texts = append(texts, fmt.Sprintf("warning: service %s: %s\n", p.Service, w.Short))
+			texts = append(texts, fmt.Sprintf("warning: service %s: %s\n", p.Service, w))
 		}
 		return nil
 	})

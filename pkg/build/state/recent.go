@@ -1,4 +1,6 @@
-package build
+// Package state is what this host keeps between builds: how things were built lately, and build cache from elsewhere. It
+// must not know how a build is done: no BuildKit.
+package state
 
 import (
 	"crypto/sha256"
@@ -13,45 +15,32 @@ import (
 	"time"
 
 	"github.com/linnet-dev/linnet/pkg/build/options"
+	"github.com/linnet-dev/linnet/pkg/host"
 )
 
-// recipe is a build as it was asked for, so that it can be asked for again: BuildKit gives its
+// Recipe is a build as it was asked for, so that it can be asked for again: BuildKit gives its
 // cache away only while it builds. It holds no secret, but says where they are.
-type recipe struct {
+type Recipe struct {
 	// Dir is the working directory that relative paths of Options are relative to.
 	Dir     string          `json:"dir"`
 	Options options.Options `json:"options"`
-	// built is when it was last built.
+	// built is when it was last built, and path where that stands.
 	built time.Time
+	path  string
 }
 
 // mostRecent is how many builds are remembered.
 const mostRecent = 50
 
-// state is a folder of what is kept between builds; empty where nothing is.
-func (s Session) state(name string) string {
-	if s.TokenDir == "" {
-		return ""
-	}
-	return filepath.Join(s.TokenDir, name)
-}
-
-// remember keeps a build that succeeded for ExportCache. That it cannot is no reason for a build to
+// Remember keeps a build that succeeded, so that its cache can be exported. That it cannot is no reason for a build to
 // fail. What is known already is not written again.
-func (s Session) remember(j *job) {
-	dir, o := s.state("recent"), j.options
-	if dir == "" || j.dir == "" || o.File == "-" || o.Request != "" {
-		return
-	}
-	o.Context = j.dir
-	o.NoCache, o.NoCacheFilter, o.Pull = false, nil, false
-	o.Tags, o.Annotations, o.Outputs, o.Attests, o.CacheFrom, o.CacheTo = nil, nil, nil, nil, nil, nil
-	r := recipe{Dir: s.Host.Dir, Options: o}
+func Remember(l host.Layout, r Recipe) {
 	text, err := json.Marshal(r)
-	if err != nil {
+	if err != nil || l.Home == "" {
 		return
 	}
-	sum := sha256.Sum256([]byte(j.dir + "\x00" + r.tag()))
+	dir := l.RecentBuilds()
+	sum := sha256.Sum256([]byte(r.Options.Context + "\x00" + r.Tag()))
 	path := filepath.Join(dir, hex.EncodeToString(sum[:12])+".json")
 	now := time.Now()
 	if known, err := os.ReadFile(path); err == nil && string(known) == string(text) && os.Chtimes(path, now, now) == nil {
@@ -66,26 +55,16 @@ func (s Session) remember(j *job) {
 		_ = os.Remove(temporary)
 		return
 	}
-	forget(dir)
-}
-
-// forget removes the builds that are too many, the oldest first.
-func forget(dir string) {
-	all := recent(dir)
+	all := Recent(l)
 	for i := mostRecent; i < len(all); i++ {
 		_ = os.Remove(all[i].path) // it is tried again after the next build
 	}
 }
 
-type remembered struct {
-	recipe
-	path string
-}
-
-// recent are the builds that are remembered, the last one first.
-func recent(dir string) (all []remembered) {
-	paths, err := filepath.Glob(filepath.Join(dir, "*.json"))
-	if err != nil {
+// Recent are the builds that are remembered, the last one first.
+func Recent(l host.Layout) (all []Recipe) {
+	paths, err := filepath.Glob(filepath.Join(l.RecentBuilds(), "*.json"))
+	if err != nil || l.Home == "" {
 		return nil
 	}
 	for _, path := range paths {
@@ -93,22 +72,22 @@ func recent(dir string) (all []remembered) {
 		if err != nil {
 			continue
 		}
-		r := remembered{path: path}
+		r := Recipe{path: path}
 		text, err := os.ReadFile(path)
-		if err != nil || json.Unmarshal(text, &r.recipe) != nil {
+		if err != nil || json.Unmarshal(text, &r) != nil {
 			_ = os.Remove(path) // of another version
 			continue
 		}
 		r.built = info.ModTime()
 		all = append(all, r)
 	}
-	slices.SortFunc(all, func(a, b remembered) int { return b.built.Compare(a.built) })
+	slices.SortFunc(all, func(a, b Recipe) int { return b.built.Compare(a.built) })
 	return all
 }
 
-// tag names what a build is, apart from where its checkout is: the same build on another machine
+// Tag names what a build is, apart from where its checkout is: the same build on another machine
 // has the same. Where the project is not known, the folder's name stands for it.
-func (r recipe) tag() string {
+func (r Recipe) Tag() string {
 	o := r.Options
 	project := o.Project
 	if project == "" {

@@ -1,4 +1,4 @@
-package build
+package cache
 
 import (
 	"context"
@@ -15,33 +15,22 @@ import (
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/plugins/content/local"
-	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/ociindex"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/linnet-dev/linnet/pkg/build/options"
+	"github.com/linnet-dev/linnet/pkg/build"
+	"github.com/linnet-dev/linnet/pkg/build/state"
+	"github.com/linnet-dev/linnet/pkg/build/store"
 	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
-// importedFile says, in a folder of imported cache, which build it is of.
-const importedFile = "build.json"
-
-// ImportedCache is the cache of a build that ImportCache has brought here.
-type ImportedCache struct {
-	ExportedBuild
-	// Imported is when that was, and Size what it takes on this host's disk, in bytes.
-	Imported time.Time `json:"imported"`
-	Size     int64     `json:"size"`
-}
-
-// ImportCache copies exported cache from a folder of the host to where builds of the same project
+// Import copies exported cache from a folder of the host to where builds of the same project
 // look from now on, and puts the images that they begin with into the image store where there are
 // none of these names. A folder that docker's --cache-to type=local made does as well; it is taken
 // for project's.
-func (s Session) ImportCache(ctx context.Context, dir, project string) (e ExportedCache, err error) {
-	to := s.state("imported")
-	if to == "" {
+func Import(ctx context.Context, s build.Session, dir, project string) (e Exported, err error) {
+	if s.Layout.Home == "" {
 		return e, errors.New("importing build cache: there is no folder to keep it in")
 	}
 	dir = s.Host.Abs(dir)
@@ -53,39 +42,59 @@ func (s Session) ImportCache(ctx context.Context, dir, project string) (e Export
 		return e, err
 	}
 	if project != "" {
-		e.Builds = slices.DeleteFunc(e.Builds, func(b ExportedBuild) bool { return b.Project != project })
+		e.Builds = slices.DeleteFunc(e.Builds, func(b state.ExportedBuild) bool { return b.Project != project })
 		if len(e.Builds) == 0 {
 			return e, fmt.Errorf("importing build cache: %s has none of the project %q", dir, project)
 		}
 	}
 	for _, b := range e.Builds {
-		if err := importOne(ctx, dir, to, b); err != nil {
+		if err := importOne(ctx, dir, s.Layout.ImportedCache(), b); err != nil {
 			return e, fmt.Errorf("importing build cache from %s: %w", dir, err)
 		}
 	}
-	if e.Images, err = s.importImages(ctx, dir, e.Images); err != nil {
+	if e.Images, err = importImages(ctx, s, dir, e.Images); err != nil {
 		return e, fmt.Errorf("importing the images that builds begin with: %w", err)
 	}
 	return e, nil
 }
 
+// importImages puts images into the image store and returns the names of those that were not there.
+func importImages(ctx context.Context, s build.Session, dir string, all []string) ([]string, error) {
+	if len(all) == 0 {
+		return nil, nil
+	}
+	if err := s.Guest.Ready(ctx); err != nil {
+		return nil, err
+	}
+	st, err := store.Open(ctx, s.Guest, s.Snapshotter)
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close()
+	from, err := local.NewStore(filepath.Join(dir, cacheImages))
+	if err != nil {
+		return nil, err
+	}
+	return st.CopyIn(ctx, from, all)
+}
+
 // dockersExport lists the tags of a folder that is none of ours.
-func dockersExport(dir, project string) (ExportedCache, error) {
-	e := ExportedCache{Images: []string{}}
+func dockersExport(dir, project string) (Exported, error) {
+	e := Exported{Images: []string{}}
 	index, err := ociindex.NewStoreIndex(dir).Read()
 	if err != nil || len(index.Manifests) == 0 {
 		return e, &hint.Error{Err: fmt.Errorf("importing build cache: %s holds none", dir), Fix: "name a folder that `linnet cache export` or --cache-to type=local,dest=FOLDER has made"}
 	}
 	for _, m := range index.Manifests {
 		if tag := m.Annotations[ocispecs.AnnotationRefName]; tag != "" {
-			e.Builds = append(e.Builds, ExportedBuild{Tag: tag, Project: project, Folder: filepath.Base(dir)})
+			e.Builds = append(e.Builds, state.ExportedBuild{Tag: tag, Project: project, Folder: filepath.Base(dir)})
 		}
 	}
 	return e, nil
 }
 
 // importOne copies one tag of a folder into a folder of its own, in the place of an earlier one.
-func importOne(ctx context.Context, from, to string, b ExportedBuild) error {
+func importOne(ctx context.Context, from, to string, b state.ExportedBuild) error {
 	if b.Tag == "" || strings.ContainsAny(b.Tag, `/\`) || b.Tag[0] == '.' {
 		return fmt.Errorf("%q cannot be a tag", b.Tag)
 	}
@@ -108,7 +117,7 @@ func importOne(ctx context.Context, from, to string, b ExportedBuild) error {
 	if err != nil {
 		return err
 	}
-	c := ImportedCache{ExportedBuild: b, Imported: time.Now().UTC().Truncate(time.Second)}
+	c := state.ImportedBuild{ExportedBuild: b, Imported: time.Now().UTC().Truncate(time.Second)}
 	copyOne := images.HandlerFunc(func(ctx context.Context, d ocispecs.Descriptor) ([]ocispecs.Descriptor, error) {
 		size, err := linkBlob(from, fresh, d)
 		c.Size += size
@@ -127,7 +136,7 @@ func importOne(ctx context.Context, from, to string, b ExportedBuild) error {
 	if err != nil {
 		return err
 	}
-	if err := host.WriteFile(filepath.Join(fresh, importedFile), text, 0o600); err != nil {
+	if err := host.WriteFile(filepath.Join(fresh, state.ImportedFile), text, 0o600); err != nil {
 		return err
 	}
 	if err := host.RemoveTree(filepath.Join(to, b.Tag)); err != nil {
@@ -166,46 +175,11 @@ func linkBlob(from, to string, d ocispecs.Descriptor) (int64, error) {
 	return d.Size, errors.Join(err, out.Close())
 }
 
-// Imported lists the cache that ImportCache has brought here.
-func (s Session) Imported() (all []ImportedCache) {
-	dir := s.state("imported")
-	if dir == "" {
-		return nil
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil // nothing was ever imported
-	}
-	for _, entry := range entries {
-		text, err := os.ReadFile(filepath.Join(dir, entry.Name(), importedFile))
-		var c ImportedCache
-		if err == nil && json.Unmarshal(text, &c) == nil && c.Tag == entry.Name() {
-			all = append(all, c)
-		}
-	}
-	return all
-}
-
-func (c ImportedCache) record() CacheRecord {
+func importedRecord(c state.ImportedBuild) Record {
 	from := strings.TrimSpace(c.Folder + " " + c.Target)
-	return CacheRecord{ID: c.Tag, Kind: CacheImported, Project: c.Project, From: from, Size: c.Size, Created: c.Imported}
+	return Record{ID: c.Tag, Kind: Imported, Project: c.Project, From: from, Size: c.Size, Created: c.Imported}
 }
 
-func (s Session) removeImported(tag string) error {
-	return host.RemoveTree(filepath.Join(s.state("imported"), tag))
-}
-
-// addImported has a build look into imported cache of its project. Cache whose project is not known
-// may be anybody's, and a build that belongs to none may be of any.
-func (s Session) addImported(j *job, o options.Options) {
-	if o.NoCache || o.Request != "" {
-		return
-	}
-	for _, c := range s.Imported() {
-		if c.Project != "" && o.Project != "" && c.Project != o.Project {
-			continue
-		}
-		attrs := map[string]string{"src": filepath.Join(s.state("imported"), c.Tag), "tag": c.Tag}
-		j.opt.CacheImports = append(j.opt.CacheImports, client.CacheOptionsEntry{Type: "local", Attrs: attrs})
-	}
+func removeImported(l host.Layout, tag string) error {
+	return host.RemoveTree(filepath.Join(l.ImportedCache(), tag))
 }

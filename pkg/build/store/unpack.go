@@ -1,8 +1,9 @@
-package build
+// Package store is an engine's image store, containerd's, as far as builds need it: what their exporters leave packed is
+// unpacked there, and images come and go as blobs. It must not know how they were built.
+package store
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -40,36 +41,8 @@ const namespace = "default"
 // finish it.
 const unpackTime = 30 * time.Minute
 
-// finish unpacks what the exporter has left packed: images for other platforms than the engine's,
-// and those whose times were rewritten. run would do it, once, and the user would wait then.
-func (s Session) finish(ctx context.Context, j *job, r Result) error {
-	if !j.unpack || (!j.rewritten && j.attrs["platform"] == "") {
-		return nil
-	}
-	text, err := base64.StdEncoding.DecodeString(r.Response["containerimage.descriptor"])
-	if err != nil {
-		return fmt.Errorf("unpacking the result: %w", err)
-	}
-	var image ocispecs.Descriptor
-	if err := json.Unmarshal(text, &image); err != nil {
-		return fmt.Errorf("unpacking the result: %w", err)
-	}
-	store, err := s.openStore(ctx)
-	if err != nil {
-		return fmt.Errorf("unpacking the result: %w", err)
-	}
-	defer func() { _ = store.conn.Close() }()
-	if err := store.unpack(namespaces.WithNamespace(ctx, namespace), image); err != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		return fmt.Errorf("unpacking the result: %w", err)
-	}
-	return nil
-}
-
-// imageStore is containerd's, as far as unpacking needs it.
-type imageStore struct {
+// Store is containerd's image store, as far as builds need it.
+type Store struct {
 	conn        *grpc.ClientConn
 	snapshotter string
 	blobs       content.Store
@@ -78,8 +51,9 @@ type imageStore struct {
 	leases      leases.Manager
 }
 
-func (s Session) openStore(ctx context.Context) (*imageStore, error) {
-	first, err := s.Guest.Dial(ctx, guest.Containerd)
+// Open connects to the containerd of a guest. An empty name is that of the usual snapshotter.
+func Open(ctx context.Context, g guest.Guest, name string) (*Store, error) {
+	first, err := g.Dial(ctx, guest.Containerd)
 	if err != nil {
 		return nil, err
 	}
@@ -92,18 +66,17 @@ func (s Session) openStore(ctx context.Context) (*imageStore, error) {
 			case c := <-dial:
 				return c, nil
 			default:
-				return s.Guest.Dial(ctx, guest.Containerd)
+				return g.Dial(ctx, guest.Containerd)
 			}
 		}))
 	if err != nil {
 		first.Close()
 		return nil, err
 	}
-	name := s.Snapshotter
 	if name == "" {
 		name = "overlayfs"
 	}
-	return &imageStore{
+	return &Store{
 		conn: conn, snapshotter: name,
 		blobs:     contentproxy.NewContentStore(contentapi.NewContentClient(conn)),
 		snapshots: snapshotproxy.NewSnapshotter(snapshotsapi.NewSnapshotsClient(conn), name),
@@ -112,14 +85,25 @@ func (s Session) openStore(ctx context.Context) (*imageStore, error) {
 	}, nil
 }
 
-// unpack makes snapshots of all of an image's layers, for each of its platforms.
-func (st *imageStore) unpack(ctx context.Context, image ocispecs.Descriptor) error {
+// Close ends the connection.
+func (st *Store) Close() { _ = st.conn.Close() } // what was written was answered
+
+// lease keeps what is written in its context from garbage collection until it ends.
+func (st *Store) lease(ctx context.Context) (_ context.Context, end func(), err error) {
 	lease, err := st.leases.Create(ctx, leases.WithRandomID(), leases.WithExpiration(unpackTime))
+	if err != nil {
+		return nil, nil, err
+	}
+	return leases.WithLease(ctx, lease.ID), func() { _ = st.leases.Delete(context.WithoutCancel(ctx), lease) }, nil // it expires as well
+}
+
+// Unpack makes snapshots of all of an image's layers, for each of its platforms.
+func (st *Store) Unpack(ctx context.Context, image ocispecs.Descriptor) error {
+	ctx, end, err := st.lease(namespaces.WithNamespace(ctx, namespace))
 	if err != nil {
 		return err
 	}
-	defer func() { _ = st.leases.Delete(context.WithoutCancel(ctx), lease) }() // it expires as well
-	ctx = leases.WithLease(ctx, lease.ID)
+	defer end()
 	manifests := []ocispecs.Descriptor{image}
 	if images.IsIndexType(image.MediaType) {
 		var index ocispecs.Index
@@ -139,7 +123,7 @@ func (st *imageStore) unpack(ctx context.Context, image ocispecs.Descriptor) err
 	return nil
 }
 
-func (st *imageStore) unpackManifest(ctx context.Context, d ocispecs.Descriptor) error {
+func (st *Store) unpackManifest(ctx context.Context, d ocispecs.Descriptor) error {
 	var m ocispecs.Manifest
 	if err := st.read(ctx, d, &m); err != nil {
 		return err
@@ -173,7 +157,7 @@ func (st *imageStore) unpackManifest(ctx context.Context, d ocispecs.Descriptor)
 // mostManifest bounds what is read as a manifest, in bytes.
 const mostManifest = 8 << 20
 
-func (st *imageStore) read(ctx context.Context, d ocispecs.Descriptor, into any) error {
+func (st *Store) read(ctx context.Context, d ocispecs.Descriptor, into any) error {
 	if d.Size > mostManifest {
 		return fmt.Errorf("%s %s has %d bytes", strings.TrimPrefix(d.MediaType, "application/"), d.Digest, d.Size)
 	}

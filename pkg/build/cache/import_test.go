@@ -1,9 +1,8 @@
-package build
+package cache
 
 import (
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -11,7 +10,10 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/linnet-dev/linnet/pkg/build"
 	"github.com/linnet-dev/linnet/pkg/build/options"
+	"github.com/linnet-dev/linnet/pkg/build/state"
+	"github.com/linnet-dev/linnet/pkg/host"
 )
 
 // blob writes a blob into a folder as --cache-to type=local does.
@@ -45,73 +47,54 @@ func exported(t *testing.T, tag string) (dir string) {
 }
 
 func TestAnImportTakesWhatItsTagNames(t *testing.T) {
-	s := Session{TokenDir: t.TempDir()}
+	s := build.Session{Layout: host.Layout{Home: t.TempDir()}}
 	dir := exported(t, "main")
 	for range 2 { // the second takes the place of the first
-		if _, err := s.ImportCache(t.Context(), dir, "example.com/shop"); err != nil {
+		if _, err := Import(t.Context(), s, dir, "example.com/shop"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	all := s.Imported()
+	all := state.Imported(s.Layout)
 	if len(all) != 1 || all[0].Tag != "main" || all[0].Project != "example.com/shop" || all[0].Size < 18 {
 		t.Fatalf("there is %+v", all)
 	}
-	blobs, err := filepath.Glob(filepath.Join(s.TokenDir, "imported", "*", "blobs", "sha256", "*"))
+	blobs, err := filepath.Glob(filepath.Join(s.Layout.ImportedCache(), "*", "blobs", "sha256", "*"))
 	if err != nil || len(blobs) != 3 {
 		t.Errorf("these were copied: %q, %v", blobs, err)
 	}
-	left, err := filepath.Glob(filepath.Join(s.TokenDir, "imported", ".new-*"))
+	left, err := filepath.Glob(filepath.Join(s.Layout.ImportedCache(), ".new-*"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("these are left over: %q, %v", left, err)
 	}
-	if err := s.removeImported("main"); err != nil || len(s.Imported()) != 0 {
-		t.Errorf("removed: %+v, %v", s.Imported(), err)
-	}
-}
-
-func TestABuildLooksIntoWhatMayBeItsProjects(t *testing.T) {
-	s := Session{TokenDir: t.TempDir()}
-	for tag, project := range map[string]string{"a": "example.com/shop", "b": "example.com/desk", "c": ""} {
-		if _, err := s.ImportCache(t.Context(), exported(t, tag), project); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for project, want := range map[string]string{"example.com/shop": "a c", "example.com/desk": "b c", "example.com/else": "c", "": "a b c"} {
-		j := &job{}
-		s.addImported(j, options.Options{Project: project})
-		var got []string
-		for _, i := range j.opt.CacheImports {
-			if i.Type != "local" || i.Attrs["src"] != filepath.Join(s.TokenDir, "imported", i.Attrs["tag"]) {
-				t.Errorf("it looks into %+v", i)
-			}
-			got = append(got, i.Attrs["tag"])
-		}
-		slices.Sort(got)
-		if strings.Join(got, " ") != want {
-			t.Errorf("a build of %q looks into %q, want %q", project, got, want)
-		}
-	}
-	j := &job{}
-	s.addImported(j, options.Options{NoCache: true})
-	if len(j.opt.CacheImports) > 0 {
-		t.Error("a build without cache looks into it")
+	if err := removeImported(s.Layout, "main"); err != nil || len(state.Imported(s.Layout)) != 0 {
+		t.Errorf("removed: %+v, %v", state.Imported(s.Layout), err)
 	}
 }
 
 func TestABrokenFolderIsNotImported(t *testing.T) {
-	s := Session{TokenDir: t.TempDir()}
+	s := build.Session{Layout: host.Layout{Home: t.TempDir()}}
 	torn := exported(t, "main")
 	if err := os.Remove(filepath.Join(torn, "blobs", "sha256", digest.FromString("layer").Encoded())); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.ImportCache(t.Context(), torn, ""); err == nil || !strings.Contains(err.Error(), digest.FromString("layer").String()) {
+	if _, err := Import(t.Context(), s, torn, ""); err == nil || !strings.Contains(err.Error(), digest.FromString("layer").String()) {
 		t.Errorf("a layer is missing: %v", err)
 	}
 	outside := exported(t, "../../main")
-	if _, err := s.ImportCache(t.Context(), outside, ""); err == nil || !strings.Contains(err.Error(), "cannot be a tag") {
+	if _, err := Import(t.Context(), s, outside, ""); err == nil || !strings.Contains(err.Error(), "cannot be a tag") {
 		t.Errorf("a tag that leads out: %v", err)
 	}
-	if got := s.Imported(); len(got) > 0 {
+	if got := state.Imported(s.Layout); len(got) > 0 {
+		t.Errorf("there is %+v", got)
+	}
+}
+
+func TestWhatIsGoneIsNotBuiltAgain(t *testing.T) {
+	l, dir := host.Layout{Home: t.TempDir()}, t.TempDir()
+	for _, context := range []string{filepath.Join(dir, "gone"), dir} {
+		state.Remember(l, state.Recipe{Options: options.Options{Context: context}})
+	}
+	if got := rebuildable(l, ""); len(got) != 1 || got[0].Options.Context != dir {
 		t.Errorf("there is %+v", got)
 	}
 }

@@ -1,7 +1,6 @@
-package build
+package folder
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,10 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/tonistiigi/fsutil"
-	fstypes "github.com/tonistiigi/fsutil/types"
 )
 
 // A file that vanishes between being listed and being looked at is left out, and nothing else is.
@@ -32,7 +29,7 @@ func TestAFileThatVanishesTakesNoneAlong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, tree := range map[string]fsutil.FS{"bare": bare, "filtered": filtered} {
+	for name, on := range map[string]fsutil.FS{"bare": bare, "filtered": filtered} {
 		for _, path := range []string{"b", "sub/d"} {
 			if err := os.WriteFile(filepath.Join(dir, path), nil, 0o644); err != nil {
 				t.Fatal(err)
@@ -40,7 +37,7 @@ func TestAFileThatVanishesTakesNoneAlong(t *testing.T) {
 		}
 		next := map[string]string{"a": "b", "sub": "sub/d"} // in the order of names
 		var seen []string
-		err = tree.Walk(t.Context(), "/", func(path string, entry fs.DirEntry, err error) error {
+		err = on.Walk(t.Context(), "/", func(path string, entry fs.DirEntry, err error) error {
 			if err == nil && next[path] != "" {
 				err = os.Remove(filepath.Join(dir, next[path]))
 			}
@@ -60,9 +57,9 @@ func TestAFileThatVanishesTakesNoneAlong(t *testing.T) {
 }
 
 // opened is a folder that is closed when the test ends.
-func opened(t testing.TB, dir string, lost func(error)) folder {
+func opened(t testing.TB, dir string, lost func(error)) Folder {
 	t.Helper()
-	f, err := openFolder(dir, lost)
+	f, err := Open(dir, lost)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +73,7 @@ func (torn) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 // What cannot be read is told, and what is gone is not. Nothing waits for who writes a pipe.
 func TestWhatCannotBeReadIsTold(t *testing.T) {
-	dir := files(t, map[string]string{"link": "->/etc/passwd", "to": "->sub", "sub/file": "", "out": "->/etc"})
+	dir := tree(t, map[string]string{"link": "->/etc/passwd", "to": "->sub", "sub/file": "", "out": "->/etc"})
 	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +98,7 @@ func TestWhatCannotBeReadIsTold(t *testing.T) {
 
 // What is listed is what fsutil lists by paths: the same files, in the same order, each described the same.
 func TestFoldersAreListedAsByPaths(t *testing.T) {
-	dir := files(t, map[string]string{"b/c/d": "x", "a": "y", "b.txt": "", "link": "->a", "out": "->/etc/passwd", "b/loop": "->.."})
+	dir := tree(t, map[string]string{"b/c/d": "x", "a": "y", "b.txt": "", "link": "->a", "out": "->/etc/passwd", "b/loop": "->.."})
 	for _, err := range []error{
 		os.Link(filepath.Join(dir, "a"), filepath.Join(dir, "b", "hard")), os.Mkdir(filepath.Join(dir, "empty"), 0o700),
 		syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600), os.Chmod(filepath.Join(dir, "a"), 0o755|fs.ModeSetuid),
@@ -147,7 +144,7 @@ func listing(t *testing.T, tree fsutil.FS, target string) (all []string) {
 
 // A directory of which another is made while it is walked: what the link leads to is not sent.
 func TestALinkInTheWayIsNotFollowed(t *testing.T) {
-	top := files(t, map[string]string{"in/a": "", "in/sub/file": "", "secret/file": "", "secret/more": ""})
+	top := tree(t, map[string]string{"in/a": "", "in/sub/file": "", "secret/file": "", "secret/more": ""})
 	dir, sub := filepath.Join(top, "in"), filepath.Join(top, "in", "sub")
 	var seen []string
 	err := opened(t, dir, nil).Walk(t.Context(), "/", func(path string, _ fs.DirEntry, err error) error {
@@ -168,7 +165,7 @@ func TestALinkInTheWayIsNotFollowed(t *testing.T) {
 func TestWhatTookTheirPlaceIsNotSent(t *testing.T) {
 	for _, now := range []string{"sub", "link", "file"} {
 		for _, was := range []string{"sub", "link", "file"} {
-			dir := files(t, map[string]string{"a": "", "file": "", "sub/b": "", "link": "->a", "z": ""})
+			dir := tree(t, map[string]string{"a": "", "file": "", "sub/b": "", "link": "->a", "z": ""})
 			w := opened(t, dir, nil)
 			var seen []string
 			err := w.Walk(t.Context(), "/", func(path string, entry fs.DirEntry, err error) error {
@@ -190,121 +187,51 @@ func TestWhatTookTheirPlaceIsNotSent(t *testing.T) {
 	}
 }
 
-// manyNames is a tree of files that are nowhere.
-type manyNames struct {
-	fsutil.FS
-	names int
-	name  string
-}
-
-func (m manyNames) Walk(_ context.Context, _ string, fn fs.WalkDirFunc) error {
-	for i := range m.names {
-		path := fmt.Sprint(m.name, i)
-		if err := fn(path, &fsutil.DirEntryInfo{Stat: &fstypes.Stat{Path: path}}, nil); err != nil {
-			return err
+// tree makes files below a folder of the test's own; a text that begins with -> is a link.
+func tree(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if target, ok := strings.CutPrefix(text, "->"); ok {
+			if err := os.Symlink(target, path); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
 		}
 	}
-	return nil
+	return dir
 }
 
-// match walks names that are matched with patterns, and returns what was told.
-func match(t *testing.T, names manyNames, patterns []string, most effort) (seen int, told error) {
-	t.Helper()
-	lost := func(err error) { told = err }
-	tree, err := fsutil.NewFilterFS(measured{names, patterns, most, lost}, &fsutil.FilterOpt{ExcludePatterns: patterns})
-	if err != nil {
+// Files are read as they would be found in a copy of the folder.
+func TestFilesAreThoseOfTheFolder(t *testing.T) {
+	top := tree(t, map[string]string{"out": "outside", "in/real": "inside", "in/deep/x": ""})
+	dir := filepath.Join(top, "in")
+	for link, target := range map[string]string{"link": "real", "absolute": "/real", "outside": "../out", "gone": "nowhere"} {
+		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	err = tree.Walk(t.Context(), "/", func(string, fs.DirEntry, error) error { seen++; return nil })
-	if !errors.Is(err, told) {
-		t.Errorf("%v, told %v", err, told)
-	}
-	return seen, told
-}
-
-func repeated(n int, pattern string) (all []string) {
-	for i := range n {
-		all = append(all, fmt.Sprintf(pattern, i))
-	}
-	return all
-}
-
-// Names that take too long to match end the walk, however few files there are.
-func TestMatchingHasAnEnd(t *testing.T) {
-	patterns := repeated(100, strings.Repeat("*a", 60)+"%db")
-	most := effort{5_000_000, 10 * time.Millisecond}
-	seen, err := match(t, manyNames{names: 200, name: strings.Repeat("a", 200)}, patterns, most)
-	const want = "reading the build context: its 100 patterns take too long to match"
-	if err == nil || err.Error() != want || seen > 10 {
-		t.Errorf("%v after %d names, want %s", err, seen, want)
-	}
-}
-
-// What sane projects ask for has no end, however slow the machine; nor have very many patterns that are simple.
-func TestMatchingThatIsSaneHasNoEnd(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it matches for seconds")
-	}
-	const slowest = -time.Hour // whatever time is allowed has passed
-	for what, c := range map[string]struct {
-		names    manyNames
-		patterns []string
-		most     effort
-	}{
-		"500 patterns, 1,000 names": {manyNames{names: 1_000, name: "f"}, repeated(500, "**/x%d/*.y"), effort{0, slowest}},
-		"long ones":                 {manyNames{names: 40, name: "src/package/with/a/name/that/is/long/lib/file"}, repeated(500, "**/directory-%d/*.y"), effort{0, slowest}},
-		"10,000 simple patterns":    {manyNames{names: 50, name: "src/package/lib/file"}, repeated(10_000, "src/directory/file-%d"), effort{0, mostMatching.time}},
-	} {
-		if seen, err := match(t, c.names, c.patterns, c.most); err != nil || seen != c.names.names {
-			t.Errorf("%s: %v after %d names", what, err, seen)
+	f := opened(t, dir, func(err error) { t.Errorf("the build is called off: %v", err) })
+	for name, want := range map[string]string{"real": "real", "link": "real", "absolute": "real", "deep/x": "deep/x"} {
+		if got, err := f.file(name); err != nil || got != want {
+			t.Errorf("%s is %q, %v, want %q", name, got, err, want)
 		}
 	}
-}
-
-// BenchmarkWalk is of 100,000 files in 1,000 directories: below a descriptor, and by paths as fsutil does it.
-func BenchmarkWalk(b *testing.B) {
-	dir := b.TempDir()
-	for i := range 1000 {
-		in := filepath.Join(dir, "src", fmt.Sprint("package-", i), "lib")
-		if err := os.MkdirAll(in, 0o755); err != nil {
-			b.Fatal(err)
-		}
-		for j := range 100 {
-			if err := os.WriteFile(filepath.Join(in, fmt.Sprintf("file-%d.js", j)), nil, 0o644); err != nil {
-				b.Fatal(err)
-			}
-		}
-	}
-	byPaths, err := fsutil.NewFS(dir)
-	if err != nil {
-		b.Fatal(err)
-	}
-	below := opened(b, dir, nil)
-	for _, c := range []struct {
-		name string
-		tree fsutil.FS
-	}{{"below", measured{below, nil, mostMatching, nil}}, {"paths", byPaths}} {
-		for _, open := range []bool{false, true} {
-			b.Run(fmt.Sprintf("%s/open=%v", c.name, open), func(b *testing.B) {
-				for b.Loop() {
-					err := c.tree.Walk(b.Context(), "/", func(path string, e fs.DirEntry, err error) error {
-						if err == nil {
-							_, err = e.Info()
-						}
-						if err != nil || !open || e.IsDir() {
-							return err
-						}
-						f, err := c.tree.Open(path)
-						if err == nil {
-							err = f.Close()
-						}
-						return err
-					})
-					if err != nil {
-						b.Fatal(err)
-					}
-				}
-			})
+	for _, name := range []string{"outside", "gone", "none", "pipe", "deep"} {
+		_, err := f.file(name)
+		var path *fs.PathError
+		if !errors.As(err, &path) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

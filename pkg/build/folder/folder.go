@@ -1,4 +1,6 @@
-package build
+// Package folder reads the directories that a build sends, and the Dockerfile, below a descriptor: whoever may write there
+// cannot have another file sent. It must not know who asks for them: no BuildKit.
+package folder
 
 import (
 	"errors"
@@ -10,71 +12,68 @@ import (
 	"syscall"
 
 	confined "github.com/containerd/continuity/fs"
-	// As in BuildKit's own programs: names of files are bytes, which the usual encoding refuses to
-	// send when they are not UTF-8. It also makes less garbage.
-	_ "github.com/moby/buildkit/util/grpcutil/encoding/proto"
 
 	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
-// folder is a directory of the host as it is sent. Everything in it is read below a descriptor of
+// Folder is a directory of the host as it is sent. Everything in it is read below a descriptor of
 // it, so that whoever may write the directory cannot have a file sent that is not in it, by
 // putting a link in the place of a directory while it is read. It also keeps two things from being
 // lost without a word: a file that may not be read would arrive empty, and one that goes away while
 // the directory is listed would take those behind it along.
-type folder struct {
+type Folder struct {
 	root *os.Root
 	self *os.File // the same once more, for what os.Root cannot do
-	dir  string   // its path, for messages
-	// lost is told what could not be read. BuildKit's sender has no way to say so: it leaves a
+	Dir  string   // its path, for messages
+	// Lost is told what could not be read. BuildKit's sender has no way to say so: it leaves a
 	// file that it cannot open empty, and waits for ever after one that it cannot read.
-	lost func(error)
+	Lost func(error)
 }
 
-// openFolder opens a directory by the path that the user gave, whatever links lead there.
-func openFolder(dir string, lost func(error)) (folder, error) {
+// Open opens a directory by the path that the user gave, whatever links lead there.
+func Open(dir string, lost func(error)) (Folder, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return folder{}, err
+		return Folder{}, err
 	}
 	return folderOf(root, dir, lost)
 }
 
-func folderOf(root *os.Root, dir string, lost func(error)) (folder, error) {
+func folderOf(root *os.Root, dir string, lost func(error)) (Folder, error) {
 	file, err := root.Open(".")
 	if err != nil {
 		_ = root.Close() // nothing was written
-		return folder{}, err
+		return Folder{}, err
 	}
-	return folder{root, file, dir, lost}, nil
+	return Folder{root, file, dir, lost}, nil
 }
 
 // Close closes the descriptors; nothing is written through them.
-func (f folder) Close() {
+func (f Folder) Close() {
 	_ = f.root.Close()
 	_ = f.self.Close()
 }
 
 // below opens a directory of the folder. No link on the way leads out of it.
-func (f folder) below(dir string) (folder, error) {
+func (f Folder) below(dir string) (Folder, error) {
 	root, err := f.root.OpenRoot(dir)
 	if err != nil {
-		return folder{}, err
+		return Folder{}, err
 	}
-	return folderOf(root, filepath.Join(f.dir, dir), f.lost)
+	return folderOf(root, filepath.Join(f.Dir, dir), f.Lost)
 }
 
 // Open implements fsutil.FS. A socket, and a file that is gone meanwhile, arrive empty, as with
 // every client. What is no longer the file that was listed, but a link or a pipe, is an error.
-func (f folder) Open(path string) (io.ReadCloser, error) {
+func (f Folder) Open(path string) (io.ReadCloser, error) {
 	file, err := f.open(path)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) && !f.isSocket(path) {
-			f.lost(cannotRead(path, why(f.root, path, err)))
+			f.Lost(cannotRead(path, why(f.root, path, err)))
 		}
 		return nil, err
 	}
-	return sent{file, path, f.lost}, nil
+	return sent{file, path, f.Lost}, nil
 }
 
 // why says what is wrong with a path that was listed, without the path. What is no error of the system's is
@@ -96,7 +95,7 @@ func isLink(root *os.Root, path string) bool {
 }
 
 // open opens a regular file; it does not follow a link of that name, nor wait for who writes a pipe.
-func (f folder) open(path string) (*os.File, error) {
+func (f Folder) open(path string) (*os.File, error) {
 	file, err := openBeneath(f.self, path)
 	if errors.Is(err, errors.ErrUnsupported) {
 		file, err = f.root.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
@@ -119,9 +118,9 @@ var errNotRegular = errors.New("not a regular file")
 
 func notRegular(path string) error { return &fs.PathError{Op: "open", Path: path, Err: errNotRegular} }
 
-// read is the content of one file, found as BuildKit would find it in a copy of the folder, where links lead
+// Read is the content of one file, found as BuildKit would find it in a copy of the folder, where links lead
 // to what is in the folder. More than limit bytes are an error.
-func (f folder) read(name string, limit int64) ([]byte, error) {
+func (f Folder) Read(name string, limit int64) ([]byte, error) {
 	name, err := f.file(name)
 	if err != nil {
 		return nil, err
@@ -146,12 +145,12 @@ func tooLarge(limit int64) error {
 }
 
 // file is where a regular file of the folder is, as BuildKit would find it in a copy.
-func (f folder) file(name string) (string, error) {
-	path, err := confined.RootPath(f.dir, name)
+func (f Folder) file(name string) (string, error) {
+	path, err := confined.RootPath(f.Dir, name)
 	if err != nil {
 		return "", err
 	}
-	if path, err = filepath.Rel(f.dir, path); err != nil {
+	if path, err = filepath.Rel(f.Dir, path); err != nil {
 		return "", err
 	}
 	info, err := f.root.Lstat(path)
@@ -161,7 +160,7 @@ func (f folder) file(name string) (string, error) {
 	return path, err
 }
 
-func (f folder) isSocket(path string) bool {
+func (f Folder) isSocket(path string) bool {
 	info, err := f.root.Lstat(path)
 	return err == nil && info.Mode()&fs.ModeSocket != 0
 }
@@ -186,4 +185,19 @@ func cannotRead(path string, err error) error {
 		Err: fmt.Errorf("reading the build context: %s: %w", path, hint.Cause(err)),
 		Fix: "what a build does not need can be listed in .dockerignore, and is not read then",
 	}
+}
+
+// ErrFile is what Check says of a file.
+var ErrFile = errors.New("it is a file, not a folder")
+
+// Check says why a path is no directory.
+func Check(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return hint.Cause(err)
+	}
+	if !info.IsDir() {
+		return ErrFile
+	}
+	return nil
 }

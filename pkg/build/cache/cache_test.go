@@ -1,4 +1,4 @@
-package build
+package cache
 
 import (
 	"reflect"
@@ -56,7 +56,7 @@ func TestFiltersAreDockers(t *testing.T) {
 }
 
 func TestWhatStandsOnARecordGoesWithIt(t *testing.T) {
-	all := []CacheRecord{
+	all := []Record{
 		{ID: "leaf", Parents: []string{"middle"}},
 		{ID: "middle", Parents: []string{"base"}},
 		{ID: "merged", Parents: []string{"other", "leaf"}},

@@ -1,6 +1,6 @@
 //go:build e2e
 
-package build
+package folder
 
 import (
 	"errors"
@@ -14,7 +14,7 @@ import (
 // Only root can give files away: make test-unit runs it.
 func TestALinkInADirectoryOfAPrivateGroup(t *testing.T) {
 	const daemon, games = 1, 60 // users with a group of their own, or one that is another's
-	dir := files(t, map[string]string{"in/Dockerfile": "->../out/file", "out/file": "FROM scratch\n"})
+	dir := tree(t, map[string]string{"in/Dockerfile": "->../out/file", "out/file": "FROM scratch\n"})
 	for _, path := range []string{filepath.Dir(dir), dir, filepath.Join(dir, "in"), filepath.Join(dir, "out")} {
 		if err := os.Chmod(path, 0o775); err != nil {
 			t.Fatal(err)
@@ -33,8 +33,8 @@ func TestALinkInADirectoryOfAPrivateGroup(t *testing.T) {
 			}
 		}()
 		f, err := locateDockerfile(filepath.Join(in, "Dockerfile"), nil, 0)
-		if err == nil && string(f.text) != "FROM scratch\n" {
-			t.Errorf("it is %q", f.text)
+		if err == nil && string(f.Text) != "FROM scratch\n" {
+			t.Errorf("it is %q", f.Text)
 		}
 		return err
 	}

@@ -1,14 +1,10 @@
-package build
+package store
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
 
 	imagesapi "github.com/containerd/containerd/api/services/images/v1"
 	"github.com/containerd/containerd/api/types"
@@ -16,85 +12,35 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
-	"github.com/containerd/containerd/v2/plugins/content/local"
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/distribution/reference"
-	"github.com/moby/buildkit/client/ociindex"
 	"github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// exportImages puts the images that builds begin with beside their cache, with all platforms that
-// are here, and returns those that are not whole.
-func (s Session) exportImages(ctx context.Context, dir string, e *ExportedCache, all []string) (missing []string, err error) {
-	if len(all) == 0 {
-		return nil, nil
+// CopyOut copies an image, NAME:TAG@DIGEST, into an image layout, with all platforms that are here. An error of the kind
+// "not found" says that it is not whole. An image without a digest has no name, and is not copied.
+func (st *Store) CopyOut(ctx context.Context, to content.Store, image string) (name string, desc ocispecs.Descriptor, err error) {
+	name, d, ok := splitPinned(image)
+	if !ok {
+		return "", desc, nil
 	}
-	store, err := s.openStore(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = store.conn.Close() }()
 	ctx = namespaces.WithNamespace(ctx, namespace)
-	dir = filepath.Join(dir, cacheImages)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
+	if desc, err = describe(ctx, st.blobs, d); err != nil {
+		return name, desc, err
 	}
-	to, err := local.NewStore(dir)
-	if err != nil {
-		return nil, err
-	}
-	for _, image := range all {
-		name, d, ok := splitPinned(image)
-		if !ok {
-			continue
-		}
-		desc, err := describe(ctx, store.blobs, d)
-		if err == nil {
-			err = copyImage(ctx, store.blobs, to, desc)
-		}
-		if cerrdefs.IsNotFound(err) {
-			missing = append(missing, image)
-			continue
-		}
-		if err != nil {
-			return missing, fmt.Errorf("%s: %w", image, err)
-		}
-		if err := ociindex.NewStoreIndex(dir).Put(desc, ociindex.Name(name)); err != nil {
-			return missing, fmt.Errorf("%s: %w", image, err)
-		}
-		e.Images = slices.DeleteFunc(e.Images, func(o string) bool { return strings.HasPrefix(o, name+"@") })
-		e.Images = append(e.Images, image)
-	}
-	return missing, nil
+	return name, desc, copyImage(ctx, st.blobs, to, desc)
 }
 
-// importImages puts images into the image store, but for those whose names are taken there, and
-// returns the names of those that it put there.
-func (s Session) importImages(ctx context.Context, dir string, all []string) (imported []string, err error) {
-	if len(all) == 0 {
-		return nil, nil
-	}
-	if err := s.Guest.Ready(ctx); err != nil {
-		return nil, err
-	}
-	store, err := s.openStore(ctx)
+// CopyIn puts images of a layout into the image store, but for those whose names are taken there, and returns the names of
+// those that it put there.
+func (st *Store) CopyIn(ctx context.Context, from content.Store, all []string) (copied []string, err error) {
+	ctx, end, err := st.lease(namespaces.WithNamespace(ctx, namespace))
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = store.conn.Close() }()
-	from, err := local.NewStore(filepath.Join(dir, cacheImages))
-	if err != nil {
-		return nil, err
-	}
-	ctx = namespaces.WithNamespace(ctx, namespace)
-	lease, err := store.leases.Create(ctx, leases.WithRandomID(), leases.WithExpiration(unpackTime))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = store.leases.Delete(context.WithoutCancel(ctx), lease) }() // it expires as well
-	ctx = leases.WithLease(ctx, lease.ID)
-	named := imagesapi.NewImagesClient(store.conn)
+	defer end()
+	named := imagesapi.NewImagesClient(st.conn)
 	for _, image := range all {
 		name, d, ok := splitPinned(image)
 		if !ok {
@@ -105,18 +51,18 @@ func (s Session) importImages(ctx context.Context, dir string, all []string) (im
 		}
 		desc, err := describe(ctx, from, d)
 		if err == nil {
-			err = copyImage(ctx, from, store.blobs, desc)
+			err = copyImage(ctx, from, st.blobs, desc)
 		}
 		if err != nil {
-			return imported, fmt.Errorf("%s: %w", image, err)
+			return copied, fmt.Errorf("%s: %w", image, err)
 		}
 		target := &types.Descriptor{MediaType: desc.MediaType, Digest: desc.Digest.String(), Size: desc.Size}
 		if _, err := named.Create(ctx, &imagesapi.CreateImageRequest{Image: &imagesapi.Image{Name: name, Target: target}}); err != nil {
-			return imported, fmt.Errorf("%s: %w", image, err)
+			return copied, fmt.Errorf("%s: %w", image, err)
 		}
-		imported = append(imported, name)
+		copied = append(copied, name)
 	}
-	return imported, nil
+	return copied, nil
 }
 
 // splitPinned takes NAME:TAG@DIGEST apart; without a tag the whole of it is the name.

@@ -1,4 +1,6 @@
-package build
+// Package cache is the build cache: what the engine has of it is listed, pruned and removed, and that of recent builds goes
+// to another machine and comes from there. It builds nothing but what was built before, by pkg/build.
+package cache
 
 import (
 	"context"
@@ -9,43 +11,44 @@ import (
 	"time"
 
 	"github.com/moby/buildkit/client"
-	"google.golang.org/grpc"
 
+	"github.com/linnet-dev/linnet/pkg/build"
 	"github.com/linnet-dev/linnet/pkg/build/options"
+	"github.com/linnet-dev/linnet/pkg/build/state"
 )
 
-// CacheKind is what a part of the cache is.
-type CacheKind string
+// Kind is what a part of the cache is.
+type Kind string
 
-// The kinds of cache. CacheOther is what the builder itself made: frontends and the like;
-// CacheImported is what ImportCache has brought to this host.
+// The kinds of cache. Other is what the builder itself made: frontends and the like;
+// Imported is what Import has brought to this host.
 const (
-	CacheLayer   CacheKind = "layer"
-	CacheMount   CacheKind = "mount"
-	CacheContext CacheKind = "context"
-	CacheGit     CacheKind = "git"
-	CacheOther   CacheKind = "other"
+	Layer   Kind = "layer"
+	Mount   Kind = "mount"
+	Context Kind = "context"
+	Git     Kind = "git"
+	Other   Kind = "other"
 
-	CacheImported CacheKind = "imported"
+	Imported Kind = "imported"
 )
 
 // kinds are the kinds by BuildKit's names for them.
 var kinds = []struct {
-	kind CacheKind
+	kind Kind
 	name client.UsageRecordType
 }{
-	{CacheLayer, client.UsageRecordTypeRegular},
-	{CacheMount, client.UsageRecordTypeCacheMount},
-	{CacheContext, client.UsageRecordTypeLocalSource},
-	{CacheGit, client.UsageRecordTypeGitCheckout},
-	{CacheOther, client.UsageRecordTypeFrontend},
-	{CacheOther, client.UsageRecordTypeInternal},
+	{Layer, client.UsageRecordTypeRegular},
+	{Mount, client.UsageRecordTypeCacheMount},
+	{Context, client.UsageRecordTypeLocalSource},
+	{Git, client.UsageRecordTypeGitCheckout},
+	{Other, client.UsageRecordTypeFrontend},
+	{Other, client.UsageRecordTypeInternal},
 }
 
-// CacheRecord is one part of the engine's build cache.
-type CacheRecord struct {
-	ID   string    `json:"id"`
-	Kind CacheKind `json:"kind"`
+// Record is one part of the engine's build cache.
+type Record struct {
+	ID   string `json:"id"`
+	Kind Kind   `json:"kind"`
 	// Mount is a cache mount's id in the Dockerfile, or its target where it has none there;
 	// Project is whose it is, empty where all projects share it.
 	Mount   string `json:"mount,omitempty"`
@@ -64,46 +67,35 @@ type CacheRecord struct {
 	Parents []string `json:"parents,omitempty"`
 }
 
-// Cache lists the engine's build cache, the largest first.
-func (s Session) Cache(ctx context.Context) ([]CacheRecord, error) {
-	c, err := s.open(ctx)
+// List lists the engine's build cache, the largest first.
+func List(ctx context.Context, s build.Session) ([]Record, error) {
+	c, err := s.Open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = c.Close() }() // nothing is written
 	all, err := list(ctx, c)
-	for _, i := range s.Imported() {
-		all = append(all, i.record())
+	for _, i := range state.Imported(s.Layout) {
+		all = append(all, importedRecord(i))
 	}
 	return all, err
 }
 
-// open connects to a BuildKit that is ready.
-func (s Session) open(ctx context.Context, watch ...grpc.UnaryClientInterceptor) (*client.Client, error) {
-	if err := s.Guest.Ready(ctx); err != nil {
-		return nil, err
-	}
-	if s.Ready != nil {
-		s.Ready()
-	}
-	return s.connect(ctx, watch...)
-}
-
-func list(ctx context.Context, c *client.Client) ([]CacheRecord, error) {
+func list(ctx context.Context, c *client.Client) ([]Record, error) {
 	all, err := c.DiskUsage(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("listing the build cache: %s: %w", plain(err.Error()), err)
+		return nil, fmt.Errorf("listing the build cache: %s: %w", build.Plain(err.Error()), err)
 	}
-	records := make([]CacheRecord, len(all))
+	records := make([]Record, len(all))
 	for i, u := range all {
 		records[len(all)-1-i] = newRecord(*u)
 	}
 	return records, nil
 }
 
-func newRecord(u client.UsageInfo) CacheRecord {
-	r := CacheRecord{
-		ID: u.ID, Kind: CacheOther, From: u.Description, Size: u.Size, Created: u.CreatedAt, LastUsed: u.LastUsedAt,
+func newRecord(u client.UsageInfo) Record {
+	r := Record{
+		ID: u.ID, Kind: Other, From: u.Description, Size: u.Size, Created: u.CreatedAt, LastUsed: u.LastUsedAt,
 		Uses: u.UsageCount, InUse: u.InUse, Shared: u.Shared, Parents: u.Parents,
 	}
 	for _, k := range kinds {
@@ -111,7 +103,7 @@ func newRecord(u client.UsageInfo) CacheRecord {
 			r.Kind = k.kind
 		}
 	}
-	if r.Kind == CacheMount {
+	if r.Kind == Mount {
 		r.Project, r.Mount, r.From = describedMount(u.Description)
 	}
 	return r
@@ -153,9 +145,9 @@ type Prune struct {
 // ofType begins a condition on a record's type.
 const ofType = "type"
 
-// PruneCache removes cache and tells what. What is in use stays.
-func (s Session) PruneCache(ctx context.Context, p Prune) ([]CacheRecord, error) {
-	c, err := s.open(ctx)
+// Run removes cache and tells what. What is in use stays.
+func (p Prune) Run(ctx context.Context, s build.Session) ([]Record, error) {
+	c, err := s.Open(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -179,14 +171,14 @@ func (s Session) PruneCache(ctx context.Context, p Prune) ([]CacheRecord, error)
 	if err != nil || !p.imported() {
 		return removed, err
 	}
-	for _, i := range s.Imported() {
+	for _, i := range state.Imported(s.Layout) {
 		if time.Since(i.Imported) < p.Unused {
 			continue
 		}
-		if err := s.removeImported(i.Tag); err != nil {
+		if err := removeImported(s.Layout, i.Tag); err != nil {
 			return removed, err
 		}
-		removed = append(removed, i.record())
+		removed = append(removed, importedRecord(i))
 	}
 	return removed, nil
 }
@@ -196,7 +188,7 @@ func (p Prune) imported() bool {
 	if len(p.Filters) == 0 {
 		return p.All
 	}
-	return slices.Equal(p.Filters, []string{condition(ofType, "==", string(CacheImported))})
+	return slices.Equal(p.Filters, []string{condition(ofType, "==", string(Imported))})
 }
 
 // filtered has BuildKit take only what a filter is true of.
@@ -206,14 +198,14 @@ type filtered string
 func (f filtered) SetPruneOption(i *client.PruneInfo) { i.Filter = append(i.Filter, string(f)) }
 
 // remove prunes. What BuildKit tells of a record then is less than what it lists.
-func remove(ctx context.Context, c *client.Client, known []CacheRecord, opts ...client.PruneOption) ([]CacheRecord, error) {
+func remove(ctx context.Context, c *client.Client, known []Record, opts ...client.PruneOption) ([]Record, error) {
 	removed := make(chan client.UsageInfo)
-	told := make(chan []CacheRecord)
+	told := make(chan []Record)
 	go func() {
-		all := []CacheRecord{}
+		all := []Record{}
 		for u := range removed {
 			r := newRecord(u)
-			if i := slices.IndexFunc(known, func(k CacheRecord) bool { return k.ID == r.ID }); i >= 0 {
+			if i := slices.IndexFunc(known, func(k Record) bool { return k.ID == r.ID }); i >= 0 {
 				r = known[i]
 			}
 			all = append(all, r)
@@ -224,14 +216,14 @@ func remove(ctx context.Context, c *client.Client, known []CacheRecord, opts ...
 	close(removed)
 	all := <-told
 	if err != nil {
-		return all, fmt.Errorf("pruning the build cache: %s: %w", plain(err.Error()), err)
+		return all, fmt.Errorf("pruning the build cache: %s: %w", build.Plain(err.Error()), err)
 	}
 	return all, nil
 }
 
-// RemoveCache removes records, with what stands on them, and returns what has gone.
-func (s Session) RemoveCache(ctx context.Context, ids []string) ([]CacheRecord, error) {
-	c, err := s.open(ctx)
+// Remove removes records, with what stands on them, and returns what has gone.
+func Remove(ctx context.Context, s build.Session, ids []string) ([]Record, error) {
+	c, err := s.Open(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -240,19 +232,19 @@ func (s Session) RemoveCache(ctx context.Context, ids []string) ([]CacheRecord, 
 	if err != nil {
 		return nil, err
 	}
-	removed := []CacheRecord{}
-	for _, i := range s.Imported() {
+	removed := []Record{}
+	for _, i := range state.Imported(s.Layout) {
 		if !slices.Contains(ids, i.Tag) {
 			continue
 		}
-		if err := s.removeImported(i.Tag); err != nil {
+		if err := removeImported(s.Layout, i.Tag); err != nil {
 			return removed, err
 		}
-		removed = append(removed, i.record())
+		removed = append(removed, importedRecord(i))
 	}
 	opts := []client.PruneOption{client.PruneAll}
 	for _, id := range withChildren(all, ids) {
-		if !slices.ContainsFunc(removed, func(r CacheRecord) bool { return r.ID == id }) {
+		if !slices.ContainsFunc(removed, func(r Record) bool { return r.ID == id }) {
 			opts = append(opts, filtered("id=="+id))
 		}
 	}
@@ -264,7 +256,7 @@ func (s Session) RemoveCache(ctx context.Context, ids []string) ([]CacheRecord, 
 }
 
 // withChildren adds to some records all those that stand on them.
-func withChildren(all []CacheRecord, ids []string) []string {
+func withChildren(all []Record, ids []string) []string {
 	ids = slices.Clone(ids)
 	for grown := true; grown; {
 		grown = false
