@@ -41,12 +41,12 @@ var allowed = map[string][]string{
 	"pkg/native":       {"pkg/agent", "pkg/agent/agentpb", "pkg/emulate", "pkg/guest", "pkg/host", "pkg/report"},
 	"pkg/engine":       {"config", "pkg/agent", "pkg/agent/agentpb", "pkg/agentserver", "pkg/agentserver/portplugin", "pkg/guest", "pkg/host"},
 	"pkg/agent":        {"pkg/agent/agentpb", "pkg/guest", "pkg/host", "pkg/report"},
-	"pkg/agentserver":      {"pkg/agent", "pkg/agent/agentpb", "pkg/host"},
+	"pkg/agentserver":  {"pkg/agent", "pkg/agent/agentpb", "pkg/host"},
 
 	"pkg/cli/composecmd": {"pkg/build", "pkg/build/options", "pkg/cli", "pkg/cli/buildcmd", "pkg/compose", "pkg/guest", "pkg/host", "pkg/nerdctl", "pkg/route", "pkg/settings"},
 
 	"pkg/agentserver/portplugin": {"pkg/agent/agentpb"},
-	"pkg/relay":              {"pkg/agent", "pkg/agent/agentpb", "pkg/host"},
+	"pkg/relay":                  {"pkg/agent", "pkg/agent/agentpb", "pkg/host"},
 
 	"pkg/registry": {"pkg/guest", "pkg/host"},
 	"pkg/route":    {"pkg/nerdctl"},

@@ -11,9 +11,9 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"github.com/linnet-dev/linnet/pkg/engine"
 	"github.com/linnet-dev/linnet/pkg/agentserver"
 	"github.com/linnet-dev/linnet/pkg/agentserver/portplugin"
+	"github.com/linnet-dev/linnet/pkg/engine"
 )
 
 func main() {

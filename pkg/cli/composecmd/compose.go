@@ -130,7 +130,7 @@ func prebuild(ctx context.Context, env *cli.Env, inv *nerdctl.Invocation, projec
 		return "", err
 	}
 	if _, err := b.session.Guest.Path(over); err != nil {
-		return "", nil //nolint:nilerr // the guest does not see it, and nerdctl reads the files as they are
+		return "", nil // the guest does not see it: nerdctl reads the files as they are
 	}
 	return over, nil
 }
