@@ -130,7 +130,7 @@ var everything = sync.OnceValues(func() (map[string]listed, error) {
 	}
 })
 
-// list is what is in folders, of packages of ours: "cmd/", "deps".
+// list is what is in directories, of packages of ours: "cmd/", "deps".
 func list(t *testing.T, folders ...string) (packages []listed) {
 	t.Helper()
 	all, err := everything()

@@ -1,7 +1,7 @@
 // Package config is the files that linnet carries inside: the annotated default settings,
 // which are also their reference, and the templates of what the engine's parts read.
 //
-// It exists because a file can only be embedded from its own folder, and a reference is best
+// It exists because a file can only be embedded from its own directory, and a reference is best
 // read as a file. It must not know what any of them mean.
 package config
 

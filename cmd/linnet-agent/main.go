@@ -1,7 +1,7 @@
 //go:build linux
 
 // linnet-agent is the far side of linnet: it runs the engine. Linux only. By other names it
-// is what others start over there: Docker's credential helper, and a CNI plugin.
+// is what others start in the guest: Docker's credential helper, and a CNI plugin.
 package main
 
 import (

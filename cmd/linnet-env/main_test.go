@@ -74,7 +74,7 @@ func TestWhatCannotBeRun(t *testing.T) {
 		"a path that is not there":    {[]string{"--", "./nowhere"}, `linnet-env: exec: "./nowhere": stat ./nowhere: no such file or directory`, notFound},
 		"a file that is no program":   {[]string{"--", "./plain"}, `linnet-env: exec: "./plain": permission denied`, cannotRun},
 		"a secret with a zero byte":   {[]string{zero + "=A", "--", "true"}, "linnet-env: the secret for A cannot be a variable: it has a zero byte, or the name is none", cannotRun},
-		"a secret that is a folder":   {[]string{dir + "=A", "--", "true"}, "linnet-env: read " + dir + ": is a directory", cannotRun},
+		"a secret that is a directory":   {[]string{dir + "=A", "--", "true"}, "linnet-env: read " + dir + ": is a directory", cannotRun},
 		"nothing":                     {nil, "linnet-env: no program", cannotRun},
 		"something else":              {[]string{"help"}, "linnet-env: help is not of the form FILE=NAME", cannotRun},
 	} {

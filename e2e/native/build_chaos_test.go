@@ -319,7 +319,7 @@ func TestAnInterruptedExportLeavesNoFile(t *testing.T) {
 	}
 }
 
-// largest is the size of the largest file in a folder.
+// largest is the size of the largest file in a directory.
 func largest(dir string) (size int64) {
 	entries, _ := os.ReadDir(dir)
 	for _, entry := range entries {

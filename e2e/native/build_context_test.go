@@ -88,7 +88,7 @@ func sameDigest(t *testing.T, e *lab.Engine, dir string) {
 	t.Logf("buildctl in %v, linnet in %v", theirs, time.Since(start)-theirs)
 }
 
-// strange fills a folder with everything that a file system may hold and an image can.
+// strange fills a directory with everything that a file system may hold and an image can.
 func strange(t *testing.T, dir string) {
 	t.Helper()
 	must := func(err error) {
@@ -107,9 +107,9 @@ func strange(t *testing.T, dir string) {
 	}
 	must(os.MkdirAll(in(strings.Repeat("deep/", 100)), 0o755))
 	must(os.WriteFile(in(strings.Repeat("deep/", 100)+"file"), nil, 0o644))
-	must(os.Mkdir(in("empty folder"), 0o711))
+	must(os.Mkdir(in("empty directory"), 0o711))
 	for name, target := range map[string]string{
-		"relative": "plain", "absolute": "/etc/passwd", "dangling": "nowhere", "loop": "loop", "above": "../../../x", "to folder": "empty folder", "odd target": "new\nline \x01 \xff",
+		"relative": "plain", "absolute": "/etc/passwd", "dangling": "nowhere", "loop": "loop", "above": "../../../x", "to directory": "empty directory", "odd target": "new\nline \x01 \xff",
 	} {
 		must(os.Symlink(target, in("link "+name)))
 	}
@@ -171,7 +171,7 @@ func TestContextsThatMayNotBeRead(t *testing.T) {
 			func(path string) error { return os.WriteFile(path, []byte("x"), 0) },
 		},
 		{
-			"an unreadable folder", "linnet: building: reading the build context: DIR/sub/closed: permission denied\n" + hint,
+			"an unreadable directory", "linnet: building: reading the build context: DIR/sub/closed: permission denied\n" + hint,
 			func(path string) error { return os.Mkdir(path, 0) },
 		},
 	} {

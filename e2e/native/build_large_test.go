@@ -16,7 +16,7 @@ import (
 	"github.com/linnet-dev/linnet/e2e/internal/lab"
 )
 
-// A hundred thousand files of which most are ignored, as in a folder with node_modules.
+// A hundred thousand files of which most are ignored, as in a directory with node_modules.
 func TestAHundredThousandFiles(t *testing.T) {
 	e := lab.Shared(t)
 	e.Busybox(t)

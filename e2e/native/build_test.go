@@ -218,7 +218,7 @@ func TestBuildErrors(t *testing.T) {
 		},
 		"empty":           {"", "linnet: building: DIR/Dockerfile is empty\nhint: it begins with FROM IMAGE\n", nil},
 		"not a platform":  {"FROM scratch\n", "linnet: --platform \"linux/x\": there is no such platform\nhint: OS/ARCH, such as linux/amd64 or linux/arm64\n", []string{"--platform", "linux/x"}},
-		"context is file": {"FROM scratch\n", "linnet: reading the build context DIR/Dockerfile: it is a file, not a folder\nhint: name its folder; a Dockerfile is named by -f DIR/Dockerfile\n", []string{"FILE"}},
+		"context is file": {"FROM scratch\n", "linnet: reading the build context DIR/Dockerfile: it is a file, not a directory\nhint: name its directory; a Dockerfile is named by -f DIR/Dockerfile\n", []string{"FILE"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -264,7 +264,7 @@ func TestABuildWithoutCredentials(t *testing.T) {
 	e.Must(t, "build", "-q", "-t", address+"/secret/image", "--push", dir)
 }
 
-// A context is a folder, an archive or a Dockerfile on standard input, or an address; and
+// A context is a directory, an archive or a Dockerfile on standard input, or an address; and
 // `# syntax=docker/dockerfile:1` needs no registry, wherever the Dockerfile is.
 func TestBuildContexts(t *testing.T) {
 	e := lab.Shared(t)
@@ -383,6 +383,6 @@ func TestABuildGetsATokenHere(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := os.Stat(filepath.Join(e.User, ".docker", ".token_seed")); err == nil {
-		t.Error("something is kept in docker's folder")
+		t.Error("something is kept in docker's directory")
 	}
 }

@@ -23,7 +23,7 @@ COPY input /input
 RUN --mount=type=cache,id=counter,target=/counter ["/bin/busybox", "sh", "-c", "echo run >> /counter/runs; /bin/busybox wc -l < /counter/runs > /runs"]
 `
 
-// checkout makes a folder with a Dockerfile and the static busybox; remote is its git remote,
+// checkout makes a directory with a Dockerfile and the static busybox; remote is its git remote,
 // if it has one.
 func checkout(t *testing.T, dockerfile, remote string) string {
 	t.Helper()
@@ -304,7 +304,7 @@ func TestNoCacheKeepsCacheMounts(t *testing.T) {
 		}
 	}
 	if runs(t, e, dir, "--no-cache") != "5\n5" {
-		t.Error("a folder: the steps do not go on counting")
+		t.Error("a directory: the steps do not go on counting")
 	}
 	archive, err := exec.Command("tar", "-C", dir, "-c", ".").Output()
 	if err != nil {

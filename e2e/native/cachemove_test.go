@@ -148,7 +148,7 @@ func TestImportedCacheIsListedAndRemoved(t *testing.T) {
 	}
 }
 
-// A folder that --cache-to type=local has made, docker's or ours, can be imported.
+// A directory that --cache-to type=local has made, docker's or ours, can be imported.
 func TestAFolderOfDockersCacheIsImported(t *testing.T) {
 	e := lab.New(t)
 	here := checkout(t, counting, "")
@@ -161,7 +161,7 @@ func TestAFolderOfDockersCacheIsImported(t *testing.T) {
 	}
 	r := e.Run(t, "cache", "import", t.TempDir())
 	if r.Code != 1 || !strings.Contains(r.Err, "holds none\nhint: ") {
-		t.Errorf("a folder without cache: exit code %d, %q", r.Code, r.Err)
+		t.Errorf("a directory without cache: exit code %d, %q", r.Code, r.Err)
 	}
 	if r := lab.New(t).Run(t, "cache", "export", dir); r.Code != 1 || !strings.Contains(r.Err, "nothing was built here lately") {
 		t.Errorf("nothing to export: exit code %d, %q", r.Code, r.Err)

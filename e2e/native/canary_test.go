@@ -24,8 +24,8 @@ type watch struct {
 	*lab.Engine
 	execs  scan.Execs
 	began  time.Time
-	log    string // the folder of what the commands said
-	own    string // the folder of what the test itself writes
+	log    string // the directory of what the commands said
+	own    string // the directory of what the test itself writes
 	number int
 
 	mu     sync.Mutex
@@ -114,13 +114,13 @@ func (w *watch) metadata() string {
 	return filepath.Join(w.Home, "native/containerd/io.containerd.metadata.v1.bolt/meta.db")
 }
 
-// volatile is the engine's folder in memory.
+// volatile is the engine's directory in memory.
 func (w *watch) volatile() string {
 	sum := sha256.Sum256([]byte(w.Home))
 	return filepath.Join("/run/linnet", hex.EncodeToString(sum[:4]))
 }
 
-// bundles is the folder of the bundles of running containers, in memory.
+// bundles is the directory of the bundles of running containers, in memory.
 func (w *watch) bundles(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(w.volatile(), "containerd/io.containerd.runtime.v2.task")

@@ -249,7 +249,7 @@ func buildContext(t testing.TB, image, text string) string {
 	return dir
 }
 
-// unmountAll unmounts a folder and what is mounted below.
+// unmountAll unmounts a directory and what is mounted below.
 func unmountAll(t testing.TB, dir string) {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/mountinfo")

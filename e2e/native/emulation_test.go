@@ -79,7 +79,7 @@ func entries(t *testing.T) map[string]string {
 	return all
 }
 
-// others says whether somebody else has registered an emulator for a machine.
+// others reports whether somebody else has registered an emulator for a machine.
 func others(t *testing.T, machine string) bool {
 	t.Helper()
 	for name, text := range entries(t) {
@@ -217,7 +217,7 @@ func TestForeignPlatforms(t *testing.T) {
 	if err := os.WriteFile(copies, []byte("FROM scratch\nCOPY who /\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	e.Must(t, "build", "--platform", platform, "-f", copies, dir) // runs nothing over there
+	e.Must(t, "build", "--platform", platform, "-f", copies, dir) // runs nothing in the guest
 
 	e.Must(t, "emulation", "enable", arch)
 	if out := e.Must(t, "run", "--rm", "--network=none", "--platform", platform, "foreign"); out != arch+" 7" {

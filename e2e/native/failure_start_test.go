@@ -84,7 +84,7 @@ func TestMissingPrerequisites(t *testing.T) {
 		}
 		code, out = asNobody(e.Home)
 		want := "linnet: connecting to the agent: " + layoutOf(e).Socket("agent") + " belongs to another user\n" +
-			"hint: run it as that user, or set LINNET_HOME to a folder of your own\n"
+			"hint: run it as that user, or set LINNET_HOME to a directory of your own\n"
 		if code != 1 || out != want {
 			t.Errorf("exit code %d, %q, want %q", code, out, want)
 		}

@@ -16,7 +16,7 @@ import (
 	"github.com/linnet-dev/linnet/e2e/internal/lab"
 )
 
-// Things that lie in the engine's folders and are not what they seem hinder nobody.
+// Things that lie in the engine's directories and are not what they seem hinder nobody.
 func TestStaleAndTornFiles(t *testing.T) {
 	e := hasty(t)
 	image := e.Busybox(t)
@@ -108,13 +108,13 @@ func TestHomesThatCannotServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(readOnly, 0) })
-	const writable = "hint: set LINNET_HOME to a folder that you can write to\n"
+	const writable = "hint: set LINNET_HOME to a directory that you can write to\n"
 	long := "/tmp/" + strings.Repeat("l", 90)
 	for _, c := range []struct{ name, home, want string }{
 		{"read-only", readOnly + "/home", "linnet: writing to " + readOnly + "/home: read-only file system\n" + writable},
 		// The settings are read first.
-		{"below a file", file + "/home", "linnet: reading ~/file/home/linnet.yaml: not a directory\nhint: its folder, or one above, is a file: move that away, or name another folder\n"},
-		{"a file", file, "linnet: reading ~/file/linnet.yaml: not a directory\nhint: its folder, or one above, is a file: move that away, or name another folder\n"},
+		{"below a file", file + "/home", "linnet: reading ~/file/home/linnet.yaml: not a directory\nhint: its directory, or one above, is a file: move that away, or name another directory\n"},
+		{"a file", file, "linnet: reading ~/file/linnet.yaml: not a directory\nhint: its directory, or one above, is a file: move that away, or name another directory\n"},
 		{
 			"too long", long, "linnet: LINNET_HOME " + long + " is too long for a socket below it: 95 bytes, at most 70\n" +
 				"hint: set LINNET_HOME to a shorter path; a symbolic link to the long one will not do\n",
@@ -162,7 +162,7 @@ func TestFullDisk(t *testing.T) {
 			}
 		}
 	}
-	full := "linnet: writing to " + e.Home + ": no space left on device\nhint: free some space there, or set LINNET_HOME to a folder on another disk\n"
+	full := "linnet: writing to " + e.Home + ": no space left on device\nhint: free some space there, or set LINNET_HOME to a directory on another disk\n"
 	fill()
 	if r := e.Run(t, "ps"); r.Code != 1 || !strings.HasSuffix(r.Err, full) {
 		t.Errorf("the first start: exit code %d, %q, want %q", r.Code, r.Err, full)

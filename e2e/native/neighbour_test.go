@@ -100,7 +100,7 @@ func newNetns(t *testing.T) string {
 	return "/run/netns/" + name
 }
 
-// startDocker runs Debian's docker with folders of its own.
+// startDocker runs Debian's docker with directories of its own.
 func startDocker(t *testing.T, netns string) neighbour {
 	t.Helper()
 	dir := shortDir(t)
@@ -160,7 +160,7 @@ func daemon(t *testing.T, netns string, env []string, argv ...string) {
 	})
 }
 
-// shortDir is a folder with a short path; what is mounted below it at the end is unmounted.
+// shortDir is a directory with a short path; what is mounted below it at the end is unmounted.
 func shortDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "lnco-")

@@ -88,7 +88,7 @@ func (r *relayed) relay(t *testing.T) (stop func()) {
 	return stop
 }
 
-// nerdctl runs nerdctl over there.
+// nerdctl runs nerdctl in the guest.
 func (r *relayed) nerdctl(t *testing.T, args ...string) (out, errs string, code int) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context()) // it also cleans up

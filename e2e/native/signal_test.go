@@ -181,7 +181,7 @@ func settled(t *testing.T, e *lab.Engine, name string) (state string) {
 	return state
 }
 
-// sleepsOnEngine says whether a client has begun to wait: it holds a connection of its own.
+// sleepsOnEngine reports whether a client has begun to wait: it holds a connection of its own.
 func sleepsOnEngine(pid int) bool {
 	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
 	for _, l := range links {

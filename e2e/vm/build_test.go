@@ -15,7 +15,7 @@ import (
 	"github.com/linnet-dev/linnet/e2e/internal/lab"
 )
 
-// hiddenFolder is a folder of this host that no machine shares.
+// hiddenFolder is a directory of this host that no machine shares.
 func hiddenFolder(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/var/tmp", "hidden-")
@@ -55,7 +55,7 @@ func TestBuildFromTheHost(t *testing.T) {
 	}
 }
 
-// buildHidden: context, Dockerfile, named context and secret are in folders that the machine does not share.
+// buildHidden: context, Dockerfile, named context and secret are in directories that the machine does not share.
 func buildHidden(t *testing.T, e *lab.Engine, image string) {
 	dir, more, secrets := hiddenFolder(t), hiddenFolder(t), hiddenFolder(t)
 	write(t, dir, "file", "of the context")

@@ -11,7 +11,7 @@ import (
 )
 
 // TestBuilds: every flag of build, and every project of examples/build, does in the machine
-// what it does natively. Folders and files are where no machine sees them.
+// what it does natively. Directories and files are where no machine sees them.
 func TestBuilds(t *testing.T) {
 	const host = "host.docker.internal"
 	e := ownMachine(t)

@@ -76,7 +76,7 @@ func TestSecretsStayOutOfTheMachine(t *testing.T) {
 		}
 	}
 
-	// A build that reads two secrets: one from a folder that the machine sees, one staged.
+	// A build that reads two secrets: one from a directory that the machine sees, one staged.
 	dir := share(t, e)
 	dockerfile := "FROM " + image + "\nRUN --mount=type=secret,id=a --mount=type=secret,id=b sh -c 'cat /run/secrets/a /run/secrets/b | wc -c >/size'\n"
 	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644); err != nil {

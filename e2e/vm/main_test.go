@@ -65,7 +65,7 @@ func configure(t *testing.T, e *lab.Engine, more string) {
 	}
 }
 
-// readOnlyShare is a folder that every machine shares read-only.
+// readOnlyShare is a directory that every machine shares read-only.
 func readOnlyShare(t *testing.T) string {
 	t.Helper()
 	home, err := os.UserHomeDir()
@@ -79,7 +79,7 @@ func readOnlyShare(t *testing.T) string {
 	return dir
 }
 
-// share makes a folder that the machine sees: it is below the home of its commands.
+// share makes a directory that the machine sees: it is below the home of its commands.
 func share(t *testing.T, e *lab.Engine) string {
 	t.Helper()
 	dir, err := os.MkdirTemp(e.User, "share-")

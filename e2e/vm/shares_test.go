@@ -67,7 +67,7 @@ func chosenAlone(t *testing.T, e *lab.Engine, image, chosen string) {
 	if _, err := os.Stat(filepath.Join(chosen, "made")); err != nil {
 		t.Error(err)
 	}
-	if r := e.Run(t, "run", "--rm", "-v", e.User+":/h", image, "true"); r.Code != 1 || !strings.Contains(r.Err, "it is in no folder that the virtual machine shares") {
+	if r := e.Run(t, "run", "--rm", "-v", e.User+":/h", image, "true"); r.Code != 1 || !strings.Contains(r.Err, "it is in no directory that the virtual machine shares") {
 		t.Errorf("the home: exit code %d, stderr %q", r.Code, r.Err)
 	}
 	if out := must(t, e, "vm", "shell", "sudo", "sh", "-c", `ls -A "$0"; grep -c " 9p " /proc/mounts`, e.User); out != "chosen\n1" {

@@ -87,7 +87,7 @@ func privateRegistry(t *testing.T, e *lab.Engine, _ string) {
 	must(t, e, "pull", "--insecure-registry", "-q", "host.docker.internal:"+port+"/private")
 }
 
-// bindMount: a folder of the home directory is read and written from both sides, and what
+// bindMount: a directory of the home directory is read and written from both sides, and what
 // the container's root makes belongs to the user here.
 func bindMount(t *testing.T, e *lab.Engine, image string) {
 	dir := share(t, e)
@@ -116,11 +116,11 @@ func bindMount(t *testing.T, e *lab.Engine, image string) {
 }
 
 // hiddenBindMount: what the machine does not share is refused, with the key to set, and never
-// silently replaced by an empty folder.
+// silently replaced by an empty directory.
 func hiddenBindMount(t *testing.T, e *lab.Engine, image string) {
 	hidden := t.TempDir()
 	r := e.Run(t, "run", "--rm", "-v", hidden+":/mnt", image, "true")
-	want := fmt.Sprintf("linnet: %s is not visible to the engine: it is in no folder that the virtual machine shares\nhint: add %s to vm.mounts in %s, then: linnet vm restart\n",
+	want := fmt.Sprintf("linnet: %s is not visible to the engine: it is in no directory that the virtual machine shares\nhint: add %s to vm.mounts in %s, then: linnet vm restart\n",
 		hidden, hidden, filepath.Join(e.Home, "linnet.yaml"))
 	if r.Code != 1 || r.Out != "" || r.Err != want {
 		t.Errorf("exit code %d, stdout %q, stderr %q, want %q", r.Code, r.Out, r.Err, want)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes a build context with a root filesystem of Debian packages (rootfs.tar), and prints its folder:
+# Makes a build context with a root filesystem of Debian packages (rootfs.tar), and prints its directory:
 #
 #   rootfs.sh PACKAGE...
 #
@@ -36,7 +36,7 @@ apt --download-only install "$@" 2>"$work/errors" || {
 	apt --download-only install "$@"
 }
 
-# The root of a merged-/usr Debian: packages still bring files for the folders that are links.
+# The root of a merged-/usr Debian: packages still bring files for the directories that are links.
 for dir in bin sbin lib lib64; do
 	mkdir -p "$work/root/usr/$dir"
 	ln -s "usr/$dir" "$work/root/$dir"

@@ -92,7 +92,7 @@ func Socket(path string) Dialer { return dialer(path, host.DialUnix) }
 func dialer(path string, dial func(ctx context.Context, path string) (net.Conn, error)) Dialer {
 	return func(ctx context.Context) (net.Conn, error) {
 		conn, err := dial(ctx, path)
-		// A file in the place of the socket, or of one of its folders, is nobody who listens;
+		// A file in the place of the socket, or of one of its directories, is nobody who listens;
 		// the start says what is wrong there.
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOTDIR) {
 			return nil, ErrNotRunning
@@ -100,7 +100,7 @@ func dialer(path string, dial func(ctx context.Context, path string) (net.Conn, 
 		if errors.Is(err, os.ErrPermission) {
 			return nil, &hint.Error{
 				Err: fmt.Errorf("connecting to the agent: %s belongs to another user", path),
-				Fix: "run it as that user, or set LINNET_HOME to a folder of your own",
+				Fix: "run it as that user, or set LINNET_HOME to a directory of your own",
 			}
 		}
 		if err != nil {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// What a client says on a connection that is to become one to a service over there, and
+// What a client says on a connection that is to become one to a service in the guest, and
 // what the agent answers. Bytes follow, both ways, and each way ends by itself.
 const (
 	DialPrefix = "LINNET DIAL " // then the service, then a newline
@@ -21,7 +21,7 @@ const (
 // dialLine is the longest line that either says.
 const dialLine = 1024
 
-// Dial connects to a service over there: "containerd", "buildkit", or "tcp:ADDRESS:PORT". The
+// Dial connects to a service in the guest: "containerd", "buildkit", or "tcp:ADDRESS:PORT". The
 // result has a CloseWrite method where the connections of the Dialer have one.
 func (c *Client) Dial(ctx context.Context, service string) (net.Conn, error) {
 	conn, err := c.connection(ctx)
@@ -36,7 +36,7 @@ func (c *Client) Dial(ctx context.Context, service string) (net.Conn, error) {
 }
 
 // Ask turns a connection to the agent's socket, on which nothing has been said, into one to
-// a service over there.
+// a service in the guest.
 func Ask(ctx context.Context, conn net.Conn, service string) error {
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
 	err := ask(conn, service)

@@ -41,7 +41,7 @@ const (
 	muteLimit = time.Second
 )
 
-// Run runs p over there, as guest.Guest says.
+// Run runs p in the guest, as guest.Guest says.
 func (c *Client) Run(ctx context.Context, p guest.Process) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -78,7 +78,7 @@ func (c *Client) Run(ctx context.Context, p guest.Process) error {
 	return r.follow(ctx, streamCtx)
 }
 
-// run is a process that runs over there.
+// run is a process that runs in the guest.
 type run struct {
 	guest.Process
 	client *Client
@@ -344,7 +344,7 @@ func (r *run) result(ctx context.Context, exit *agentpb.Exit) error {
 	return nil
 }
 
-// farError is an error from over there, with what it is here.
+// farError is an error from in the guest, with what it is here.
 type farError struct {
 	text   string
 	reason agentpb.Exit_Reason

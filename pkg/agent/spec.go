@@ -40,7 +40,7 @@ type Spec struct {
 	CacheMountAge time.Duration `json:"cacheMountAge,omitempty"`
 	// InsecureRegistries are host[:port] reached over plain HTTP or unverified TLS.
 	InsecureRegistries []string `json:"insecureRegistries,omitempty"`
-	// HostsDirs are the folders of registry host configurations.
+	// HostsDirs are the directories of registry host configurations.
 	HostsDirs []string `json:"hostsDirs,omitempty"`
 	// GuestSocket is where the agent of a virtual machine listens; empty means that this is
 	// no guest, and that published ports are open on the host by themselves.

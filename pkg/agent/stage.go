@@ -16,7 +16,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/guest"
 )
 
-// Stage makes a private directory in memory over there. It is gone when it is closed, or
+// Stage makes a private directory in memory in the guest. It is gone when it is closed, or
 // when the connection broke and the commands that may use it have ended.
 func (c *Client) Stage(ctx context.Context) (guest.Stage, error) {
 	// It outlives the call that makes it.

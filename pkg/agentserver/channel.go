@@ -191,7 +191,7 @@ func (w *watched) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// failed says whether writing has met a reset, for whoever has just read an end. A write under
+// failed reports whether writing has met a reset, for whoever has just read an end. A write under
 // way either comes back with it at once, or goes on.
 func (w *watched) failed() bool {
 	tick := time.NewTicker(time.Millisecond)

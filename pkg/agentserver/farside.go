@@ -29,10 +29,10 @@ type Options struct {
 	Programs map[string]string
 	// Services are the unix sockets that clients may be connected to, by name.
 	Services map[string]string
-	// Stages is a folder in memory. What is in there when the Server is made is removed: it
+	// Stages is a directory in memory. What is in there when the Server is made is removed: it
 	// is of clients of an agent that is gone.
 	Stages string
-	// Records is a folder in memory, for what the agent after this one has to know when this
+	// Records is a directory in memory, for what the agent after this one has to know when this
 	// one is killed: commands that nobody would end. Empty keeps none.
 	Records string
 	// CredentialsEnv is added to the environment of a command whose client answers for

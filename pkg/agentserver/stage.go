@@ -120,7 +120,7 @@ func (s *stages) Put(stream agentpb.Stages_PutServer) error {
 	if err != nil {
 		return err
 	}
-	// Beside the directory, on the same file system: nobody over there meets a half.
+	// Beside the directory, on the same file system: nobody in the guest meets a half.
 	f, err := os.CreateTemp(s.o.Stages, host.StagePrefix()) // mode 0600
 	if err != nil {
 		return fileStatus(err)

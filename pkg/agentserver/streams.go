@@ -21,7 +21,7 @@ func newOutput(c *command, wrap func([]byte) *agentpb.RunReply) *output {
 	return &output{command: c, wrap: wrap, left: make(chan struct{})}
 }
 
-// Left is closed when nobody over there reads any more.
+// Left is closed when nobody in the guest reads any more.
 func (o *output) Left() <-chan struct{} { return o.left }
 
 func (o *output) leave() { o.once.Do(func() { close(o.left) }) }
@@ -67,7 +67,7 @@ func (b *inbox) open() {
 	b.grant(inputWindow)
 }
 
-// put takes what came; nothing at all is the end. It says whether that much was granted.
+// put takes what came; nothing at all is the end. It reports whether that much was granted.
 func (b *inbox) put(p []byte) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -55,7 +55,7 @@ func (s Session) Ask(ctx context.Context, o options.Options, question string) (A
 	return a, nil
 }
 
-// errElsewhere says that a question cannot be answered on this side.
+// errElsewhere says that a question cannot be answered on the host.
 var errElsewhere = errors.New("the Dockerfile is not here")
 
 // answer runs BuildKit's own frontend in this process.

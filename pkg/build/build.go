@@ -41,7 +41,7 @@ type Session struct {
 	Unnamed func()
 	// Layout says where this host keeps recent builds, imported cache and the seed from which keys for registry
 	// tokens are derived, so that an engine can use a token again without seeing a password. With none nothing is
-	// kept, and the seed is in docker's own folder.
+	// kept, and the seed is in docker's own directory.
 	Layout host.Layout
 	// Snapshotter is the engine's; empty means overlayfs.
 	Snapshotter string
@@ -69,7 +69,7 @@ type Result struct {
 }
 
 // Build builds. Mistakes that can be seen from here are errors before the engine is started or
-// sent anything. When ctx ends, so does the build over there, and Build soon returns.
+// sent anything. When ctx ends, so does the build in the guest, and Build soon returns.
 func (s Session) Build(ctx context.Context, o options.Options, d Display) (Result, error) {
 	job, err := s.prepare(ctx, o)
 	if err != nil {

@@ -185,7 +185,7 @@ var known = []struct {
 		return "reading the build context: " + m[1], "what a build does not need can be listed in .dockerignore, and is not read then"
 	}},
 	{match: regexp.MustCompile(`error from receiver: (.+: permission denied)`), say: func(_ *job, m []string) (string, string) {
-		return "writing the result: " + m[1], "the folder may be another user's, or the result has one that only root could fill; --output type=tar,dest=FILE keeps any"
+		return "writing the result: " + m[1], "the directory may be another user's, or the result has one that only root could fill; --output type=tar,dest=FILE keeps any"
 	}},
 	{match: regexp.MustCompile(`unknown scheme git: not found`), say: func(*job, []string) (string, string) {
 		return "a git repository is needed, and the engine has no git", "install git where the engine runs, then: linnet engine restart"

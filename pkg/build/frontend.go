@@ -21,7 +21,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/build/folder"
 )
 
-// frontendHost is what BuildKit's frontend runs on when it runs here: it reads the folders that
+// frontendHost is what BuildKit's frontend runs on when it runs here: it reads the directories that
 // would be sent, and takes every base image for an empty one.
 type frontendHost struct{ job *job }
 
@@ -51,7 +51,7 @@ func linux() ocispecs.Platform {
 	return platforms.Normalize(p)
 }
 
-// Solve opens a folder; there is nothing else that could be solved here.
+// Solve opens a directory; there is nothing else that could be solved here.
 func (h *frontendHost) Solve(_ context.Context, req client.SolveRequest) (*client.Result, error) {
 	folder, err := h.job.folder(req.Definition)
 	if err != nil {
@@ -93,7 +93,7 @@ func (h *frontendHost) Warn(context.Context, digest.Digest, string, client.WarnO
 	return nil
 }
 
-// folderRef is a folder of this host as the result of a solve.
+// folderRef is a directory of this host as the result of a solve.
 type folderRef struct{ fsutil.FS }
 
 func (r *folderRef) ReadFile(_ context.Context, req client.ReadRequest) ([]byte, error) {

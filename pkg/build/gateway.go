@@ -92,7 +92,7 @@ func (j *job) made(ctx context.Context, n *near) (*gateway.Result, error) {
 	return res, j.handSecrets(ctx, n, res)
 }
 
-// frontend runs BuildKit's frontend: here, where a folder of this host need not be sent for the few
+// frontend runs BuildKit's frontend: here, where a directory of this host need not be sent for the few
 // files of it that a frontend reads, or at the engine. There it says in an image's provenance what it
 // was asked, which one that runs here cannot.
 func (j *job) frontend(ctx context.Context, n *near) (*gateway.Result, error) {
@@ -126,13 +126,13 @@ const (
 	cmdlineKey  = "cmdline"
 )
 
-// provenance says whether the result shall tell how it was made.
+// provenance reports whether the result shall tell how it was made.
 func (j *job) provenance() bool {
 	_, ok := j.attrs["attest:provenance"]
 	return ok
 }
 
-// fetched says whether the Dockerfile comes with a context that the engine fetches.
+// fetched reports whether the Dockerfile comes with a context that the engine fetches.
 func (j *job) fetched() bool {
 	_, own := j.attrs["dockerfilekey"]
 	return j.attrs[localContext] != "" && !own && j.opt.Frontend == ownFrontend

@@ -24,7 +24,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
-// The names under which BuildKit asks for the main folders.
+// The names under which BuildKit asks for the main directories.
 const (
 	localContext    = "context"
 	localDockerfile = "dockerfile"
@@ -34,7 +34,7 @@ const (
 func (j *job) addContext(ctx context.Context, h options.Host, o options.Options) error {
 	switch {
 	case o.Context == "":
-		return &hint.Error{Err: errors.New("the build context is missing"), Fix: "name a folder, such as . for this one"}
+		return &hint.Error{Err: errors.New("the build context is missing"), Fix: "name a directory, such as . for this one"}
 	case o.Context == "-":
 		return j.contextFromStdin(ctx, h, o)
 	case isRemote(h, o.Context):
@@ -44,7 +44,7 @@ func (j *job) addContext(ctx context.Context, h options.Host, o options.Options)
 	if err := folder.Check(dir); err != nil {
 		err = fmt.Errorf("reading the build context %s: %w", o.Context, err)
 		if errors.Is(err, folder.ErrFile) {
-			return &hint.Error{Err: err, Fix: fmt.Sprintf("name its folder; a Dockerfile is named by -f %s", o.Context)}
+			return &hint.Error{Err: err, Fix: fmt.Sprintf("name its directory; a Dockerfile is named by -f %s", o.Context)}
 		}
 		return &hint.Error{Err: err, Fix: "check the spelling of the path"}
 	}
@@ -65,7 +65,7 @@ func (j *job) addContext(ctx context.Context, h options.Host, o options.Options)
 
 var errNoStdin = errors.New("standard input is given twice")
 
-// isRemote says whether a context is an address that the engine fetches itself.
+// isRemote reports whether a context is an address that the engine fetches itself.
 func isRemote(h options.Host, value string) bool {
 	if options.IsHTTP(value) {
 		return true
@@ -141,7 +141,7 @@ func (j *job) contextFromStdin(ctx context.Context, h options.Host, o options.Op
 	return j.setDockerfile(f)
 }
 
-// isArchive says whether a stream that begins so is a tar archive, plain or compressed.
+// isArchive reports whether a stream that begins so is a tar archive, plain or compressed.
 func isArchive(start []byte) bool {
 	for _, magic := range [][]byte{{0x42, 0x5A, 0x68}, {0x1F, 0x8B, 0x08}, {0xFD, 0x37, 0x7A, 0x58, 0x5A, 0x00}, {0x28, 0xB5, 0x2F, 0xFD}} {
 		if bytes.HasPrefix(start, magic) {
@@ -183,7 +183,7 @@ func (j *job) setDockerfile(f folder.Dockerfile) error {
 	return nil
 }
 
-// offer lets BuildKit ask for a folder, which is open until the build has ended.
+// offer lets BuildKit ask for a directory, which is open until the build has ended.
 func (j *job) offer(name string, f folder.Folder) {
 	j.mounts[name] = f
 	j.open = append(j.open, f)
@@ -199,7 +199,7 @@ func (j *job) addContexts(h options.Host, all []options.Context) error {
 		case strings.HasPrefix(c.Value, "oci-layout://"):
 			value, err := j.addLayout(h, c)
 			if err != nil {
-				return options.FlagError("build-context", c.Name+"="+c.Value, err, "oci-layout://FOLDER, with :TAG or @DIGEST where it holds several")
+				return options.FlagError("build-context", c.Name+"="+c.Value, err, "oci-layout://DIRECTORY, with :TAG or @DIGEST where it holds several")
 			}
 			j.attrs[key] = value
 		case isRemote(h, c.Value):
@@ -207,7 +207,7 @@ func (j *job) addContexts(h options.Host, all []options.Context) error {
 		default:
 			dir := h.Abs(c.Value)
 			if err := folder.Check(dir); err != nil {
-				return options.FlagError("build-context", c.Name+"="+c.Value, err, "NAME=PATH takes a folder; an image is docker-image://IMAGE")
+				return options.FlagError("build-context", c.Name+"="+c.Value, err, "NAME=PATH takes a directory; an image is docker-image://IMAGE")
 			}
 			// A name of ours must not hide the main context.
 			local := "named-" + c.Name
@@ -225,7 +225,7 @@ func (j *job) addContexts(h options.Host, all []options.Context) error {
 	return nil
 }
 
-// sharedKey names the copy that BuildKit keeps of a folder, so that the next build sends what has
+// sharedKey names the copy that BuildKit keeps of a directory, so that the next build sends what has
 // changed since and no more. It goes by the path, not by the project: another checkout's files
 // have other times, and with one copy for both each build would send all of them again.
 func sharedKey(dir string) string {

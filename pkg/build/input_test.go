@@ -11,7 +11,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/build/options"
 )
 
-// files makes files below a folder of the test's own; a text that begins with -> is a link.
+// files makes files below a directory of the test's own; a text that begins with -> is a link.
 func files(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -51,7 +51,7 @@ func TestTheDockerfileIsFound(t *testing.T) {
 		{"./b", "", "FROM scratch AS b\n", "b"},
 		{"c", "", "FROM scratch AS c\n", "c"},
 		{"a", "e/other", "FROM scratch AS e\n", "e"},
-		{"d", "", "FROM scratch\n", ""}, // a link out of the folder: from memory
+		{"d", "", "FROM scratch\n", ""}, // a link out of the directory: from memory
 		{"e", "", "FROM scratch AS e\n", "e"},
 		{"a", filepath.Join(dir, "c/Containerfile"), "FROM scratch AS c\n", "c"},
 	} {
@@ -86,23 +86,23 @@ func TestTheDockerfileIsFound(t *testing.T) {
 	}
 }
 
-// Every mistake that can be seen on this side, word by word.
+// Every mistake that can be seen on the host, word by word.
 func TestMistakesAreFoundBeforeAnythingIsSent(t *testing.T) {
 	dir := files(t, map[string]string{"a/Dockerfile": "FROM scratch\n", "empty/x": "", "a/other": "FROM scratch\n", "large": strings.Repeat("x", 512001)})
 	for _, c := range []struct {
 		o    options.Options
 		want string
 	}{
-		{options.Options{}, "the build context is missing | name a folder, such as . for this one"},
+		{options.Options{}, "the build context is missing | name a directory, such as . for this one"},
 		{options.Options{Context: "gone"}, "reading the build context gone: no such file or directory | check the spelling of the path"},
-		{options.Options{Context: "a/Dockerfile"}, "reading the build context a/Dockerfile: it is a file, not a folder | name its folder; a Dockerfile is named by -f a/Dockerfile"},
+		{options.Options{Context: "a/Dockerfile"}, "reading the build context a/Dockerfile: it is a file, not a directory | name its directory; a Dockerfile is named by -f a/Dockerfile"},
 		{options.Options{Context: "empty"}, "reading empty/Dockerfile: file does not exist | write one, or name another file with -f"},
 		{options.Options{Context: "a", File: "gone"}, "reading gone: no such file or directory | -f names the Dockerfile, from the working directory"},
 		{options.Options{Context: "a", File: "other"}, "reading other: no such file or directory | -f is relative to the working directory: -f a/other"},
 		{options.Options{Context: "-", File: "-"}, "standard input is given twice | give the context or the Dockerfile as -, not both"},
 		{options.Options{Context: "-"}, "reading the build context from standard input: it is empty | write a Dockerfile or a tar archive to it"},
-		{options.Options{Context: "a", Contexts: []options.Context{{Name: "x", Value: "gone"}}}, `--build-context "x=gone": no such file or directory | NAME=PATH takes a folder; an image is docker-image://IMAGE`},
-		{options.Options{Context: "a", Contexts: []options.Context{{Name: "x", Value: "oci-layout://a"}}}, `--build-context "x=oci-layout://a": reading a/index.json: no such file or directory | oci-layout://FOLDER, with :TAG or @DIGEST where it holds several`},
+		{options.Options{Context: "a", Contexts: []options.Context{{Name: "x", Value: "gone"}}}, `--build-context "x=gone": no such file or directory | NAME=PATH takes a directory; an image is docker-image://IMAGE`},
+		{options.Options{Context: "a", Contexts: []options.Context{{Name: "x", Value: "oci-layout://a"}}}, `--build-context "x=oci-layout://a": reading a/index.json: no such file or directory | oci-layout://DIRECTORY, with :TAG or @DIGEST where it holds several`},
 		{options.Options{Context: "a", Platforms: []string{"linux/amd64,linux/x"}}, `--platform "linux/x": there is no such platform | OS/ARCH, such as linux/amd64 or linux/arm64`},
 		{options.Options{Context: "a", Network: "host"}, `--network "host": steps would share the engine's network | add --allow network.host to let them`},
 		{options.Options{Context: "a", Network: "mine"}, `--network "mine": there is no such network for builds | one of default, none, host`},
@@ -110,12 +110,12 @@ func TestMistakesAreFoundBeforeAnythingIsSent(t *testing.T) {
 		{options.Options{Context: "a", Tags: []string{"UPPER"}}, `--tag "UPPER": invalid reference format: repository name (library/UPPER) must be lowercase | NAME or NAME:TAG, in lower case`},
 		{options.Options{Context: "a", Tags: []string{"a@sha256:" + strings.Repeat("a", 64)}}, `--tag "a@sha256:` + strings.Repeat("a", 64) + `": a digest cannot be given to what is yet to be built | NAME or NAME:TAG, in lower case`},
 		{options.Options{Context: "a", Outputs: []options.Output{{Type: "registry"}}}, "pushing the result: it has no name | add --tag REGISTRY/NAME"},
-		{options.Options{Context: "a", Outputs: []options.Output{{Type: "oci", Attrs: map[string]string{"tar": "false"}}}}, `--output "type=oci,tar=false": it says not where to | dest=FOLDER`},
-		{options.Options{Context: "a", Outputs: []options.Output{{Type: "tar", Dest: "a"}}}, "writing the result to a: it is a folder | name a file: dest=a/image.tar"},
+		{options.Options{Context: "a", Outputs: []options.Output{{Type: "oci", Attrs: map[string]string{"tar": "false"}}}}, `--output "type=oci,tar=false": it says not where to | dest=DIRECTORY`},
+		{options.Options{Context: "a", Outputs: []options.Output{{Type: "tar", Dest: "a"}}}, "writing the result to a: it is a directory | name a file: dest=a/image.tar"},
 		{options.Options{Context: "a", Annotations: []string{"x"}}, `--annotation "x": it is not of the form key=value`},
 		{options.Options{Context: "a", Annotations: []string{"blob:x=y"}}, `--annotation "blob:x=y": nothing is called "blob" that could be annotated | one of manifest, index, manifest-descriptor, index-descriptor`},
 		{options.Options{Context: "a", Secrets: []options.Secret{{ID: "s", File: "gone"}}}, "the secret s: reading gone: no such file or directory | --secret id=s,src=FILE names the file, --secret id=s,env=VARIABLE a variable"},
-		{options.Options{Context: "a", Secrets: []options.Secret{{ID: "s", File: "a"}}}, "the secret s: reading a: it is a folder | --secret id=s,src=FILE names the file, --secret id=s,env=VARIABLE a variable"},
+		{options.Options{Context: "a", Secrets: []options.Secret{{ID: "s", File: "a"}}}, "the secret s: reading a: it is a directory | --secret id=s,src=FILE names the file, --secret id=s,env=VARIABLE a variable"},
 		{options.Options{Context: "a", Secrets: []options.Secret{{ID: "s", File: "large"}}}, "the secret s: reading large: it has 512001 bytes, more than 512000 | --secret id=s,src=FILE names the file, --secret id=s,env=VARIABLE a variable"},
 		{options.Options{Context: "a", Secrets: []options.Secret{{ID: "s", Env: "GONE"}}}, "the secret s: the variable GONE is not set | set it, or take a file: --secret id=s,src=FILE"},
 		{options.Options{Context: "a", SSH: []options.SSH{{ID: "default"}}}, "--ssh default: no SSH agent: SSH_AUTH_SOCK is not set | start one (eval $(ssh-agent); ssh-add), or name a key: --ssh default=KEYFILE"},

@@ -82,7 +82,7 @@ func (j *job) commit() error {
 	return nil
 }
 
-// lose calls the build off because of something on this side that BuildKit cannot be told.
+// lose calls the build off because of something on the host that BuildKit cannot be told.
 func (j *job) lose(err error) {
 	if j.lost != nil {
 		j.lost(err)
@@ -90,7 +90,7 @@ func (j *job) lose(err error) {
 }
 
 // prepare turns options into what BuildKit is sent. Everything that the user can have got wrong
-// on this side is found here.
+// on the host is found here.
 func (s Session) prepare(ctx context.Context, o options.Options) (*job, error) {
 	j := &job{
 		attrs: map[string]string{}, options: o, mounts: map[string]fsutil.FS{}, dropped: &report.Dropped{},
@@ -275,7 +275,7 @@ func addHosts(values []string) (string, error) {
 	return strings.Join(all, ","), nil
 }
 
-// addCaches are where build cache is read and written; local ones are folders of the host.
+// addCaches are where build cache is read and written; local ones are directories of the host.
 func (j *job) addCaches(h options.Host, o options.Options) error {
 	for _, c := range o.CacheFrom {
 		attrs := maps.Clone(c.Attrs)

@@ -69,7 +69,7 @@ func (n *near) without(key string) *near {
 	return &again
 }
 
-// Solve implements gateway.Client. What can be answered here is not sent: the files of a folder that a
+// Solve implements gateway.Client. What can be answered here is not sent: the files of a directory that a
 // frontend reads, and a Dockerfile whose syntax this frontend covers.
 func (n *near) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.Result, error) {
 	if err := n.job.nameSources(req.Definition); err != nil {
@@ -149,8 +149,8 @@ func (n *near) end() {
 	n.status <- &client.SolveStatus{Vertexes: n.told.steps, Warnings: n.told.warnings}
 }
 
-// folder is a folder of this host that is asked for to read single files of it, as frontends do; nil
-// is anything else. A folder for steps is sent: whoever reads single files wants no differences to what
+// directory is a directory of this host that is asked for to read single files of it, as frontends do; nil
+// is anything else. A directory for steps is sent: whoever reads single files wants no differences to what
 // was sent before.
 func (j *job) folder(def *pb.Definition) (fsutil.FS, error) {
 	if len(def.GetDef()) != 2 { // itself, and that it is the result

@@ -64,7 +64,7 @@ func TestRemarksBelongToAStep(t *testing.T) {
 	}
 }
 
-// Only what is read here is answered here: a folder for steps is sent.
+// Only what is read here is answered here: a directory for steps is sent.
 func TestWhichFoldersAreReadHere(t *testing.T) {
 	dir := files(t, map[string]string{"Dockerfile": "FROM scratch\n"})
 	j, err := prepared(t, options.Host{Dir: dir}, options.Options{Context: "."})
@@ -81,7 +81,7 @@ func TestWhichFoldersAreReadHere(t *testing.T) {
 		"unknown":      {llb.Local("other", read), false},
 		"with a step":  {llb.Local(localContext, read).File(llb.Mkdir("/x", 0o755)), false},
 		"an image":     {llb.Image("x"), false},
-		"of no folder": {llb.Scratch(), false},
+		"of no directory": {llb.Scratch(), false},
 	} {
 		folder, err := j.folder(graph(t, c.of))
 		if err != nil || (folder != nil) != c.here {

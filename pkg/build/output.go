@@ -96,7 +96,7 @@ func (j *job) addOutput(h options.Host, out options.Output, e client.ExportEntry
 		}
 		if e.Attrs["tar"] == "false" {
 			if out.Dest == "" {
-				return options.FlagError("output", "type="+out.Type+",tar=false", errors.New("it says not where to"), "dest=FOLDER")
+				return options.FlagError("output", "type="+out.Type+",tar=false", errors.New("it says not where to"), "dest=DIRECTORY")
 			}
 			e.OutputDir = h.Abs(out.Dest)
 			break
@@ -125,7 +125,7 @@ func (j *job) addStream(h options.Host, out options.Output, e client.ExportEntry
 	} else {
 		path := h.Abs(out.Dest)
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
-			return &hint.Error{Err: fmt.Errorf("writing the result to %s: it is a folder", out.Dest), Fix: "name a file: dest=" + filepath.Join(out.Dest, "image.tar")}
+			return &hint.Error{Err: fmt.Errorf("writing the result to %s: it is a directory", out.Dest), Fix: "name a file: dest=" + filepath.Join(out.Dest, "image.tar")}
 		}
 		p := &pending{path: path}
 		j.pending = append(j.pending, p)

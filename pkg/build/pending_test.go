@@ -29,7 +29,7 @@ func TestAResultTakesItsNameOnlyWhenItIsWhole(t *testing.T) {
 		got, _ := os.ReadFile(path)
 		left, err := os.ReadDir(filepath.Dir(path))
 		if string(got) != want || err != nil || len(left) > 1 {
-			t.Errorf("it holds %q, want %q; in the folder are %v, %v", got, want, left, err)
+			t.Errorf("it holds %q, want %q; in the directory are %v, %v", got, want, left, err)
 		}
 	}
 	write("half").drop()

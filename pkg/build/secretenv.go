@@ -22,7 +22,7 @@ import (
 // What a step sees whose secrets come as variables: linnet-env, and files in memory that it takes them
 // from. They lie in /dev, which is made anew for each step and is in no layer.
 const (
-	envName  = "linnet-env" // of the program, and of its folder among those of the session
+	envName  = "linnet-env" // of the program, and of its directory among those of the session
 	envPath  = "/dev/.linnet-env"
 	envFiles = "/dev/.linnet-secret"
 )
@@ -60,7 +60,7 @@ func (j *job) handSecrets(ctx context.Context, n *near, res *gateway.Result) err
 
 // envProgram is linnet-env, as a build has it.
 type envProgram struct {
-	file string // its name in the folder of the session's that is called envName
+	file string // its name in the directory of the session's that is called envName
 	err  error  // why it is not there
 	def  *pb.Definition
 }
@@ -96,7 +96,7 @@ func (e *envProgram) bring(ctx context.Context, session string) (*pb.Definition,
 	return e.def, nil
 }
 
-// wantsVariables says whether a graph has a step with a secret as a variable.
+// wantsVariables reports whether a graph has a step with a secret as a variable.
 func wantsVariables(def *pb.Definition) (bool, error) {
 	for _, text := range def.Def {
 		var op pb.Op

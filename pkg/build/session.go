@@ -95,7 +95,7 @@ func newSecrets(h options.Host, all []options.Secret) (secretStore, error) {
 		case err != nil:
 			err = hint.Cause(err)
 		case info.IsDir():
-			err = errors.New("it is a folder")
+			err = errors.New("it is a directory")
 		case info.Size() > secretsprovider.MaxSecretSize:
 			err = fmt.Errorf("it has %d bytes, more than %d", info.Size(), secretsprovider.MaxSecretSize)
 		default:

@@ -45,7 +45,7 @@ func syntax(text []byte) (name, cmdline string, ok bool) {
 	return name, cmdline, ok
 }
 
-// covered says whether BuildKit's own frontend is at least what a name asks for: docker/dockerfile:1,
+// covered reports whether BuildKit's own frontend is at least what a name asks for: docker/dockerfile:1,
 // :1.N or :1.N.P, but nothing that is pinned by digest, and no other channel (:1-labs, :master).
 func covered(name string) bool {
 	named, err := reference.ParseNormalizedNamed(name)

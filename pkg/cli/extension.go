@@ -75,7 +75,7 @@ func become(name route.Program, args []string) error {
 	return fmt.Errorf("running %s: %w", program, err)
 }
 
-// beside is a program in the same folder as another.
+// beside is a program in the same directory as another.
 func beside(program, name string) string {
 	if target, err := filepath.EvalSymlinks(program); err == nil {
 		program = target

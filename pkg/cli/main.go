@@ -190,7 +190,7 @@ func errorText(err error) string {
 	return b.String()
 }
 
-// startsSentence says whether a further line is an error of its own: all but hints and
+// startsSentence reports whether a further line is an error of its own: all but hints and
 // what is indented.
 func startsSentence(line string) bool {
 	return line != "" && !strings.HasPrefix(line, "hint: ") && line[0] != ' ' && line[0] != '\t'

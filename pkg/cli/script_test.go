@@ -125,7 +125,7 @@ func TestScripts(t *testing.T) {
 }
 
 func setupScript(env *testscript.Env) error {
-	// Sockets need a short path, and a script's own folder is deep.
+	// Sockets need a short path, and a script's own directory is deep.
 	short, err := os.MkdirTemp("/tmp", "lns-")
 	if err != nil {
 		return err

@@ -55,7 +55,7 @@ func (a *app) dryRun(ctx context.Context, what string, goal vm.Goal) error {
 	return err
 }
 
-// idle says whether nothing has to be done for a goal, and then tells the user so.
+// idle reports whether nothing has to be done for a goal, and then tells the user so.
 func (a *app) idle(ctx context.Context, g *lima.Guest, goal vm.Goal, text string) (bool, error) {
 	plan, err := g.Plan(ctx, goal)
 	if err == nil && plan.Refused != nil {
@@ -159,7 +159,7 @@ func (a *app) newEngineShell() *cobra.Command {
 	return &cobra.Command{
 		Use: "shell [COMMAND [ARG...]]", Short: "run a shell or a command inside the virtual machine, as your user there",
 		Long: `shell runs a login shell, or a command, inside the virtual machine: as the user that has your
-name there, who may use sudo, and in the current folder if the machine shares it.`,
+name there, who may use sudo, and in the current directory if the machine shares it.`,
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 && (args[0] == "-h" || args[0] == "--help") {

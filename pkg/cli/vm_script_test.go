@@ -113,7 +113,7 @@ func setupMachine(env *testscript.Env, bin string) error {
 // testOf is the key of a script's test among its values.
 type testOf struct{}
 
-// own gives a folder to the user whose linnet it is.
+// own gives a directory to the user whose linnet it is.
 func own(dir string) error {
 	if os.Geteuid() != 0 {
 		return nil

@@ -39,7 +39,7 @@ func newFar(t *testing.T, script string) *far {
 	return f
 }
 
-// run forwards a command line typed in the shared folder.
+// run forwards a command line typed in the shared directory.
 func (f *far) run(t *testing.T, argv ...string) (stdout string, err error) {
 	t.Helper()
 	inv, err := nerdctl.Parse(argv)

@@ -24,11 +24,11 @@ import (
 // Source is where a project is described, as the user says it.
 type Source struct {
 	// Files are compose files, later ones over earlier ones; none means COMPOSE_FILE, or the
-	// file of a usual name in the project's folder or above it.
+	// file of a usual name in the project's directory or above it.
 	Files []string
-	// Name is the project's; empty means the file's own word for it, or its folder's.
+	// Name is the project's; empty means the file's own word for it, or its directory's.
 	Name string
-	// Dir is the project's folder; empty means that of the first file.
+	// Dir is the project's directory; empty means that of the first file.
 	Dir      string
 	EnvFiles []string
 	Profiles []string
@@ -49,7 +49,7 @@ func Load(ctx context.Context, s Source) (*Project, error) {
 		cli.WithDotEnv,
 		cli.WithConfigFileEnv,
 		cli.WithDefaultConfigPath,
-		// Again, now that the project's folder is known: its own .env is meant.
+		// Again, now that the project's directory is known: its own .env is meant.
 		cli.WithEnvFiles(s.EnvFiles...),
 		cli.WithDotEnv,
 		cli.WithName(s.Name),
@@ -70,7 +70,7 @@ func Load(ctx context.Context, s Source) (*Project, error) {
 func loadError(err error) error {
 	if errors.Is(err, errdefs.ErrNotFound) && strings.Contains(err.Error(), "no configuration file") {
 		return &hint.Error{
-			Err: errors.New("reading the compose file: there is none in this folder or above it"),
+			Err: errors.New("reading the compose file: there is none in this directory or above it"),
 			Fix: "write compose.yaml, or name one: linnet compose -f FILE ...",
 		}
 	}

@@ -85,7 +85,7 @@ func (p *Project) file(b *types.BuildConfig, dir string) string {
 	return from(dir, filepath.Join(b.Context, b.Dockerfile))
 }
 
-// from is a path of this host as messages show it: from a folder, where it is below that.
+// from is a path of this host as messages show it: from a directory, where it is below that.
 func from(dir, path string) string {
 	if dir == "" || !filepath.IsAbs(path) {
 		return path
@@ -180,7 +180,7 @@ func (p *Project) addCaches(o *options.Options, s types.ServiceConfig) error {
 	return nil
 }
 
-// path is relative to the project's folder.
+// path is relative to the project's directory.
 func (p *Project) path(path string) string {
 	if filepath.IsAbs(path) || strings.HasPrefix(path, "~") {
 		return path

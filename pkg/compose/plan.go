@@ -17,7 +17,7 @@ type Wanted struct {
 	Services []string
 	// Dependencies says that what the named services depend on is built as well.
 	Dependencies bool
-	// Dir is the folder that paths in messages are relative to.
+	// Dir is the directory that paths in messages are relative to.
 	Dir string
 
 	Args                map[string]string

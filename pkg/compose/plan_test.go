@@ -15,7 +15,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
-// load reads a compose file in a folder of the test's own.
+// load reads a compose file in a directory of the test's own.
 func load(t *testing.T, text string, environ ...string) *Project {
 	t.Helper()
 	dir := t.TempDir()
@@ -30,7 +30,7 @@ func load(t *testing.T, text string, environ ...string) *Project {
 }
 
 // one is the only build of a project with one service, app, whose build section is given. DIR in
-// what it should be stands for the project's folder.
+// what it should be stands for the project's directory.
 func one(t *testing.T, section string, w Wanted, environ ...string) (options.Options, string) {
 	t.Helper()
 	p := load(t, "services:\n  app:\n    build:\n      "+strings.ReplaceAll(section, "\n", "\n      ")+"\nsecrets:\n  file: {file: ./token}\n  env: {environment: TOKEN}\n", environ...)
@@ -248,7 +248,7 @@ func TestMistakes(t *testing.T) {
 	for text, want := range map[string]string{
 		"services: {a: {build: {network: host}}}":                                                                                       "service a: its build asks for network: host, which is not allowed",
 		"services: {a: {build: {secrets: [s]}}}\nsecrets: {s: {external: true}}":                                                        "service a: the secret s is external, and there is no store of secrets here",
-		"services: {a: {build: {cache_to: [type=local]}}}":                                                                              `service a: --cache-to "type=local": the folder is missing`,
+		"services: {a: {build: {cache_to: [type=local]}}}":                                                                              `service a: --cache-to "type=local": the directory is missing`,
 		"services: {a: {build: {provenance: \"mode=max,x\"}}}":                                                                          `service a: --provenance "type=provenance,mode=max,x": "x" is not of the form key=value`,
 		"services:\n  a: {build: {additional_contexts: {x: \"service:b\"}}}\n  b: {build: {additional_contexts: {x: \"service:a\"}}}\n": "planning the builds: a -> b -> a are built from each other",
 	} {
@@ -265,7 +265,7 @@ func TestMistakes(t *testing.T) {
 	if _, err := Load(t.Context(), Source{Files: []string{"/nosuch.yaml"}}); hint.Of(err) == "" || err.Error() != "reading the compose file: /nosuch.yaml: no such file or directory" {
 		t.Errorf("a file that is not there: %v", err)
 	}
-	if _, err := Load(t.Context(), Source{Dir: t.TempDir()}); err == nil || err.Error() != "reading the compose file: there is none in this folder or above it" {
+	if _, err := Load(t.Context(), Source{Dir: t.TempDir()}); err == nil || err.Error() != "reading the compose file: there is none in this directory or above it" {
 		t.Errorf("no file: %v", err)
 	}
 }

@@ -13,7 +13,7 @@ import (
 type Question struct {
 	// Try are the architectures whose Program is run there.
 	Try []Architecture
-	// Folders are where files may be made for that, the likeliest first: it has to be a place
+	// Directories are where files may be made for that, the likeliest first: it has to be a place
 	// where setuid programs count.
 	Folders []string
 }

@@ -122,7 +122,7 @@ func Judge(f Facts, a Architecture) Ability {
 	return out
 }
 
-// trial says whether an architecture's program was tried, whether it ran, and whether setuid
+// trial reports whether an architecture's program was tried, whether it ran, and whether setuid
 // counted for it.
 func (f Facts) trial(a Architecture) (tried, ran bool, setuid Know) {
 	code, tried := f.Ran[a.Name]

@@ -47,7 +47,7 @@ func ParseEntry(name, text string) Entry {
 	return e
 }
 
-// Runs says whether the kernel would run the architecture's programs by this entry.
+// Runs reports whether the kernel would run the architecture's programs by this entry.
 func (e Entry) Runs(a Architecture) bool {
 	program := a.Program()
 	if !e.Enabled || len(e.magic) == 0 || e.offset < 0 || e.offset+len(e.magic) > len(program) {
@@ -65,7 +65,7 @@ func (e Entry) Runs(a Architecture) bool {
 	return true
 }
 
-// Has says whether the entry has all of these flags.
+// Has reports whether the entry has all of these flags.
 func (e Entry) Has(flags string) bool {
 	for _, f := range flags {
 		if !strings.ContainsRune(e.Flags, f) {

@@ -45,7 +45,7 @@ func clean(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldL
 	errs = append(errs, removeUnowned(ctx, l, env, func() []string { return livingContainers(l) }, true))
 	errs = append(errs, host.RemoveTree(l.Engine()), host.ForgetBuilds(l))
 	removeCgroups(l)
-	_ = os.Remove(filepath.Dir(l.Volatile())) // another home may have a folder there
+	_ = os.Remove(filepath.Dir(l.Volatile())) // another home may have a directory there
 	// The home itself goes only when nothing of the user's is in it.
 	_ = os.Remove(l.Home)
 	return errors.Join(errs...)
@@ -59,7 +59,7 @@ func checkRemoval(l host.Layout) error {
 // bundlesDir is where containerd's runtime has them below its state directory.
 const bundlesDir = "io.containerd.runtime.v2.task"
 
-// bundles lists the folders of the containers that have a task: .../<namespace>/<id>.
+// bundles lists the directories of the containers that have a task: .../<namespace>/<id>.
 func bundles(l host.Layout) []string {
 	found, _ := filepath.Glob(filepath.Join(l.ContainerdState(), bundlesDir, "*", "*")) // the pattern is fine
 	return found

@@ -60,7 +60,7 @@ func drain(ctx context.Context, socket string, timeout time.Duration, shims func
 	return errors.Join(errs...)
 }
 
-// stopTask ends a container's task and deletes it; running says whether it ran until now.
+// stopTask ends a container's task and deletes it; running reports whether it ran until now.
 func stopTask(ctx context.Context, c client.Container, timeout time.Duration) (running bool, err error) {
 	task, err := c.Task(ctx, nil)
 	if errdefs.IsNotFound(err) {

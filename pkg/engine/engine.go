@@ -44,7 +44,7 @@ type Engine struct {
 	once     sync.Once
 }
 
-// New prepares the engine's folders and files and adopts or starts its daemons, without
+// New prepares the engine's directories and files and adopts or starts its daemons, without
 // waiting until they answer. env is the daemons' whole environment.
 func New(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldLogger) (*Engine, error) {
 	l := spec.Layout
@@ -53,7 +53,7 @@ func New(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldLog
 	}
 	for _, dir := range []string{l.ContainerdRoot(), l.ContainerdState(), l.ShimSockets(), l.BuildkitRoot(), l.NerdctlRoot(), l.NetConf(), l.Leases(), l.Stages()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, fmt.Errorf("making the engine's folders: %w", err)
+			return nil, fmt.Errorf("making the engine's directories: %w", err)
 		}
 	}
 	if err := l.CheckDirs(); err != nil {
@@ -136,7 +136,7 @@ func (e *Engine) keepHouse(ctx context.Context, interval time.Duration) {
 			}
 		}
 		if err := sweepStages(e.spec.Layout.Stages()); err != nil {
-			e.log.WithError(err).Warn("sweeping staged folders")
+			e.log.WithError(err).Warn("sweeping staged directories")
 		}
 		select {
 		case <-ctx.Done():

@@ -129,7 +129,7 @@ func serveGuest(ctx context.Context, o guestOptions, stderr io.Writer) error {
 func makeFolders(l host.Layout) error {
 	for _, dir := range []string{l.Run(), filepath.Dir(l.Log("agent")), filepath.Dir(l.Spec())} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return fmt.Errorf("making the engine's folders: %w", err)
+			return fmt.Errorf("making the engine's directories: %w", err)
 		}
 	}
 	return nil

@@ -15,7 +15,7 @@ import (
 )
 
 // The labels in which nerdctl keeps how a container is checked and how it is (its pkg/labels and
-// pkg/healthcheck), and the folder in which it keeps the answers.
+// pkg/healthcheck), and the directory in which it keeps the answers.
 const (
 	healthLabel = "nerdctl/healthcheck"
 	stateLabel  = "nerdctl/healthstate"

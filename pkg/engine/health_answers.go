@@ -13,7 +13,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
-// nerdctl appends the answer of every check to this file of a container's folder, shows the
+// nerdctl appends the answer of every check to this file of a container's directory, shows the
 // last five, and never shortens it. An answer may have a mebibyte.
 const (
 	answersFile = "health.json"
@@ -21,7 +21,7 @@ const (
 	answersKept = 5
 )
 
-// trimAnswers shortens the file in a container's folder to the answers that are shown, once it is large.
+// trimAnswers shortens the file in a container's directory to the answers that are shown, once it is large.
 // No check of the container may run.
 func trimAnswers(folder string) error {
 	if folder == "" {

@@ -249,8 +249,8 @@ func runNerdctl(ctx context.Context, env []string, argv ...string) error {
 	return nil
 }
 
-// hasTimers says whether nerdctl runs health checks by timers of systemd, which it then always
-// does, whatever its configuration says: it looks for this folder, and does not follow a link.
+// hasTimers reports whether nerdctl runs health checks by timers of systemd, which it then always
+// does, whatever its configuration says: it looks for this directory, and does not follow a link.
 func hasTimers(folder string) bool {
 	info, err := os.Lstat(folder)
 	return err == nil && info.IsDir()

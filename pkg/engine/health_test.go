@@ -360,7 +360,7 @@ func TestTrimAnswers(t *testing.T) {
 // pass lets time pass on a test's own clock.
 func pass(d time.Duration) { time.Sleep(d) } //nolint:forbidigo // nobody really waits
 
-// nerdctl takes a folder for systemd, and a link to one not.
+// nerdctl takes a directory for systemd, and a link to one not.
 func TestWhoseHealthChecksTheyAre(t *testing.T) {
 	dir := t.TempDir()
 	folder, link := filepath.Join(dir, ".system"), filepath.Join(dir, "system")
@@ -371,6 +371,6 @@ func TestWhoseHealthChecksTheyAre(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !hasTimers(folder) || hasTimers(link) {
-		t.Errorf("a folder: %v, a link: %v", hasTimers(folder), hasTimers(link))
+		t.Errorf("a directory: %v, a link: %v", hasTimers(folder), hasTimers(link))
 	}
 }

@@ -81,7 +81,7 @@ func deleteContainer(ctx context.Context, l host.Layout, env []string, bundle st
 	return nil
 }
 
-// sweepStages removes the staged folders of clients that are gone: each is named
+// sweepStages removes the staged directories of clients that are gone: each is named
 // <pid>-<start time of the process>-<number>.
 func sweepStages(dir string) error {
 	entries, err := os.ReadDir(dir)

@@ -26,7 +26,7 @@ func TestSweepStagesRemovesWhatTheDeadLeft(t *testing.T) {
 		t.Errorf("left: %v (%v)", entries, err)
 	}
 	if err := sweepStages(filepath.Join(dir, "absent")); err != nil {
-		t.Errorf("no folder: %v", err)
+		t.Errorf("no directory: %v", err)
 	}
 }
 

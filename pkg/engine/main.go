@@ -38,7 +38,7 @@ const usage = `usage: linnet-agent start|serve|clean --spec FILE
        linnet-agent version`
 
 // Main is linnet-agent: `serve` runs an engine until it is stopped, `start` starts that in the
-// background, `clean` removes all that one keeps, `mounts` says whether that would leave something,
+// background, `clean` removes all that one keeps, `mounts` reports whether that would leave something,
 // and changes nothing, `guest` runs one for clients elsewhere, `stop`
 // stops that, `version` prints the version. It returns an exit code.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {

@@ -183,8 +183,8 @@ func (n networks) watch(ctx context.Context) (follow func(), err error) {
 	}, nil
 }
 
-// watchFolder watches a namespace's folder too, and nothing else: of a file that is watched by
-// itself, its folder's watch does not always tell that it was renamed.
+// watchFolder watches a namespace's directory too, and nothing else: of a file that is watched by
+// itself, its directory's watch does not always tell that it was renamed.
 func (n networks) watchFolder(w *fsnotify.Watcher, path string) {
 	if info, err := os.Lstat(path); err == nil && info.IsDir() {
 		_ = w.Add(path) // gone again
@@ -231,7 +231,7 @@ func userBridge(l host.Layout, network string) string {
 // userBridges is what the interfaces of this home begin with. The kernel takes 15 bytes.
 func userBridges(l host.Layout) string { return "ln-" + l.ID()[:6] }
 
-// ownInterface says whether an interface has a name that only this home gives.
+// ownInterface reports whether an interface has a name that only this home gives.
 func ownInterface(l host.Layout, name string) bool {
 	return name == bridgeName(l) || strings.HasPrefix(name, userBridges(l)) && len(name) == len(userBridges(l))+6
 }
@@ -274,7 +274,7 @@ func ownNetwork(text []byte, l host.Layout, guestSocket string) (out []byte, cha
 	return out, true, err
 }
 
-// publishes says whether a network publishes ports, and not on the host yet.
+// publishes reports whether a network publishes ports, and not on the host yet.
 func publishes(plugins []any) (here bool) {
 	for _, p := range plugins {
 		plugin, _ := p.(map[string]any)

@@ -269,7 +269,7 @@ func TestOnlyInterfacesThatWeNamedAreRemoved(t *testing.T) {
 	}
 }
 
-// A network that appears while the engine runs is given what is ours, in whichever folder.
+// A network that appears while the engine runs is given what is ours, in whichever directory.
 func TestWatchAdoptsNetworksAsTheyAreMade(t *testing.T) {
 	n := newNetworks(t)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -45,7 +45,7 @@ func endSteps(ctx context.Context, socket string) error {
 	return errors.Join(errs...)
 }
 
-// isStep says whether a container is a step of a build: BuildKit mounts its root itself and labels
+// isStep reports whether a container is a step of a build: BuildKit mounts its root itself and labels
 // nothing, while every other client of containerd names at least a snapshot, and nerdctl
 // labels what it makes.
 func isStep(c containers.Container) bool {

@@ -16,13 +16,13 @@ import (
 // volatileSource is what the memory file system of ensureVolatile is called in a list of mounts.
 const volatileSource = "linnet"
 
-// ensureVolatile makes the engine's folder in memory. Where /run is a disk (there are such
+// ensureVolatile makes the engine's directory in memory. Where /run is a disk (there are such
 // machines), it gets a memory file system of its own: runtime bundles and staged files hold
 // what must not be on a disk.
 func ensureVolatile(l host.Layout) error {
 	dir := l.Volatile()
 	if err := os.MkdirAll(dir, 0o711); err != nil {
-		return fmt.Errorf("making the engine's folders: %w", err)
+		return fmt.Errorf("making the engine's directories: %w", err)
 	}
 	if inMemory(dir) {
 		return nil
@@ -38,7 +38,7 @@ func inMemory(dir string) bool {
 	return unix.Statfs(dir, &st) == nil && (st.Type == unix.TMPFS_MAGIC || st.Type == unix.RAMFS_MAGIC)
 }
 
-// dropVolatile takes the folder away with all that is in it.
+// dropVolatile takes the directory away with all that is in it.
 func dropVolatile(l host.Layout) error {
 	dir := l.Volatile()
 	if err := errors.Join(unmountOwn(l), checkMounts(l, "removing "+dir, dir)); err != nil {

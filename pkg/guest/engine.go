@@ -13,7 +13,7 @@ type Engine interface {
 	// timeout is how long a container may take to end; 0 takes the setting. It returns
 	// whether anything ran.
 	Stop(ctx context.Context, timeout time.Duration) (ran bool, err error)
-	// Running says whether it would answer a command now; it starts nothing.
+	// Running reports whether it would answer a command now; it starts nothing.
 	Running(ctx context.Context) bool
 	// Status says what runs; it starts nothing.
 	Status(ctx context.Context) (Status, error)
@@ -29,7 +29,7 @@ type Status struct {
 	// Backend is "native" or "lima", State "running", "starting", "degraded" or "stopped".
 	Backend string `json:"backend"`
 	State   string `json:"state"`
-	// Home is the folder of everything persistent.
+	// Home is the directory of everything persistent.
 	Home string `json:"home"`
 	// Versions are by component, as they run.
 	Versions map[string]string `json:"versions,omitempty"`

@@ -22,21 +22,21 @@ type Guest interface {
 	// when they can be already, and safe to call from many processes at once.
 	Ready(ctx context.Context) error
 
-	// Run executes p over there and returns when it has ended. A process that ran and
+	// Run executes p in the guest and returns when it has ended. A process that ran and
 	// failed is an *ExitError; any other error means that it could not be run, or that
 	// its end is unknown. When ctx ends, the process is sent SIGTERM, then SIGKILL.
 	Run(ctx context.Context, p Process) error
 
-	// Path says where an absolute host path is seen over there, with symbolic links
+	// Path says where an absolute host path is seen in the guest, with symbolic links
 	// resolved, or fails with a *NotVisibleError. A path that does not exist yet is where
 	// its nearest parent that does exist says.
 	Path(host string) (Visible, error)
 
-	// Stage makes a private directory in memory over there. It is gone when it is
+	// Stage makes a private directory in memory in the guest. It is gone when it is
 	// closed, or when the connection ends.
 	Stage(ctx context.Context) (Stage, error)
 
-	// Dial connects to a service over there, and waits for one that is not there yet.
+	// Dial connects to a service in the guest, and waits for one that is not there yet.
 	Dial(ctx context.Context, s Service) (net.Conn, error)
 
 	// Capabilities are always the same, and asked without any cost.
@@ -56,7 +56,7 @@ type Capabilities struct {
 // Process is a command to run in a Guest.
 type Process struct {
 	// Argv is the program and its arguments. A program without a slash is looked up
-	// over there; "nerdctl" is the pinned one, already pointed at the engine.
+	// in the guest; "nerdctl" is the pinned one, already pointed at the engine.
 	Argv []string
 	// Env is a list of NAME=value that is added to the guest's own environment; a bare NAME
 	// takes that name out of it. Values arrive byte for byte and never show on an argv or
@@ -66,7 +66,7 @@ type Process struct {
 	// that LINNET_VARIABLES_FD names, each with a zero byte behind it: they are in no environment of a process and
 	// on no argv, and byte for byte what they are here.
 	Variables []string
-	// Dir is the working directory, a path over there; empty means the guest's own choice.
+	// Dir is the working directory, a path in the guest; empty means the guest's own choice.
 	Dir string
 
 	Stdin  io.Reader
@@ -78,7 +78,7 @@ type Process struct {
 	TTY *TTY
 	// Signals are delivered to the process as they arrive; nil means none.
 	Signals <-chan os.Signal
-	// OnCancel, when set, is a command that is run over there, once, with the same Env and
+	// OnCancel, when set, is a command that is run in the guest, once, with the same Env and
 	// Dir, after the process was ended because ctx ended or because this process is gone: it
 	// removes what the process had promised to remove itself. Its argv is looked up as Argv
 	// is; what it writes and how it ends is nobody's.
@@ -91,7 +91,7 @@ type Process struct {
 
 // TTY describes the terminal that a process is given.
 type TTY struct {
-	// Term is the value of TERM over there; empty means "xterm".
+	// Term is the value of TERM in the guest; empty means "xterm".
 	Term string
 	// Size is the size at the start, and Resize delivers every later one; nil means never.
 	Size   Size
@@ -109,7 +109,7 @@ type Credentials struct {
 
 // Visible is a host path as the guest sees it.
 type Visible struct {
-	// Path is the path over there, absolute, with symbolic links resolved.
+	// Path is the path in the guest, absolute, with symbolic links resolved.
 	Path string
 	// ReadOnly says that the guest cannot write there, whatever the file's mode.
 	ReadOnly bool
@@ -117,9 +117,9 @@ type Visible struct {
 
 // Stage is a private directory in memory in a Guest.
 type Stage interface {
-	// Put writes a file of that name with exactly that mode and returns its path over there.
+	// Put writes a file of that name with exactly that mode and returns its path in the guest.
 	Put(ctx context.Context, name string, mode fs.FileMode, r io.Reader) (string, error)
-	// Path returns where a file of that name is or would be over there.
+	// Path returns where a file of that name is or would be in the guest.
 	Path(name string) string
 	// Get opens a file that is there now; an absent one is fs.ErrNotExist.
 	Get(ctx context.Context, name string) (io.ReadCloser, error)
@@ -135,7 +135,7 @@ type ExitError struct {
 
 func (e *ExitError) Error() string { return fmt.Sprintf("exit status %d", e.Code) }
 
-// ExitCode returns the code that err carries when it is an *ExitError; ok says whether it is.
+// ExitCode returns the code that err carries when it is an *ExitError; ok reports whether it is.
 func ExitCode(err error) (code int, ok bool) {
 	var exit *ExitError
 	if errors.As(err, &exit) {

@@ -28,7 +28,7 @@ func Free(path string) (int64, bool) {
 }
 
 // Used adds up what the files below dir that are on its own file system take up, in bytes. A
-// folder that is not there takes up nothing.
+// directory that is not there takes up nothing.
 func Used(dir string) int64 {
 	var sum int64
 	_ = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {

@@ -20,14 +20,14 @@ import (
 // Environment variables that steer linnet itself. They are the whole list, apart from the
 // LINNET_ variables that stand for settings.
 const (
-	// EnvHome is the folder of everything persistent; default ~/.linnet.
+	// EnvHome is the directory of everything persistent; default ~/.linnet.
 	EnvHome = "LINNET_HOME"
-	// EnvLibexec is the folder of the pinned components; default ../libexec/linnet beside
-	// the folder of the program.
+	// EnvLibexec is the directory of the pinned components; default ../libexec/linnet beside
+	// the directory of the program.
 	EnvLibexec = "LINNET_LIBEXEC"
 )
 
-// Layout names every file and folder that linnet creates or reads. docs/files.md explains
+// Layout names every file and directory that linnet creates or reads. docs/files.md explains
 // the same list to people; a test holds the two together.
 type Layout struct {
 	// Home is LINNET_HOME by its real path, absolute and without symbolic links: everything persistent
@@ -61,7 +61,7 @@ func NewLayout(lookup func(string) (string, bool), program string) (Layout, erro
 	if !ok || home == "" {
 		user, ok := lookup("HOME")
 		if !ok || user == "" {
-			return l, &hint.Error{Err: errors.New("finding the home directory: neither LINNET_HOME nor HOME is set"), Fix: "set LINNET_HOME to a folder of your own"}
+			return l, &hint.Error{Err: errors.New("finding the home directory: neither LINNET_HOME nor HOME is set"), Fix: "set LINNET_HOME to a directory of your own"}
 		}
 		home = filepath.Join(user, ".linnet")
 	}
@@ -128,7 +128,7 @@ func (l Layout) BuildTokens() string { return filepath.Join(l.Home, "build") }
 // RecentBuilds remembers how things were built lately, so that their cache can be exported.
 func (l Layout) RecentBuilds() string { return filepath.Join(l.BuildTokens(), "recent") }
 
-// ImportedCache holds build cache from elsewhere, a folder per build.
+// ImportedCache holds build cache from elsewhere, a directory per build.
 func (l Layout) ImportedCache() string { return filepath.Join(l.BuildTokens(), "imported") }
 
 // Compose holds a compose file per project that had something to build: what is laid over the
@@ -140,7 +140,7 @@ func ForgetBuilds(l Layout) error {
 	return errors.Join(RemoveTree(l.BuildTokens()), RemoveTree(l.Compose()))
 }
 
-// Engine is the folder of the native engine. "native" is the instance's name: every path
+// Engine is the directory of the native engine. "native" is the instance's name: every path
 // below carries it, so that other engines can stand beside it.
 func (l Layout) Engine() string { return filepath.Join(l.Home, "native") }
 
@@ -156,7 +156,7 @@ func (l Layout) NerdctlRoot() string { return filepath.Join(l.Engine(), "nerdctl
 // NetConf holds a CNI configuration per network; persistent.
 func (l Layout) NetConf() string { return filepath.Join(l.Engine(), "cni", "net.d") }
 
-// Leases holds the addresses that host-local has given out, a folder per network.
+// Leases holds the addresses that host-local has given out, a directory per network.
 func (l Layout) Leases() string { return filepath.Join(l.Engine(), "cni", "leases") }
 
 // Config is a configuration file of a daemon, written anew at each start.
@@ -183,7 +183,7 @@ func (l Layout) StartLock() string { return filepath.Join(l.Run(), "start.lock")
 // AgentLock is held by the agent for as long as it lives.
 func (l Layout) AgentLock() string { return filepath.Join(l.Run(), "agent.lock") }
 
-// Volatile is the folder in memory (outside Home, gone after a reboot) of the runtime's
+// Volatile is the directory in memory (outside Home, gone after a reboot) of the runtime's
 // bundles and of staged files.
 func (l Layout) Volatile() string { return filepath.Join(cmp.Or(l.Runtime, DefaultRuntime), l.ID()) }
 
@@ -197,13 +197,13 @@ func (l Layout) ShimSockets() string { return filepath.Join(l.Volatile(), "s") }
 // at each start.
 func (l Layout) RegistryHosts() string { return l.Config("certs.d") }
 
-// Stages holds a folder per staged directory.
+// Stages holds a directory per staged directory.
 func (l Layout) Stages() string { return filepath.Join(l.Volatile(), "stage") }
 
 // Machine is the name of the virtual machine and of its data disk.
 func (l Layout) Machine() string { return cmp.Or(l.Instance, DefaultInstance) }
 
-// LimaHome is Lima's own folder; never the user's ~/.lima.
+// LimaHome is Lima's own directory; never the user's ~/.lima.
 func (l Layout) LimaHome() string { return filepath.Join(l.Home, "lima") }
 
 // LimaInstance is the virtual machine as Lima keeps it: its configuration, its system disk,
@@ -222,7 +222,7 @@ func (l Layout) VM() string { return filepath.Join(l.Home, "vm", l.Machine()) }
 // VMRun holds sockets and locks, and VMSocket is a socket: agent, relay.
 func (l Layout) VMRun() string { return filepath.Join(l.VM(), "run") }
 
-// VMSocket is a socket on this side of the virtual machine: agent, relay.
+// VMSocket is a socket on the host of the virtual machine: agent, relay.
 func (l Layout) VMSocket(name string) string { return filepath.Join(l.VMRun(), name+".sock") }
 
 // VMLock is a lock: start (held by the one client that changes the virtual machine), relay
@@ -245,7 +245,7 @@ func (l Layout) HostKey() string { return filepath.Join(l.VM(), "host_key") }
 // there what is shared, without LINNET_HOME; nobody else sees anything.
 func (l Layout) VMView() string { return filepath.Join(l.VM(), "view") }
 
-// Image is the folder of the virtual machine's image for an architecture as Lima names it:
+// Image is the directory of the virtual machine's image for an architecture as Lima names it:
 // x86_64, aarch64.
 func (l Layout) Image(arch string) string { return filepath.Join(l.Libexec, "image", arch) }
 
@@ -282,13 +282,13 @@ func (l Layout) Commands() string { return filepath.Join(l.Volatile(), "commands
 // Ports is the list, in a virtual machine, of the ports that containers publish.
 func (l Layout) Ports() string { return filepath.Join(l.Volatile(), "ports") }
 
-// BinDir is the folder of the pinned programs, and Bin one of them.
+// BinDir is the directory of the pinned programs, and Bin one of them.
 func (l Layout) BinDir() string { return filepath.Join(l.Libexec, "bin") }
 
 // Bin is a pinned program.
 func (l Layout) Bin(name string) string { return filepath.Join(l.BinDir(), name) }
 
-// CNI is the folder of the CNI plugins.
+// CNI is the directory of the CNI plugins.
 func (l Layout) CNI() string { return filepath.Join(l.Libexec, "cni") }
 
 // Agent is linnet-agent: beside the program, or among the components.
@@ -313,9 +313,9 @@ func HomeError(home string, err error) error {
 	if hint.Of(err) != "" {
 		return err
 	}
-	fix := "set LINNET_HOME to a folder that you can write to"
+	fix := "set LINNET_HOME to a directory that you can write to"
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		fix = "free some space there, or set LINNET_HOME to a folder on another disk"
+		fix = "free some space there, or set LINNET_HOME to a directory on another disk"
 	}
 	return &hint.Error{Err: fmt.Errorf("writing to %s: %w", home, hint.Cause(err)), Fix: fix}
 }

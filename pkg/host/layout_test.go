@@ -82,7 +82,7 @@ func TestLayoutRefusesAHomeThatIsTooLongForItsSockets(t *testing.T) {
 		t.Errorf("71 bytes: %v", err)
 	}
 	_, err = host.NewLayout(environment(), "/bin/linnet")
-	if !errors.As(err, &hinted) || err.Error() != "finding the home directory: neither LINNET_HOME nor HOME is set" || hinted.Fix != "set LINNET_HOME to a folder of your own" {
+	if !errors.As(err, &hinted) || err.Error() != "finding the home directory: neither LINNET_HOME nor HOME is set" || hinted.Fix != "set LINNET_HOME to a directory of your own" {
 		t.Errorf("no home: %v", err)
 	}
 }
@@ -93,7 +93,7 @@ func TestHomesAreToldApartByNamesThatFit(t *testing.T) {
 		t.Errorf("ids %s and %s", a.ID(), b.ID())
 	}
 	if n := len(a.ShimSockets()); n > 42 {
-		t.Errorf("the folder of the shims' sockets has %d bytes, and containerd takes 42", n)
+		t.Errorf("the directory of the shims' sockets has %d bytes, and containerd takes 42", n)
 	}
 	if n := len("linnet-" + a.ID()); n > 15 {
 		t.Errorf("the bridge's name has %d bytes, and the kernel takes 15", n)

@@ -80,7 +80,7 @@ func TestALockThatWasRemovedIsTakenAnew(t *testing.T) {
 		t.Errorf("the lock that was waited for is not the one at its path: %v", err)
 	}
 	if _, err := host.Lock(t.Context(), filepath.Join(dir, "gone", "lock")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a lock in no folder: %v", err)
+		t.Errorf("a lock in no directory: %v", err)
 	}
 }
 
@@ -97,15 +97,15 @@ func TestWriteFileReplacesWholeOrNotAtAll(t *testing.T) {
 	if text, _ := os.ReadFile(path); err != nil || string(text) != "two" || info.Mode() != 0o640 {
 		t.Errorf("%q, %v, %v", text, info, err)
 	}
-	// It cannot take the place of a folder, and leaves nothing beside it.
+	// It cannot take the place of a directory, and leaves nothing beside it.
 	if err := os.Mkdir(filepath.Join(dir, "folder"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if err := host.WriteFile(filepath.Join(dir, "folder"), []byte("three"), 0o600); err == nil {
-		t.Error("a file took the place of a folder")
+		t.Error("a file took the place of a directory")
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) != 2 {
-		t.Errorf("the folder holds %v (%v)", entries, err)
+		t.Errorf("the directory holds %v (%v)", entries, err)
 	}
 }

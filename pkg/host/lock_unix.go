@@ -48,7 +48,7 @@ func Lock(ctx context.Context, path string) (*os.File, error) {
 	}
 }
 
-// current says whether f is still the file at path.
+// current reports whether f is still the file at path.
 func current(f *os.File, path string) bool {
 	ours, err := f.Stat()
 	if err != nil {

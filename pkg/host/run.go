@@ -288,7 +288,7 @@ func (r *process) groups() []int {
 	return groups
 }
 
-// signalGroups sends s to each group and says whether any is still there. A group's number
+// signalGroups sends s to each group and reports whether any is still there. A group's number
 // stays taken while it has members, so a late signal meets nobody, not somebody else.
 func signalGroups(groups []int, s syscall.Signal) (alive bool) {
 	for _, g := range groups {

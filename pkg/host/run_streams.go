@@ -77,7 +77,7 @@ func (r *process) outPipe(name string, w io.Writer) (io.Writer, error) {
 	return theirs, nil
 }
 
-// direct says whether a stream is a file that the process can be handed as it is. A
+// direct reports whether a stream is a file that the process can be handed as it is. A
 // terminal is not: the process stands outside its session. A
 // file in non-blocking mode is not: few programs expect that.
 func direct(stream any) (*os.File, bool) {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// StagePrefix begins the name of a staged folder of this process, so that the agent can
+// StagePrefix begins the name of a staged directory of this process, so that the agent can
 // tell whose it was after the process was killed.
 func StagePrefix() string { return ProcessName(os.Getpid()) + "-" }
 
@@ -16,7 +16,7 @@ func StagePrefix() string { return ProcessName(os.Getpid()) + "-" }
 // <pid>-<start time>; the start time is empty when there is no such process.
 func ProcessName(pid int) string { return fmt.Sprintf("%d-%s", pid, startTicks(pid)) }
 
-// StageOwnerAlive says whether the process that made a staged folder of that name lives.
+// StageOwnerAlive reports whether the process that made a staged directory of that name lives.
 func StageOwnerAlive(name string) bool {
 	parts := strings.SplitN(name, "-", 3)
 	pid, err := strconv.Atoi(parts[0])

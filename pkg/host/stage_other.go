@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// StagePrefix begins the name of a staged folder of this process.
+// StagePrefix begins the name of a staged directory of this process.
 func StagePrefix() string { return ProcessName(os.Getpid()) + "-" }
 
 // ProcessName names a process.

@@ -31,7 +31,7 @@ type tried struct {
 	Why string `json:"why,omitempty"`
 }
 
-// same says whether what was found out still holds.
+// same reports whether what was found out still holds.
 func (t tried) same(now tried) bool {
 	return t.Accelerator != "" && t.Kernel == now.Kernel && t.QEMU == now.QEMU && t.Image == now.Image && t.Device == now.Device
 }
@@ -96,7 +96,7 @@ func noDevice(device string) string {
 	return ""
 }
 
-// device says whether a device can be used.
+// device reports whether a device can be used.
 func device(path string) string {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	switch {

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// belongs says whether a process is one of the machine whose folder dir is. The kernel tells
+// belongs reports whether a process is one of the machine whose directory dir is. The kernel tells
 // its program's name at once; for its arguments a process would have to be asked.
 func belongs(pid int, _ string) bool {
 	info, err := unix.SysctlKinfoProc("kern.proc.pid", pid)

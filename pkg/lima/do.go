@@ -71,7 +71,7 @@ func (m *Machine) withHint(err error, log string) error {
 	fix := "try again; `linnet vm rm` and another start make the virtual machine anew, and keep images, containers and volumes"
 	switch {
 	case strings.Contains(failed.reason, syscall.ENOSPC.Error()):
-		fix = "free some space, or set LINNET_HOME to a folder on another disk"
+		fix = "free some space, or set LINNET_HOME to a directory on another disk"
 	case strings.Contains(failed.reason, "failed to open source"):
 		fix = "install linnet's image again (`make image` in its sources)"
 	case strings.Contains(failed.reason, "ermission denied"):
@@ -90,7 +90,7 @@ func gone(err error) error {
 	return err
 }
 
-// effect runs a limactl that may warn, do nothing and call it success: ok says whether it did.
+// effect runs a limactl that may warn, do nothing and call it success: ok reports whether it did.
 func (m *Machine) effect(ctx context.Context, ok func() bool, args ...string) error {
 	_, log, err := m.run(ctx, args...)
 	if err != nil || ok() {
@@ -180,7 +180,7 @@ func (m *Machine) remove(ctx context.Context) error {
 	return gone(os.Remove(l.HostKey()))
 }
 
-// removeTorn removes what limactl will not: a machine's folder with no configuration in it.
+// removeTorn removes what limactl will not: a machine's directory with no configuration in it.
 func (m *Machine) removeTorn(ctx context.Context) error {
 	l := m.o.Layout
 	if err := end(ctx, syscall.SIGTERM, startPID(l)); err != nil {
@@ -212,7 +212,7 @@ func (m *Machine) removeTornDisk() error {
 	return host.RemoveTree(folder)
 }
 
-// removeFiles removes the folders around the machine: ours, and Lima's when nothing is in it
+// removeFiles removes the directories around the machine: ours, and Lima's when nothing is in it
 // but what limactl makes by itself.
 func (m *Machine) removeFiles() error {
 	l := m.o.Layout

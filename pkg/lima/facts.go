@@ -62,7 +62,7 @@ func (f Facts) arch() (string, error) {
 	return "", fmt.Errorf("choosing an image: there is none for %s", f.Arch)
 }
 
-// longestSocket is the longest name of a socket in the machine's folder: that of Lima's ssh
+// longestSocket is the longest name of a socket in the machine's directory: that of Lima's ssh
 // while it is being made.
 const longestSocket = "/ssh.sock.1234567890123456"
 

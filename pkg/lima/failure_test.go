@@ -169,7 +169,7 @@ func TestAMachineWithoutAHostAgentIsTurnedOff(t *testing.T) {
 
 func TestALimactlThatCannotBeUsedIsTold(t *testing.T) {
 	for _, c := range []struct{ name, script, want string }{
-		{"missing", "", "it is not there; install linnet whole, or set LINNET_LIBEXEC to the folder of its components"},
+		{"missing", "", "it is not there; install linnet whole, or set LINNET_LIBEXEC to the directory of its components"},
 		{"too old", "echo limactl version 2.1.4", "is version 2.1.4, and 2.2.0 is needed; install the components of this linnet, or take LINNET_LIBEXEC out of the environment"},
 		{"of no version", "echo limactl version HEAD", "is version HEAD, and 2.2.0 is needed; install the components of this linnet, or take LINNET_LIBEXEC out of the environment"},
 		{"broken", "echo cannot execute >&2; exit 126", "limactl: cannot execute; install linnet's components again"},
@@ -207,7 +207,7 @@ func TestVersionsAreComparedByTheirNumbers(t *testing.T) {
 	}
 }
 
-// What limactl is given: a folder of ours, no questions, and nothing of the user's environment
+// What limactl is given: a directory of ours, no questions, and nothing of the user's environment
 // but a closed list.
 func TestLimactlGetsAClosedEnvironment(t *testing.T) {
 	m := newMachine(t)

@@ -97,7 +97,7 @@ func (g *Guest) reach(ctx context.Context, why error) error {
 	return g.machine.Ensure(ctx, vm.Started)
 }
 
-// isUnreachable says whether an error means that nobody answers, and not that something is wrong.
+// isUnreachable reports whether an error means that nobody answers, and not that something is wrong.
 func isUnreachable(err error) bool {
 	return errors.Is(err, agent.ErrNotRunning) || errors.Is(err, agent.ErrStopping) || errors.Is(err, agent.ErrLost)
 }
@@ -189,7 +189,7 @@ func (g *Guest) disconnect() {
 	}
 }
 
-// Running says whether the machine's agent can be reached now; it starts nothing.
+// Running reports whether the machine's agent can be reached now; it starts nothing.
 func (g *Guest) Running(ctx context.Context) bool {
 	s, err := g.relayStatus(ctx)
 	return err == nil && s.Connected
@@ -335,7 +335,7 @@ func (g *Guest) Dial(ctx context.Context, s guest.Service) (net.Conn, error) {
 	return conn, nil
 }
 
-// Path says where a host's path is in the machine: at the same place, if it is below a folder
+// Path says where a host's path is in the machine: at the same place, if it is below a directory
 // that is shared.
 func (g *Guest) Path(path string) (guest.Visible, error) {
 	if !filepath.IsAbs(path) {
@@ -352,19 +352,19 @@ func (g *Guest) Path(path string) (guest.Visible, error) {
 		}
 	}
 	mounts := g.machine.shared()
-	slices.SortFunc(mounts, func(a, b Mount) int { return len(b.Path) - len(a.Path) }) // a folder in another one may be read-only
+	slices.SortFunc(mounts, func(a, b Mount) int { return len(b.Path) - len(a.Path) }) // a directory in another one may be read-only
 	for _, m := range mounts {
 		if below(resolved, m.Path) {
 			return guest.Visible{Path: resolved, ReadOnly: m.ReadOnly}, nil
 		}
 	}
 	return guest.Visible{}, &guest.NotVisibleError{
-		Host: path, Reason: "it is in no folder that the virtual machine shares",
+		Host: path, Reason: "it is in no directory that the virtual machine shares",
 		Fix: fmt.Sprintf("add %s to vm.mounts in %s, then: linnet vm restart", folder(resolved), g.layout.Settings()),
 	}
 }
 
-// folder is a path, or the folder that it is in when it is a file, or not there.
+// directory is a path, or the directory that it is in when it is a file, or not there.
 func folder(path string) string {
 	for path != "/" {
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
@@ -375,7 +375,7 @@ func folder(path string) string {
 	return path
 }
 
-// shared are the folders that the machine shares: those that it was configured with, or will
+// shared are the directories that the machine shares: those that it was configured with, or will
 // be, the home directory first.
 func (m *Machine) shared() []Mount {
 	var mounts []Mount

@@ -47,7 +47,7 @@ func (g *Guest) Stop(ctx context.Context, timeout time.Duration) (ran bool, err 
 	return on(s) || s.Status == vm.HostAgentOnly || s.Live, relay.Stop(ctx, g.layout.VMSocket("relay"))
 }
 
-// on says whether the machine runs, or is about to.
+// on reports whether the machine runs, or is about to.
 func on(s vm.State) bool {
 	return s.Status == vm.Running || s.Status == vm.Orphaned || s.Status == vm.Starting
 }
@@ -114,7 +114,7 @@ func (g *Guest) Status(ctx context.Context) (guest.Status, error) {
 }
 
 // diskUse is what the machine takes up on this host, in bytes. What is on the data disk is in
-// use over there.
+// use in the guest.
 func (g *Guest) diskUse() map[string]int64 {
 	l := g.layout
 	use := map[string]int64{"machine": host.Used(l.LimaInstance()), "data": host.Used(l.LimaDisk())}

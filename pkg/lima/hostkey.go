@@ -62,7 +62,7 @@ func withoutHostKey(config string) string {
 }
 
 // tellHostKey gives a machine that is about to start a host key, and the relay the one that it is to
-// take: this side decides, so that no key is ever believed because it came first.
+// take: the host decides, so that no key is ever believed because it came first.
 func (m *Machine) tellHostKey(config string) error {
 	l := m.o.Layout
 	private, public, err := newHostKey()

@@ -22,7 +22,7 @@ type Image struct {
 	Packed string
 }
 
-// ReadImage reads the folder of an image; its error is fs.ErrNotExist when there is none.
+// ReadImage reads the directory of an image; its error is fs.ErrNotExist when there is none.
 func ReadImage(dir string) (Image, error) {
 	image := Image{
 		Disk: filepath.Join(dir, "disk.raw"), Kernel: filepath.Join(dir, "kernel"), Initrd: filepath.Join(dir, "initrd"),

@@ -77,7 +77,7 @@ func (m *Machine) Plan(ctx context.Context, goal vm.Goal) (vm.Plan, error) {
 	return plan, err
 }
 
-// Lock makes the folders for it and takes the lock of the one client that changes the machine.
+// Lock makes the directories for it and takes the lock of the one client that changes the machine.
 func (m *Machine) Lock(ctx context.Context) (release func(), err error) {
 	l := m.o.Layout
 	if err := l.CheckDirs(); err != nil {
@@ -103,7 +103,7 @@ func (m *Machine) Lock(ctx context.Context) (release func(), err error) {
 	}
 }
 
-// Answers says whether the machine's agent answers.
+// Answers reports whether the machine's agent answers.
 func (m *Machine) Answers(ctx context.Context) bool {
 	if m.o.Answers == nil {
 		return Processes(m.o.Layout).Driver
@@ -156,7 +156,7 @@ func (m *Machine) Want(ctx context.Context) (vm.Spec, error) {
 	return chosen.render()
 }
 
-// existing resolves the links on the way to each folder: the guest has it where it really is.
+// existing resolves the links on the way to each directory: the guest has it where it really is.
 func existing(mounts []Mount) ([]Mount, error) {
 	found := make([]Mount, len(mounts))
 	for i, mount := range mounts {
@@ -164,9 +164,9 @@ func existing(mounts []Mount) ([]Mount, error) {
 		info, statErr := os.Stat(path)
 		switch {
 		case err != nil:
-			return nil, &hint.Error{Err: fmt.Errorf("sharing %s: %w", mount.Path, hint.Cause(err)), Fix: "make the folder, or take it out of vm.mounts"}
+			return nil, &hint.Error{Err: fmt.Errorf("sharing %s: %w", mount.Path, hint.Cause(err)), Fix: "make the directory, or take it out of vm.mounts"}
 		case statErr == nil && !info.IsDir():
-			return nil, &hint.Error{Err: fmt.Errorf("sharing %s: it is not a folder", mount.Path), Fix: "name its folder in vm.mounts instead"}
+			return nil, &hint.Error{Err: fmt.Errorf("sharing %s: it is not a directory", mount.Path), Fix: "name its directory in vm.mounts instead"}
 		}
 		found[i] = Mount{Path: path, ReadOnly: mount.ReadOnly}
 	}

@@ -165,7 +165,7 @@ func (m *Machine) tool(ctx context.Context) (*vm.Refusal, error) {
 		}
 		return &vm.Refusal{
 			Reason: fmt.Sprintf("limactl cannot be used: %s: %v", limactl, why),
-			Fix:    "install linnet whole, or set LINNET_LIBEXEC to the folder of its components",
+			Fix:    "install linnet whole, or set LINNET_LIBEXEC to the directory of its components",
 		}, nil
 	}
 	out, err := m.limactl(ctx, "--version")

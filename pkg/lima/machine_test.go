@@ -35,7 +35,7 @@ type machine struct {
 
 func (m machine) Want(context.Context) (vm.Spec, error) { return m.want, nil }
 
-// newMachine makes one in a folder whose path is short enough for sockets.
+// newMachine makes one in a directory whose path is short enough for sockets.
 func newMachine(t *testing.T) machine {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "lnm-")
@@ -52,7 +52,7 @@ func newMachine(t *testing.T) machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = fake.Close() }) // before its folder goes
+	t.Cleanup(func() { _ = fake.Close() }) // before its directory goes
 	facts := pc
 	facts.Home = filepath.Join(dir, "user")
 	if err := os.MkdirAll(facts.Home, 0o755); err != nil {

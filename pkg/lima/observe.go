@@ -176,7 +176,7 @@ func (m *Machine) noImage() *vm.Refusal {
 	case errors.Is(err, fs.ErrNotExist):
 		return &vm.Refusal{
 			Reason: "there is no image to make a virtual machine from: " + dir,
-			Fix:    "install linnet's image (`make image` in its sources), or set LINNET_LIBEXEC to the folder of its components",
+			Fix:    "install linnet's image (`make image` in its sources), or set LINNET_LIBEXEC to the directory of its components",
 		}
 	case err != nil:
 		return &vm.Refusal{Reason: err.Error(), Fix: "install linnet's image again (`make image` in its sources)"}
@@ -184,7 +184,7 @@ func (m *Machine) noImage() *vm.Refusal {
 	return nil
 }
 
-// hasFiles says whether there is something around the machine that goes with the data.
+// hasFiles reports whether there is something around the machine that goes with the data.
 func hasFiles(l host.Layout) bool {
 	if exists(l.LimaHome()) {
 		return true

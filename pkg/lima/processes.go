@@ -48,7 +48,7 @@ func owned(l host.Layout, name string) int {
 	if belongs(pid, dir) {
 		return pid
 	}
-	// Lima resolves the links on the way to its folder.
+	// Lima resolves the links on the way to its directory.
 	if resolved, err := filepath.EvalSymlinks(dir); err == nil && resolved != dir && belongs(pid, resolved) {
 		return pid
 	}

@@ -72,7 +72,7 @@ func TestWhatIsLeftOfAMachineIsEndedAlone(t *testing.T) {
 	}
 }
 
-// Lima resolves the links on the way to its folder, and so its processes' arguments have none.
+// Lima resolves the links on the way to its directory, and so its processes' arguments have none.
 func TestAMachineBehindALinkHasItsProcesses(t *testing.T) {
 	m := newMachine(t)
 	m.check(t, m.fake.Put("running", vmtest.Config(m.want.Shape, ""), 100<<30, "locked"))

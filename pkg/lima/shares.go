@@ -19,7 +19,7 @@ import (
 const GuestHidden = guestRun + "/hidden"
 
 // hide keeps LINNET_HOME out of what is shared: keys, sockets and the machine's own configuration are
-// there, and what the engine's programs on this side are started with. The home directory is shared
+// there, and what the engine's programs on the host are started with. The home directory is shared
 // around it: where views can be had, the machine's processes have none of it to share; elsewhere it is
 // hidden in the machine, where root can find it. A share that was chosen is a promise that nothing else
 // can be written, everywhere: one that has LINNET_HOME in it is refused. So is each that has it by another

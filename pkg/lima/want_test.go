@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// What the settings mean on this host: folders where they really are, the image by its key,
+// What the settings mean on this host: directories where they really are, the image by its key,
 // the engine by its digest.
 func TestWantResolvesWhatTheHostKnows(t *testing.T) {
 	m := newMachine(t)
@@ -42,8 +42,8 @@ func TestWantSaysWhatIsWrong(t *testing.T) {
 		set  func(*Options)
 		want string
 	}{
-		{"a folder that is not there", func(o *Options) { o.Wanted.Mounts = []string{"/nosuch"} }, "sharing /nosuch: no such file or directory; make the folder, or take it out of vm.mounts"},
-		{"a file", func(o *Options) { o.Wanted.Mounts = []string{file} }, "sharing " + file + ": it is not a folder; name its folder in vm.mounts instead"},
+		{"a directory that is not there", func(o *Options) { o.Wanted.Mounts = []string{"/nosuch"} }, "sharing /nosuch: no such file or directory; make the directory, or take it out of vm.mounts"},
+		{"a file", func(o *Options) { o.Wanted.Mounts = []string{file} }, "sharing " + file + ": it is not a directory; name its directory in vm.mounts instead"},
 		{"no home", func(o *Options) { o.Facts.Home = "" }, "finding the home directory: HOME is not set; set HOME"},
 		{"an engine's failure", func(o *Options) { o.Engine = func() ([]byte, error) { return nil, engine } }, "no engine"},
 	} {
@@ -72,7 +72,7 @@ func TestAnImageThatIsNotWholeIsTold(t *testing.T) {
 	}{
 		{"no kernel", func() error { return os.Remove(filepath.Join(dir, "kernel")) }, "reading the image: a part of " + dir + " is missing; install linnet's image again (`make image` in its sources)"},
 		{"no key", func() error { return os.WriteFile(filepath.Join(dir, "manifest.json"), []byte("{}"), 0o644) }, "reading the image: " + dir + "/manifest.json: it has no key; install linnet's image again (`make image` in its sources)"},
-		{"none", func() error { return os.RemoveAll(dir) }, "there is no image to make a virtual machine from: " + dir + "; install linnet's image (`make image` in its sources), or set LINNET_LIBEXEC to the folder of its components"},
+		{"none", func() error { return os.RemoveAll(dir) }, "there is no image to make a virtual machine from: " + dir + "; install linnet's image (`make image` in its sources), or set LINNET_LIBEXEC to the directory of its components"},
 	} {
 		m.check(t, c.spoil())
 		if got := m.noImage(); got == nil || told(got) != c.want {

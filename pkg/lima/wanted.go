@@ -17,14 +17,14 @@ type Wanted struct {
 	CPUs int
 	// Memory and Disk are in bytes; Disk is the data disk.
 	Memory, Disk int64
-	// Mounts are folders from / or ~ on, with ":ro", ":rw" or ":off" behind.
+	// Mounts are directories from / or ~ on, with ":ro", ":rw" or ":off" behind.
 	Mounts []string
 	// MountType is auto, virtiofs, 9p or reverse-sshfs; Accelerator auto, kvm, tcg or vz;
 	// Rosetta auto, on or off.
 	MountType, Accelerator, Rosetta string
 }
 
-// Mount is a folder of the host that is at the same path in the machine.
+// Mount is a directory of the host that is at the same path in the machine.
 type Mount struct {
 	Path     string
 	ReadOnly bool
@@ -124,7 +124,7 @@ func unsafeFor9p(m Mount) bool {
 	return strings.Contains(m.Path, ",") || strings.Contains(m.Path, "{{")
 }
 
-// mounts are the folders that the settings name, the home directory first. One that is named
+// mounts are the directories that the settings name, the home directory first. One that is named
 // twice is as it is named last.
 func (w Wanted) mounts(home string) []Mount {
 	all := []Mount{{Path: filepath.Clean(home)}}

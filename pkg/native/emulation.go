@@ -31,7 +31,7 @@ func (n *Native) Emulation(ctx context.Context, try ...emulate.Architecture) (em
 	return f, nil
 }
 
-// Emulate sees to it that an architecture's programs run, and says through which interpreter.
+// Emulate ensures that an architecture's programs run, and says through which interpreter.
 // Once linnet has registered one, that costs the reading of one file.
 func (n *Native) Emulate(ctx context.Context, a emulate.Architecture) (interpreter string, err error) {
 	text, err := os.ReadFile(n.o.Layout.BinfmtEntry(a.Machine))
@@ -167,7 +167,7 @@ func (n *Native) restoreEmulation(ctx context.Context) {
 	}
 }
 
-// searched are the folders in which a system's emulators are.
+// searched are the directories in which a system's emulators are.
 func searched(environ []string) []string {
 	var dirs []string
 	for _, pair := range environ {
@@ -178,7 +178,7 @@ func searched(environ []string) []string {
 	return append(dirs, "/usr/local/bin", "/usr/bin")
 }
 
-// emulators finds QEMU's user emulators in some folders. A static one goes before any other.
+// emulators finds QEMU's user emulators in some directories. A static one goes before any other.
 func emulators(dirs []string) map[string]emulate.Emulator {
 	found := map[string]emulate.Emulator{}
 	for _, a := range emulate.Architectures() {
@@ -199,7 +199,7 @@ func emulators(dirs []string) map[string]emulate.Emulator {
 	return found
 }
 
-// isStatic says whether a program needs no loader.
+// isStatic reports whether a program needs no loader.
 func isStatic(path string) bool {
 	f, err := elf.Open(path)
 	if err != nil {

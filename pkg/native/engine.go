@@ -63,7 +63,7 @@ func (n *Native) stop(ctx context.Context, timeout time.Duration) (ran bool, err
 	return true, errors.Join(err, n.waitAgentGone(ctx))
 }
 
-// strays says whether daemons or containers run without an agent. A container that runs has
+// strays reports whether daemons or containers run without an agent. A container that runs has
 // a bundle, and a stopped engine has none.
 func (n *Native) strays() bool {
 	l := n.o.Layout
@@ -188,7 +188,7 @@ func (n *Native) lockStopped(ctx context.Context) (*os.File, error) {
 	}
 }
 
-// diskUse adds up what the engine keeps, in bytes. Folders that are not there are empty.
+// diskUse adds up what the engine keeps, in bytes. Directories that are not there are empty.
 func diskUse(l host.Layout) map[string]int64 {
 	use := map[string]int64{
 		"images":     host.Used(l.ContainerdRoot()),

@@ -128,7 +128,7 @@ func (n *Native) Connect(ctx context.Context) (*agent.Client, error) {
 	return agent.Dial(ctx, l.Socket("agent"))
 }
 
-// Running says whether an agent answers; it starts nothing.
+// Running reports whether an agent answers; it starts nothing.
 func (n *Native) Running(ctx context.Context) bool {
 	c, err := n.running(ctx)
 	if err != nil {

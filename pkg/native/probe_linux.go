@@ -2,7 +2,7 @@ package native
 
 import "golang.org/x/sys/unix"
 
-// readOnly says whether a path is on a file system that is mounted read-only.
+// readOnly reports whether a path is on a file system that is mounted read-only.
 func readOnly(path string) bool {
 	var st unix.Statfs_t
 	return unix.Statfs(path, &st) == nil && st.Flags&unix.ST_RDONLY != 0

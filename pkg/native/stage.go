@@ -13,7 +13,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
-// stage is a private folder below /run, which is memory. Its name says whose it is: the
+// stage is a private directory below /run, which is memory. Its name says whose it is: the
 // agent removes it when this process is gone without having closed it.
 type stage struct{ dir string }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
-// makeRun makes the folders that the lock, the sockets and the logs need.
+// makeRun makes the directories that the lock, the sockets and the logs need.
 func (n *Native) makeRun() error {
 	l := n.o.Layout
 	for _, dir := range []string{l.Run(), filepath.Dir(l.Spec()), filepath.Dir(l.Log("agent"))} {
@@ -26,8 +26,8 @@ func (n *Native) makeRun() error {
 	return nil
 }
 
-// lockStart makes those folders and takes the lock of the one client that starts or removes
-// an engine. A reset may remove the folders between the two.
+// lockStart makes those directories and takes the lock of the one client that starts or removes
+// an engine. A reset may remove the directories between the two.
 func (n *Native) lockStart(ctx context.Context) (*os.File, error) {
 	for {
 		if err := n.makeRun(); err != nil {
@@ -113,7 +113,7 @@ func startAnswer(text string, l host.Layout) error {
 // startHint is what to do about an agent that could not be started.
 func startHint(err error, l host.Layout) string {
 	if strings.Contains(err.Error(), syscall.ENOSPC.Error()) {
-		return "free some space, or set LINNET_HOME to a folder on another disk"
+		return "free some space, or set LINNET_HOME to a directory on another disk"
 	}
 	return "its log says more: " + l.Log("agent")
 }

@@ -39,7 +39,7 @@ func TestStartAnswer(t *testing.T) {
 		{"", "starting the agent: it ended before it said anything\nhint: its log says more: /h/native/log/agent.log"},
 		{"listening on /x: refused", "listening on /x: refused\nhint: its log says more: /h/native/log/agent.log"},
 		{"engine.subnet: none is free\nhint: set another", "engine.subnet: none is free\nhint: set another"},
-		{"writing /x: no space left on device", "writing /x: no space left on device\nhint: free some space, or set LINNET_HOME to a folder on another disk"},
+		{"writing /x: no space left on device", "writing /x: no space left on device\nhint: free some space, or set LINNET_HOME to a directory on another disk"},
 	} {
 		if got := told(startAnswer(c.answer, l)); got != c.want {
 			t.Errorf("%q became %q, want %q", c.answer, got, c.want)
@@ -48,8 +48,8 @@ func TestStartAnswer(t *testing.T) {
 }
 
 func TestHomeError(t *testing.T) {
-	writable := "\nhint: set LINNET_HOME to a folder that you can write to"
-	room := "\nhint: free some space there, or set LINNET_HOME to a folder on another disk"
+	writable := "\nhint: set LINNET_HOME to a directory that you can write to"
+	room := "\nhint: free some space there, or set LINNET_HOME to a directory on another disk"
 	for _, c := range []struct {
 		err  error
 		want string

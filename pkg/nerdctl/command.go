@@ -1,7 +1,7 @@
 // Package nerdctl is nerdctl's command line as data: every command and flag of the pinned
 // nerdctl (tables_gen.go, taken from nerdctl's own command tree), a parser that reads a
 // command line exactly as nerdctl would, and Localize, which says what has to be changed
-// and carried so that the line means over there what it means here.
+// and carried so that the line means in the guest what it means here.
 //
 // The package is pure: it runs nothing, opens nothing, reads no environment and knows no
 // Guest. What only the host knows comes in through Host.

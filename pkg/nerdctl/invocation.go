@@ -42,7 +42,7 @@ func (v FlagValue) Name() string {
 	return v.Flag.Name
 }
 
-// IsSet says whether a flag, or an alias of it, was given.
+// IsSet reports whether a flag, or an alias of it, was given.
 func (inv *Invocation) IsSet(name string) bool {
 	return slices.ContainsFunc(inv.Flags, func(v FlagValue) bool { return v.Name() == name })
 }
@@ -97,7 +97,7 @@ func (inv *Invocation) Strings(name string) []string {
 }
 
 // Set gives a flag of the command one value, in the place of its first use and instead of
-// all others, or at the end. It says whether the command has such a flag.
+// all others, or at the end. It reports whether the command has such a flag.
 func (inv *Invocation) Set(name, value string) bool {
 	at := slices.IndexFunc(inv.Flags, func(v FlagValue) bool { return v.Name() == name })
 	if at >= 0 {
@@ -135,7 +135,7 @@ func (inv *Invocation) Clone() *Invocation {
 	return &c
 }
 
-// Composes says whether the command is one of compose's, or compose itself.
+// Composes reports whether the command is one of compose's, or compose itself.
 func (inv *Invocation) Composes() bool { return len(inv.Path) > 0 && inv.Path[0] == "compose" }
 
 // Argv returns the command line without the program's name, in canonical form: long flags,

@@ -26,7 +26,7 @@ func here() crossing.Host {
 var fromFile = []string{"TOKEN=s3cret\n #x ", "A= #B ", "PATH=/host/bin", "LAST==\\\""}
 
 // there is a host in front of a virtual machine: the home directory is visible, /shared is
-// somewhere else over there, /fixed is read-only, and nothing else is visible.
+// somewhere else in the guest, /fixed is read-only, and nothing else is visible.
 func there() crossing.Host {
 	env := map[string]string{
 		"TOKEN": "s3cret\n #x ", "PATH": "/host/bin", "EMPTY": "", "http_proxy": "http://proxy", "SSH_AUTH_SOCK": "/tmp/agent.sock",

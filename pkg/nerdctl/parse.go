@@ -116,7 +116,7 @@ func takesValue(fs *pflag.FlagSet, shorthand string) bool {
 	return f == nil || f.NoOptDefVal == ""
 }
 
-// flagSet makes the flag set of the last command of the chain; builtin says whether it is
+// flagSet makes the flag set of the last command of the chain; builtin reports whether it is
 // the one that is executed.
 func (inv *Invocation) flagSet(builtin bool) *pflag.FlagSet {
 	fs := pflag.NewFlagSet("", pflag.ContinueOnError)

@@ -2,7 +2,7 @@ package nerdctl
 
 import "strings"
 
-// Terminal says whether the command talks to a container through a terminal, if it is given
+// Terminal reports whether the command talks to a container through a terminal, if it is given
 // one: it then makes it raw.
 func (inv *Invocation) Terminal() bool {
 	switch path := strings.Join(inv.Path, " "); path {

@@ -22,7 +22,7 @@ func ApplyWorkarounds(inv *Invocation) *Invocation {
 // ownLabel is on every container that nerdctl has made, with its namespace as the value.
 const ownLabel = "nerdctl/namespace"
 
-// showsBuilds says whether the line lists containers. The running steps of builds are containers of
+// showsBuilds reports whether the line lists containers. The running steps of builds are containers of
 // the same namespace, without a label, and nerdctl 2.3.5 takes them for the user's own: it
 // shows them, and whoever removes what is shown ends somebody's build.
 func showsBuilds(inv *Invocation) bool {
@@ -59,7 +59,7 @@ func Pruning(inv *Invocation) (list *Invocation, remove func(listed string) (*In
 	}, true
 }
 
-// loggerHangs says whether the line is an attached run of a container that is removed at
+// loggerHangs reports whether the line is an attached run of a container that is removed at
 // its end. nerdctl 2.3.5 copies the output of an attached run to a logger of its own, which
 // stops reading when the container ends; with more than a pipe's 64 KiB still to come,
 // nerdctl then waits for ever. The log of a container that is removed is removed with it.

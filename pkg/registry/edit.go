@@ -221,7 +221,7 @@ func splice(text []byte, from, to int, with string) []byte {
 	return append(append(append([]byte{}, text[:from]...), with...), text[to:]...)
 }
 
-// blank says whether a value says nothing.
+// blank reports whether a value says nothing.
 func blank(value []byte) bool {
 	v := string(bytes.TrimSpace(value))
 	return v == "" || v == "null"

@@ -104,7 +104,7 @@ func FuzzEdit(f *testing.F) {
 	})
 }
 
-// twice says whether the text has auths in more than one place; docker joins them, and the
+// twice reports whether the text has auths in more than one place; docker joins them, and the
 // edit is refused by who asked for it.
 func twice(text string) bool {
 	return strings.Count(strings.ToLower(text), "auths") > 1 || strings.Contains(text, `\u`)

@@ -27,7 +27,7 @@ const envAuths = "DOCKER_AUTH_CONFIG"
 // tokenUser stands for the user where the secret is an identity token.
 const tokenUser = "<token>"
 
-// IsToken says whether credentials are an identity token, not a user's password.
+// IsToken reports whether credentials are an identity token, not a user's password.
 func IsToken(c guest.Credentials) bool { return c.Username == tokenUser }
 
 // file is what docker's configuration says of credentials
@@ -128,7 +128,7 @@ func (f file) find(key string) (guest.Credentials, error) {
 	return guest.Credentials{}, nil
 }
 
-// sameRegistry says whether an entry's name is another for key. Hub's is a matter of its own:
+// sameRegistry reports whether an entry's name is another for key. Hub's is a matter of its own:
 // below its address docker also keeps tokens of other purposes.
 func sameRegistry(name, key string) bool {
 	if key == hubKey {
@@ -174,7 +174,7 @@ func (c *Config) write(text []byte) error {
 		return &hint.Error{Err: errors.New("finding docker's configuration: neither DOCKER_CONFIG nor HOME is set"), Fix: "set HOME"}
 	}
 	if err := os.MkdirAll(filepath.Dir(c.path), 0o700); err != nil {
-		return fmt.Errorf("making the folder of docker's configuration: %w", err)
+		return fmt.Errorf("making the directory of docker's configuration: %w", err)
 	}
 	target := c.path
 	if resolved, err := filepath.EvalSymlinks(target); err == nil {

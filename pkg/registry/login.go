@@ -39,7 +39,7 @@ func (c *Config) Login(ctx context.Context, registry string, with guest.Credenti
 	return value != auth{}, err
 }
 
-// Logout forgets the credentials of a registry, and says whether there were any.
+// Logout forgets the credentials of a registry, and reports whether there were any.
 func (c *Config) Logout(ctx context.Context, registry string) (known bool, err error) {
 	f, err := c.read()
 	if err != nil {

@@ -283,7 +283,7 @@ func TestLoginOverTLS(t *testing.T) {
 	}
 }
 
-// A registry whose authority is in a certificate folder is trusted, and no other for it.
+// A registry whose authority is in a certificate directory is trusted, and no other for it.
 func TestLoginWithACertificateFolder(t *testing.T) {
 	s := httptest.NewTLSServer(http.HandlerFunc(basicRegistry))
 	t.Cleanup(s.Close)

@@ -29,7 +29,7 @@ type Access struct {
 	// on this host always may. AllInsecure means all.
 	Insecure    []string
 	AllInsecure bool
-	// CertDirs are folders with certificate authorities: HOST/*.crt.
+	// CertDirs are directories with certificate authorities: HOST/*.crt.
 	CertDirs []string
 }
 

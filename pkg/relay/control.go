@@ -21,7 +21,7 @@ import (
 type Status struct {
 	PID     int       `json:"pid"`
 	Started time.Time `json:"started"`
-	// Connected says whether there is a connection to the guest, Since from when on that is so.
+	// Connected reports whether there is a connection to the guest, Since from when on that is so.
 	Connected bool      `json:"connected"`
 	Since     time.Time `json:"since"`
 	// Error is why the agent is not reached now, with what to do about it in Hint.

@@ -124,7 +124,7 @@ func (l *lab) client() *net.UnixConn {
 	return conn.(*net.UnixConn)
 }
 
-// guestAgent is the agent over there.
+// guestAgent is the agent in the guest.
 type guestAgent struct {
 	ports *agentserver.Ports
 	stop  func()
@@ -184,7 +184,7 @@ func (c *counting) Accept() (net.Conn, error) {
 	return conn, err
 }
 
-// echo is a service over there that answers with what it got once that has ended.
+// echo is a service in the guest that answers with what it got once that has ended.
 func (l *lab) echo() (socket string) {
 	l.t.Helper()
 	socket = filepath.Join(l.dir, "echo.sock")

@@ -20,7 +20,7 @@ type Log struct {
 	size int64
 }
 
-// OpenLog opens a log to append to; it is made, with its folder, if need be.
+// OpenLog opens a log to append to; it is made, with its directory, if need be.
 func OpenLog(path string) (*Log, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("opening the relay's log: %w", err)

@@ -60,7 +60,7 @@ func (p place) address() string { return net.JoinHostPort(p.ip, strconv.Itoa(int
 // listener is one published port.
 type listener struct {
 	place
-	target string // ip:port over there
+	target string // ip:port in the guest
 	close  func() // nil while it is not open
 	err    error  // why it is not
 	note   string // why it will not be
@@ -82,7 +82,7 @@ const (
 // limiter is for so many at once.
 type limiter chan struct{}
 
-// enter says whether there is room for one more, who then has to leave.
+// enter reports whether there is room for one more, who then has to leave.
 func (r limiter) enter() bool {
 	select {
 	case r <- struct{}{}:

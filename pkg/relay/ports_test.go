@@ -72,7 +72,7 @@ func (a *guestAgent) release(t *testing.T, owner string) {
 	}
 }
 
-// echoes says whether what is sent to a published port comes back.
+// echoes reports whether what is sent to a published port comes back.
 func echoes(t *testing.T, address string) error {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)

@@ -1,6 +1,6 @@
 // Package relay is the host's end of the channel into a virtual machine: a small process
 // that holds one SSH connection to the guest for as long as the machine lives, hands a ready
-// stream to the agent over there to each client, and listens on the host for the ports that
+// stream to the agent in the guest to each client, and listens on the host for the ports that
 // containers publish.
 //
 // It splices bytes: it must not know what crosses, how the machine is made or started, nor
@@ -41,7 +41,7 @@ type Target struct {
 // Options is all that a relay has to know. What is zero takes a default where one is named.
 type Options struct {
 	// AgentSocket is where clients connect, ControlSocket where Query and Stop do; both are
-	// made with mode 0600, their folder with 0700.
+	// made with mode 0600, their directory with 0700.
 	AgentSocket, ControlSocket string
 	// Lock is held for the relay's life.
 	Lock string
@@ -52,9 +52,9 @@ type Options struct {
 	GuestSocket string
 	// Target is asked before each attempt. An error means "not yet".
 	Target func(ctx context.Context) (Target, error)
-	// Alive says whether the machine runs or is being started. Once it does not, Run ends.
+	// Alive reports whether the machine runs or is being started. Once it does not, Run ends.
 	Alive func() bool
-	// Up says whether the guest has told that its network is up; it is asked often while the
+	// Up reports whether the guest has told that its network is up; it is asked often while the
 	// guest is not reached. Without it, sshd is found later.
 	Up func() bool
 	// Ciphers in order of preference; by default the fastest with instructions for AES. See

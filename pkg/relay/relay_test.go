@@ -17,7 +17,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/agent"
 )
 
-// speak has a client's bytes echoed by a service over there, after its own half was closed.
+// speak has a client's bytes echoed by a service in the guest, after its own half was closed.
 func speak(conn *net.UnixConn, data []byte) error {
 	if err := agent.Ask(context.Background(), conn, "echo"); err != nil {
 		return err

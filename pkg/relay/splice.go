@@ -54,7 +54,7 @@ func openStream(l *link, socket string) (*stream, error) {
 	return s, nil
 }
 
-// spokeFirst says whether something came already: for one in stock, its end.
+// spokeFirst reports whether something came already: for one in stock, its end.
 func (s *stream) spokeFirst() bool {
 	select {
 	case <-s.spoke:
@@ -103,7 +103,7 @@ func (s *stream) SetReadDeadline(time.Time) error { return errNoDeadline }
 // SetWriteDeadline is not possible.
 func (s *stream) SetWriteDeadline(time.Time) error { return errNoDeadline }
 
-// dial makes the stream one to a service over there, or closes it.
+// dial makes the stream one to a service in the guest, or closes it.
 func (s *stream) dial(ctx context.Context, service string) error {
 	defer context.AfterFunc(ctx, func() { s.Close() })()
 	err := agent.Ask(ctx, s, service)

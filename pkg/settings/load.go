@@ -213,7 +213,7 @@ func bare(err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		f.hint = "make it readable for you (chmod u+r, or chown)"
 	case errors.Is(err, syscall.ENOTDIR):
-		f.hint = "its folder, or one above, is a file: move that away, or name another folder"
+		f.hint = "its directory, or one above, is a file: move that away, or name another directory"
 	}
 	return f
 }

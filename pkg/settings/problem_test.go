@@ -52,13 +52,13 @@ func TestEachMistakeIsToldExactly(t *testing.T) {
 		{"vm:\n  cpus: 0\n", "2: vm.cpus: 0 is not between 1 and 1024\nhint: try 1"},
 		{"vm:\n  memory: 2\n", "2: vm.memory: \"2B\" is too small\nhint: use \"512MiB\" at least"},
 		{"vm:\n  memory: 2G\n", "2: vm.memory: \"2G\" is not a size\nhint: try \"2GiB\""},
-		{"vm:\n  mounts: [data]\n", "2: vm.mounts[0]: \"data\" is not a folder from / or ~ on\nhint: write it like \"/data\", \"/data:ro\" or \"~/work\""},
-		{"vm:\n  mounts: [\"$HOME/data:ro\"]\n", "2: vm.mounts[0]: \"$HOME/data:ro\" is not a folder from / or ~ on\nhint: try \"~/data:ro\""},
-		{"vm:\n  mounts: [/]\n", "2: vm.mounts[0]: \"/\" is everything that this host has\nhint: name the folders that containers need"},
-		{"vm:\n  mounts: [\"/data:/srv\"]\n", "2: vm.mounts[0]: \"/data:/srv\": \"/srv\" is not one of ro, rw, off\nhint: a folder has the same path on both sides: try \"/data\""},
+		{"vm:\n  mounts: [data]\n", "2: vm.mounts[0]: \"data\" is not a directory from / or ~ on\nhint: write it like \"/data\", \"/data:ro\" or \"~/work\""},
+		{"vm:\n  mounts: [\"$HOME/data:ro\"]\n", "2: vm.mounts[0]: \"$HOME/data:ro\" is not a directory from / or ~ on\nhint: try \"~/data:ro\""},
+		{"vm:\n  mounts: [/]\n", "2: vm.mounts[0]: \"/\" is everything that this host has\nhint: name the directories that containers need"},
+		{"vm:\n  mounts: [\"/data:/srv\"]\n", "2: vm.mounts[0]: \"/data:/srv\": \"/srv\" is not one of ro, rw, off\nhint: a directory has the same path on both sides: try \"/data\""},
 		{"vm:\n  mounts: [\"/data:readonly\"]\n", "2: vm.mounts[0]: \"/data:readonly\": \"readonly\" is not one of ro, rw, off"},
 		{"vm:\n  mounts: [\"/data:off\"]\n", "2: vm.mounts[0]: \"/data:off\": only the home directory is there without being asked for\nhint: remove the item"},
-		{"vm:\n  mounts: [\"~:off\", \"~/a\\tb\"]\n", "2: vm.mounts[1]: \"~/a\\tb\" is not a folder"},
+		{"vm:\n  mounts: [\"~:off\", \"~/a\\tb\"]\n", "2: vm.mounts[1]: \"~/a\\tb\" is not a directory"},
 		{"vm:\n  mountType: 9P\n", "2: vm.mountType: \"9P\" is not one of auto, virtiofs, 9p, reverse-sshfs\nhint: try \"9p\""},
 		{"vm:\n  accelerator: hvf\n", "2: vm.accelerator: \"hvf\" is not one of auto, kvm, tcg, vz"},
 		{"vm:\n  rosetta: true\n", "2: vm.rosetta: \"true\" is not one of auto, on, off"},
@@ -228,7 +228,7 @@ func TestAPathThroughAFileAndAnUnreadableFileAreClearLines(t *testing.T) {
 	in := write(t, "backend: auto\n")
 	through := in
 	through.Path = filepath.Join(in.Path, "linnet.yaml")
-	if _, err := Read(through); told(err) != "reading ~/linnet.yaml/linnet.yaml: not a directory\nhint: its folder, or one above, is a file: move that away, or name another folder" {
+	if _, err := Read(through); told(err) != "reading ~/linnet.yaml/linnet.yaml: not a directory\nhint: its directory, or one above, is a file: move that away, or name another directory" {
 		t.Errorf("got %s", told(err))
 	}
 	if os.Geteuid() != 0 {

@@ -44,7 +44,7 @@ type Engine struct {
 	LogFiles Count
 	// Registries says which registries are treated specially.
 	Registries Registries
-	// HostsDirs are absolute paths of folders in the layout of containerd's certs.d, the
+	// HostsDirs are absolute paths of directories in the layout of containerd's certs.d, the
 	// first that knows a registry wins.
 	HostsDirs Dirs
 }
@@ -78,13 +78,13 @@ type VM struct {
 	// Disk is the size of the data disk, which grows and never shrinks. It takes up on the
 	// host only what is in use.
 	Disk Size
-	// Mounts are the host's folders that containers can reach besides the home directory.
+	// Mounts are the host's directories that containers can reach besides the home directory.
 	Mounts Mounts
 	// MountType is how they get there.
 	MountType MountType
 	// Accelerator is what runs the machine's instructions.
 	Accelerator Accelerator
-	// Rosetta says whether Apple's translator runs amd64 programs.
+	// Rosetta reports whether Apple's translator runs amd64 programs.
 	Rosetta Switch
 	// Ports are what containers may publish on the host.
 	Ports Ports

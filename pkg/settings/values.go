@@ -196,7 +196,7 @@ func (h *Hosts) item(text string) *fault {
 	return f
 }
 
-// isHost says whether text is a host name or address, an IPv6 one in brackets, with or without
+// isHost reports whether text is a host name or address, an IPv6 one in brackets, with or without
 // a port.
 func isHost(text string) bool {
 	host, port := text, ""

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Mounts is a list of the host's folders: a path from / or ~ on, and behind it ":ro" for
+// Mounts is a list of the host's directories: a path from / or ~ on, and behind it ":ro" for
 // read-only, or ":off" for the home directory itself not to be there.
 type Mounts []string
 
@@ -18,15 +18,15 @@ func (m *Mounts) item(text string) *fault {
 	inHome := folder == "~" || strings.HasPrefix(folder, "~/")
 	switch {
 	case !inHome && !path.IsAbs(folder):
-		f := &fault{fmt.Sprintf("%q is not a folder from / or ~ on", text), `write it like "/data", "/data:ro" or "~/work"`}
+		f := &fault{fmt.Sprintf("%q is not a directory from / or ~ on", text), `write it like "/data", "/data:ro" or "~/work"`}
 		if rest, ok := strings.CutPrefix(folder, "$HOME"); ok {
 			f.hint = fmt.Sprintf("try %q", "~"+rest+text[len(folder):])
 		}
 		return f
 	case strings.ContainsFunc(folder, func(r rune) bool { return r < ' ' }):
-		return &fault{text: fmt.Sprintf("%q is not a folder", text)}
+		return &fault{text: fmt.Sprintf("%q is not a directory", text)}
 	case path.Clean(folder) == "/":
-		return &fault{fmt.Sprintf("%q is everything that this host has", text), "name the folders that containers need"}
+		return &fault{fmt.Sprintf("%q is everything that this host has", text), "name the directories that containers need"}
 	}
 	switch mode {
 	case "", "ro", "rw":
@@ -39,12 +39,12 @@ func (m *Mounts) item(text string) *fault {
 	}
 	f := &fault{fmt.Sprintf("%q: %q is not one of ro, rw, off", text, mode), ""}
 	if path.IsAbs(mode) {
-		f.hint = fmt.Sprintf("a folder has the same path on both sides: try %q", folder)
+		f.hint = fmt.Sprintf("a directory has the same path on both sides: try %q", folder)
 	}
 	return f
 }
 
-// MountType is how the host's folders get into the virtual machine.
+// MountType is how the host's directories get into the virtual machine.
 type MountType string
 
 // The mount types. MountAuto is Virtiofs on macOS and NineP elsewhere.

@@ -52,23 +52,23 @@ func Test() (s *Streams, in, out, err *bytes.Buffer) {
 	return &Streams{In: in, Out: out, Err: err, getenv: func(string) string { return "" }}, in, out, err
 }
 
-// InTerminal says whether In is a terminal.
+// InTerminal reports whether In is a terminal.
 func (s *Streams) InTerminal() bool { return isTerminal(s.In) }
 
-// OutTerminal says whether Out is a terminal.
+// OutTerminal reports whether Out is a terminal.
 func (s *Streams) OutTerminal() bool { return isTerminal(s.Out) }
 
-// ErrTerminal says whether Err is a terminal.
+// ErrTerminal reports whether Err is a terminal.
 func (s *Streams) ErrTerminal() bool { return isTerminal(s.Err) }
 
-// Live says whether a line on Err can be drawn over: it is a terminal that moves its cursor.
+// Live reports whether a line on Err can be drawn over: it is a terminal that moves its cursor.
 func (s *Streams) Live() bool { return s.ErrTerminal() && s.env("TERM") != "dumb" }
 
-// Color says whether what goes to Err may be coloured: a terminal, not a dumb one, and the
+// Color reports whether what goes to Err may be coloured: a terminal, not a dumb one, and the
 // user did not set NO_COLOR (https://no-color.org) to anything. Results on Out have no colours.
 func (s *Streams) Color() bool { return s.env("NO_COLOR") == "" && s.Live() }
 
-// UTF8 says whether the locale shows more than ASCII, by the order of precedence of locale(7).
+// UTF8 reports whether the locale shows more than ASCII, by the order of precedence of locale(7).
 func (s *Streams) UTF8() bool {
 	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
 		if v := s.env(name); v != "" {

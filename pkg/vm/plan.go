@@ -24,7 +24,7 @@ const (
 	RemoveTorn Kind = "remove torn"
 	// DeleteDisk removes the data disk and all that is on it.
 	DeleteDisk Kind = "delete disk"
-	// RemoveFiles removes the folders around the machine.
+	// RemoveFiles removes the directories around the machine.
 	RemoveFiles Kind = "remove files"
 	// RemoveTornDisk removes what there is of an unfinished data disk.
 	RemoveTornDisk Kind = "remove torn disk"

@@ -92,7 +92,7 @@ type DiskStatus string
 const (
 	// NoDisk is none.
 	NoDisk DiskStatus = "none"
-	// TornDisk is a folder for one, with no disk in it.
+	// TornDisk is a directory for one, with no disk in it.
 	TornDisk DiskStatus = "torn"
 	// BrokenDisk is one that cannot be read.
 	BrokenDisk DiskStatus = "broken"
@@ -124,7 +124,7 @@ type State struct {
 
 	// Leftovers are sockets of ours on which nobody listens.
 	Leftovers []string
-	// Files says that there is something in the folders around the machine.
+	// Files says that there is something in the directories around the machine.
 	Files bool
 }
 

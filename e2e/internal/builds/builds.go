@@ -34,7 +34,7 @@ type Target struct {
 type place struct {
 	*testing.T
 	Target
-	// name is the case's, dir a folder of its own.
+	// name is the case's, dir a directory of its own.
 	name, dir string
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/linnet-dev/linnet/e2e/internal/lab"
 )
 
-// example is one project of examples/build, in a folder of the case's own.
+// example is one project of examples/build, in a directory of the case's own.
 type example struct{ place }
 
 // Examples follows the commands of each project of examples/build and looks at what came of
@@ -87,7 +87,7 @@ func (x example) follow(env ...string) string {
 	return x.sh(env, script.String())
 }
 
-// sh runs a script in the project's folder, with linnet on the path.
+// sh runs a script in the project's directory, with linnet on the path.
 func (x example) sh(env []string, script string) string {
 	x.Helper()
 	ctx, cancel := context.WithTimeout(x.Context(), lab.Timeout)
@@ -104,7 +104,7 @@ func (x example) sh(env []string, script string) string {
 	return said.String()
 }
 
-// is compares a file of the project's folder.
+// is compares a file of the project's directory.
 func (x example) is(path, want string) {
 	x.Helper()
 	if got := x.read(filepath.Join(x.dir, path)); got != want {
@@ -122,7 +122,7 @@ func (x example) gone(paths ...string) {
 	}
 }
 
-// tree compares the files of a folder.
+// tree compares the files of a directory.
 func (x example) tree(path, want string) {
 	x.Helper()
 	got := strings.Join(strings.Fields(x.sh(nil, "cd "+path+" && find . -type f -printf '%P\n' | LC_ALL=C sort")), " ")

@@ -145,7 +145,7 @@ var exampleCases = map[string]func(example){
 	},
 	"mount-cache": func(x example) {
 		said := x.follow()
-		// Twice built, twice added to; the folder itself is not in the image.
+		// Twice built, twice added to; the directory itself is not in the image.
 		x.has(said, "build 1\nbuild 2\n770 7\n")
 		x.has(said, "linnet-example")
 		x.prints("linnet-example/mount-cache", "", "test", "!", "-e", "/cache")

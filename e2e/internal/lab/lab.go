@@ -26,7 +26,7 @@ var Timeout = 2 * time.Minute
 // envRoot says where bin and libexec are, for a suite that runs as another user.
 const envRoot = "LINNET_LAB_ROOT"
 
-// Root is the folder of the repository, or of the copy of what was built there.
+// Root is the directory of the repository, or of the copy of what was built there.
 func Root() string {
 	if root := os.Getenv(envRoot); root != "" {
 		return root

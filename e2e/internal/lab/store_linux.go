@@ -8,12 +8,12 @@ import (
 	"path/filepath"
 )
 
-// StoreDisk is the name, in the folder of a suite that runs as another user, of a data disk
+// StoreDisk is the name, in the directory of a suite that runs as another user, of a data disk
 // with the images of the demo on it. An emulated machine would take half an hour to build them.
 const StoreDisk = "store.raw"
 
-// Store makes StoreDisk in a folder: the images are built natively, by the demo's own steps, and
-// the engine's folders become a disk.
+// Store makes StoreDisk in a directory: the images are built natively, by the demo's own steps, and
+// the engine's directories become a disk.
 func Store(root string) (err error) {
 	e, done, err := Open()
 	if err != nil {

@@ -23,7 +23,7 @@ const EnvPanics = "LINNET_PANICS"
 
 // AsUser runs this very program once more, as TestUser in its home, on a copy of what was
 // built, and returns its exit code. make builds the targets first, and prepare, unless it is
-// nil, puts into the copy's folder what only root can make.
+// nil, puts into the copy's directory what only root can make.
 func AsUser(targets []string, prepare func(root string) error) int {
 	code, err := asUser(targets, prepare)
 	if err != nil {
@@ -114,7 +114,7 @@ func publish(root string, u *user.User) error {
 			return err
 		}
 	}
-	// The folders are the user's, so that the suite may write beside what it runs; the files
+	// The directories are the user's, so that the suite may write beside what it runs; the files
 	// stay root's.
 	return run("find", root, "-type", "d", "-exec", "chown", u.Uid+":"+u.Gid, "{}", "+")
 }

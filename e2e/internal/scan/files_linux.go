@@ -84,7 +84,7 @@ func (h Hit) String() string { return h.Where + " (" + h.Form + ")" }
 
 // Files says where to look.
 type Files struct {
-	// Roots are files and folders; those that are not there hold nothing.
+	// Roots are files and directories; those that are not there hold nothing.
 	Roots []string
 	// Since leaves out files that were last changed before; zero leaves out none. It goes
 	// by the time of the inode's change, which nobody can set back.

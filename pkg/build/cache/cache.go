@@ -53,7 +53,7 @@ type Record struct {
 	// Project is whose it is, empty where all projects share it.
 	Mount   string `json:"mount,omitempty"`
 	Project string `json:"project,omitempty"`
-	// From is the step that made it, or the folder that imported cache was of.
+	// From is the step that made it, or the directory that imported cache was of.
 	From string `json:"from"`
 	// Size is in bytes.
 	Size     int64      `json:"size"`
@@ -183,7 +183,7 @@ func (p Prune) Run(ctx context.Context, s build.Session) ([]Record, error) {
 	return removed, nil
 }
 
-// imported says whether imported cache goes as well.
+// imported reports whether imported cache goes as well.
 func (p Prune) imported() bool {
 	if len(p.Filters) == 0 {
 		return p.All

@@ -26,14 +26,14 @@ import (
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
-// A folder of exported cache is what docker's --cache-to type=local makes, with a tag for each
+// A directory of exported cache is what docker's --cache-to type=local makes, with a tag for each
 // build; two things of ours are beside: what the tags are, and the images that builds begin with.
 const (
 	cacheFile   = "linnet-cache.json"
 	cacheImages = "images"
 )
 
-// Exported says what a folder of exported cache holds.
+// Exported says what a directory of exported cache holds.
 type Exported struct {
 	Builds []state.ExportedBuild `json:"builds"`
 	// Images are those that builds begin with, as NAME:TAG@DIGEST.
@@ -41,7 +41,7 @@ type Exported struct {
 }
 
 // rebuildable are recent builds, the last one first, of a project when that is not empty. It leaves out what cannot be
-// built any more: its folder is gone.
+// built any more: its directory is gone.
 func rebuildable(l host.Layout, project string) (all []state.Recipe) {
 	tags := map[string]bool{}
 	for _, r := range state.Recent(l) {
@@ -56,7 +56,7 @@ func rebuildable(l host.Layout, project string) (all []state.Recipe) {
 	return all
 }
 
-// Export writes the cache of recent builds into a folder of the host. It builds them once
+// Export writes the cache of recent builds into a directory of the host. It builds them once
 // more, since BuildKit gives cache away only then; what has not changed is not run again. Each is
 // shown by what display returns for its context. Warnings are what is missing.
 func Export(ctx context.Context, s build.Session, dir, project string, display func(context string) (build.Display, error)) (e Exported, warnings []string, err error) {

@@ -25,13 +25,13 @@ import (
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
-// Import copies exported cache from a folder of the host to where builds of the same project
+// Import copies exported cache from a directory of the host to where builds of the same project
 // look from now on, and puts the images that they begin with into the image store where there are
-// none of these names. A folder that docker's --cache-to type=local made does as well; it is taken
+// none of these names. A directory that docker's --cache-to type=local made does as well; it is taken
 // for project's.
 func Import(ctx context.Context, s build.Session, dir, project string) (e Exported, err error) {
 	if s.Layout.Home == "" {
-		return e, errors.New("importing build cache: there is no folder to keep it in")
+		return e, errors.New("importing build cache: there is no directory to keep it in")
 	}
 	dir = s.Host.Abs(dir)
 	e, err = readExported(dir)
@@ -78,12 +78,12 @@ func importImages(ctx context.Context, s build.Session, dir string, all []string
 	return st.CopyIn(ctx, from, all)
 }
 
-// dockersExport lists the tags of a folder that is none of ours.
+// dockersExport lists the tags of a directory that is none of ours.
 func dockersExport(dir, project string) (Exported, error) {
 	e := Exported{Images: []string{}}
 	index, err := ociindex.NewStoreIndex(dir).Read()
 	if err != nil || len(index.Manifests) == 0 {
-		return e, &hint.Error{Err: fmt.Errorf("importing build cache: %s holds none", dir), Fix: "name a folder that `linnet cache export` or --cache-to type=local,dest=FOLDER has made"}
+		return e, &hint.Error{Err: fmt.Errorf("importing build cache: %s holds none", dir), Fix: "name a directory that `linnet cache export` or --cache-to type=local,dest=DIRECTORY has made"}
 	}
 	for _, m := range index.Manifests {
 		if tag := m.Annotations[ocispecs.AnnotationRefName]; tag != "" {
@@ -93,7 +93,7 @@ func dockersExport(dir, project string) (Exported, error) {
 	return e, nil
 }
 
-// importOne copies one tag of a folder into a folder of its own, in the place of an earlier one.
+// importOne copies one tag of a directory into a directory of its own, in the place of an earlier one.
 func importOne(ctx context.Context, from, to string, b state.ExportedBuild) error {
 	if b.Tag == "" || strings.ContainsAny(b.Tag, `/\`) || b.Tag[0] == '.' {
 		return fmt.Errorf("%q cannot be a tag", b.Tag)

@@ -16,7 +16,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
-// blob writes a blob into a folder as --cache-to type=local does.
+// blob writes a blob into a directory as --cache-to type=local does.
 func blob(t *testing.T, dir, text string) ocispecs.Descriptor {
 	t.Helper()
 	d := digest.FromString(text)
@@ -30,7 +30,7 @@ func blob(t *testing.T, dir, text string) ocispecs.Descriptor {
 	return ocispecs.Descriptor{Digest: d, Size: int64(len(text))}
 }
 
-// exported makes a folder of cache with one tag, and an older blob that nothing names.
+// exported makes a directory of cache with one tag, and an older blob that nothing names.
 func exported(t *testing.T, tag string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()

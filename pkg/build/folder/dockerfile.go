@@ -68,7 +68,7 @@ func FindDockerfile(ctx context.Context, h options.Host, o options.Options, in *
 	return Dockerfile{}, noDockerfile(filepath.Join(o.Context, "Dockerfile"))
 }
 
-// isLocal reports whether an absolute path is one of a file below a folder.
+// isLocal reports whether an absolute path is one of a file below a directory.
 func isLocal(path string, in *Folder) bool {
 	rel, err := filepath.Rel(in.Dir, path)
 	return err == nil && filepath.IsAbs(path) && filepath.IsLocal(rel)
@@ -149,7 +149,7 @@ func locateDockerfile(path string, in *Folder, links int) (Dockerfile, error) {
 	return f, err
 }
 
-// dockerfile is the file of a folder that has this text. Its directory is sent, where it is really in it.
+// dockerfile is the file of a directory that has this text. Its directory is sent, where it is really in it.
 func (f Folder) dockerfile(name string, text []byte) (Dockerfile, error) {
 	d := Dockerfile{Text: text}
 	own, err := f.below(filepath.Dir(name))

@@ -1,4 +1,4 @@
-// Package folder reads the directories that a build sends, and the Dockerfile, below a descriptor: whoever may write there
+// Package directory reads the directories that a build sends, and the Dockerfile, below a descriptor: whoever may write there
 // cannot have another file sent. It must not know who asks for them: no BuildKit.
 package folder
 
@@ -16,7 +16,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
-// Folder is a directory of the host as it is sent. Everything in it is read below a descriptor of
+// Directory is a directory of the host as it is sent. Everything in it is read below a descriptor of
 // it, so that whoever may write the directory cannot have a file sent that is not in it, by
 // putting a link in the place of a directory while it is read. It also keeps two things from being
 // lost without a word: a file that may not be read would arrive empty, and one that goes away while
@@ -54,7 +54,7 @@ func (f Folder) Close() {
 	_ = f.self.Close()
 }
 
-// below opens a directory of the folder. No link on the way leads out of it.
+// below opens a directory of the directory. No link on the way leads out of it.
 func (f Folder) below(dir string) (Folder, error) {
 	root, err := f.root.OpenRoot(dir)
 	if err != nil {
@@ -118,8 +118,8 @@ var errNotRegular = errors.New("not a regular file")
 
 func notRegular(path string) error { return &fs.PathError{Op: "open", Path: path, Err: errNotRegular} }
 
-// Read is the content of one file, found as BuildKit would find it in a copy of the folder, where links lead
-// to what is in the folder. More than limit bytes are an error.
+// Read is the content of one file, found as BuildKit would find it in a copy of the directory, where links lead
+// to what is in the directory. More than limit bytes are an error.
 func (f Folder) Read(name string, limit int64) ([]byte, error) {
 	name, err := f.file(name)
 	if err != nil {
@@ -144,7 +144,7 @@ func tooLarge(limit int64) error {
 	return fmt.Errorf("it has more than %d MiB", limit>>20)
 }
 
-// file is where a regular file of the folder is, as BuildKit would find it in a copy.
+// file is where a regular file of the directory is, as BuildKit would find it in a copy.
 func (f Folder) file(name string) (string, error) {
 	path, err := confined.RootPath(f.Dir, name)
 	if err != nil {
@@ -165,7 +165,7 @@ func (f Folder) isSocket(path string) bool {
 	return err == nil && info.Mode()&fs.ModeSocket != 0
 }
 
-// sent is an open file of a folder.
+// sent is an open file of a directory.
 type sent struct {
 	io.ReadCloser
 	path string
@@ -188,7 +188,7 @@ func cannotRead(path string, err error) error {
 }
 
 // ErrFile is what Check says of a file.
-var ErrFile = errors.New("it is a file, not a folder")
+var ErrFile = errors.New("it is a file, not a directory")
 
 // Check says why a path is no directory.
 func Check(path string) error {

@@ -56,7 +56,7 @@ func TestAFileThatVanishesTakesNoneAlong(t *testing.T) {
 	}
 }
 
-// opened is a folder that is closed when the test ends.
+// opened is a directory that is closed when the test ends.
 func opened(t testing.TB, dir string, lost func(error)) Folder {
 	t.Helper()
 	f, err := Open(dir, lost)
@@ -187,7 +187,7 @@ func TestWhatTookTheirPlaceIsNotSent(t *testing.T) {
 	}
 }
 
-// tree makes files below a folder of the test's own; a text that begins with -> is a link.
+// tree makes files below a directory of the test's own; a text that begins with -> is a link.
 func tree(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -209,7 +209,7 @@ func tree(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// Files are read as they would be found in a copy of the folder.
+// Files are read as they would be found in a copy of the directory.
 func TestFilesAreThoseOfTheFolder(t *testing.T) {
 	top := tree(t, map[string]string{"out": "outside", "in/real": "inside", "in/deep/x": ""})
 	dir := filepath.Join(top, "in")

@@ -64,7 +64,7 @@ func isGone(err error) bool {
 
 type walker struct {
 	fn fs.WalkDirFunc
-	// root and dir are the folder's: its descriptor and its path.
+	// root and dir are the directory's: its descriptor and its path.
 	root *os.Root
 	dir  string
 	// links are files with several names that were seen, by inode, and the first name of each.
@@ -165,7 +165,7 @@ func (w *walker) entry(ctx context.Context, in listed, path string, d fs.DirEntr
 	return skipped(w.directory(ctx, root, path, true))
 }
 
-// entry is a file of a folder that is listed. What it is asked for is found in the directory that was
+// entry is a file of a directory that is listed. What it is asked for is found in the directory that was
 // listed, which stays open while the walk is below it.
 type entry struct {
 	in     listed

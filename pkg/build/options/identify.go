@@ -30,7 +30,7 @@ func isDirectory(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// portable is a name for what is built in a folder that is the same in every checkout and on
+// portable is a name for what is built in a directory that is the same in every checkout and on
 // every machine; empty where there is none.
 func portable(dir string) string {
 	if name := Project(dir); name != "" {
@@ -39,8 +39,8 @@ func portable(dir string) string {
 	return composeName(dir)
 }
 
-// composeName is the name that a compose file in a folder gives its project. One that goes by the
-// folder's own name says nothing about another checkout.
+// composeName is the name that a compose file in a directory gives its project. One that goes by the
+// directory's own name says nothing about another checkout.
 func composeName(dir string) string {
 	for _, name := range []string{"compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"} {
 		text, err := readSmall(filepath.Join(dir, name))

@@ -10,7 +10,7 @@ import (
 
 // Options is one build. The zero value of a field means the builder's own choice.
 type Options struct {
-	// Context is a folder, "-" for standard input, or an address of git or http.
+	// Context is a directory, "-" for standard input, or an address of git or http.
 	Context string
 	// File is the Dockerfile: a path, "-", an address; empty means the one in Context. Inline is
 	// its text instead.
@@ -86,7 +86,7 @@ type SSH struct {
 // Output is one exporter.
 type Output struct {
 	Type string
-	// Dest is a file or folder of the host, or "-".
+	// Dest is a file or directory of the host, or "-".
 	Dest  string
 	Attrs map[string]string
 }

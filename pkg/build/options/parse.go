@@ -152,7 +152,7 @@ func ParseSSH(value string) (SSH, error) {
 // The exporters. A result of the image store's is written by the engine itself.
 var outputTypes = []string{"image", "registry", "local", "tar", "oci", "docker", "cacheonly"}
 
-// ParseOutput reads a folder, "-" for a tar archive on standard output, or
+// ParseOutput reads a directory, "-" for a tar archive on standard output, or
 // type=TYPE[,dest=PATH][,key=value].
 func ParseOutput(value string) (Output, error) {
 	all, err := fields(value)
@@ -203,9 +203,9 @@ func ParseCache(flag, value string) ([]Cache, error) {
 	place := map[string]string{"cache-from": "src", "cache-to": "dest"}[flag]
 	switch {
 	case c.Type == "":
-		return nil, FlagError(flag, value, errors.New("the type is missing"), "type=registry,ref=IMAGE or type=local,"+place+"=FOLDER")
+		return nil, FlagError(flag, value, errors.New("the type is missing"), "type=registry,ref=IMAGE or type=local,"+place+"=DIRECTORY")
 	case c.Type == "local" && attrs[place] == "":
-		return nil, FlagError(flag, value, errors.New("the folder is missing"), "type=local,"+place+"=FOLDER")
+		return nil, FlagError(flag, value, errors.New("the directory is missing"), "type=local,"+place+"=DIRECTORY")
 	case c.Type == "registry" && attrs["ref"] == "":
 		return nil, FlagError(flag, value, errors.New("the image is missing"), "type=registry,ref=IMAGE")
 	}

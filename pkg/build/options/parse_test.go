@@ -106,7 +106,7 @@ func TestCachesAreImagesOrTyped(t *testing.T) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	for flag, value := range map[string]string{"cache-from": "type=local,dest=x", "cache-to": "type=local,src=x"} {
-		if _, err := ParseCache(flag, value); err == nil || !strings.Contains(err.Error(), "the folder is missing") {
+		if _, err := ParseCache(flag, value); err == nil || !strings.Contains(err.Error(), "the directory is missing") {
 			t.Errorf("%s: %v", value, err)
 		}
 	}

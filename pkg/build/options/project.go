@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// Project is a name for what is built in a folder that is the same in every checkout and on every
+// Project is a name for what is built in a directory that is the same in every checkout and on every
 // machine: the address of the git remote called origin. It is empty where there is none.
 func Project(dir string) string {
 	top, git := gitFolder(dir)
@@ -29,8 +29,8 @@ func Project(dir string) string {
 	return address + "//" + filepath.ToSlash(rel)
 }
 
-// gitFolder finds the top of the checkout that a folder is in and where its settings are. In a
-// worktree .git is a file that names a folder of the main checkout's.
+// gitFolder finds the top of the checkout that a directory is in and where its settings are. In a
+// worktree .git is a file that names a directory of the main checkout's.
 func gitFolder(dir string) (top, git string) {
 	for top = dir; ; top = filepath.Dir(top) {
 		path := filepath.Join(top, ".git")

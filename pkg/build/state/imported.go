@@ -11,10 +11,10 @@ import (
 
 // ExportedBuild is the cache of one build.
 type ExportedBuild struct {
-	// Tag is its name in the folder.
+	// Tag is its name in the directory.
 	Tag string `json:"tag"`
-	// Project is the portable name of what was built, empty where it has none; Folder is what
-	// the folder was called.
+	// Project is the portable name of what was built, empty where it has none; Directory is what
+	// the directory was called.
 	Project   string   `json:"project,omitempty"`
 	Folder    string   `json:"folder,omitempty"`
 	File      string   `json:"file,omitempty"`
@@ -24,7 +24,7 @@ type ExportedBuild struct {
 	Exported time.Time `json:"exported"`
 }
 
-// ImportedFile says, in a folder of imported cache, which build it is of.
+// ImportedFile says, in a directory of imported cache, which build it is of.
 const ImportedFile = "build.json"
 
 // ImportedBuild is the cache of a build that was brought here.

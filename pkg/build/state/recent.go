@@ -86,7 +86,7 @@ func Recent(l host.Layout) (all []Recipe) {
 }
 
 // Tag names what a build is, apart from where its checkout is: the same build on another machine
-// has the same. Where the project is not known, the folder's name stands for it.
+// has the same. Where the project is not known, the directory's name stands for it.
 func (r Recipe) Tag() string {
 	o := r.Options
 	project := o.Project

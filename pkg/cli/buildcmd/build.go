@@ -17,7 +17,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/cli"
 )
 
-const long = `build builds an image from a Dockerfile and a context: a folder, an address of git or http,
+const long = `build builds an image from a Dockerfile and a context: a directory, an address of git or http,
 or - for a tar archive or a Dockerfile on standard input.
 
 The result goes into the engine's image store, where run finds it. Contexts, secrets, SSH agents and
@@ -47,7 +47,7 @@ func newBuild(env *cli.Env) *cobra.Command {
 				return nil
 			}
 			if len(args) == 0 {
-				return cli.Usage(errors.New("build: the build context is missing"), "name a folder, such as . for this one")
+				return cli.Usage(errors.New("build: the build context is missing"), "name a directory, such as . for this one")
 			}
 			return cli.Usage(fmt.Errorf("build: %w, got %q", errContext, args), "linnet build --help")
 		},

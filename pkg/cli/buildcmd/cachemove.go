@@ -12,17 +12,17 @@ import (
 	"github.com/linnet-dev/linnet/pkg/cli"
 )
 
-const exportLong = `export writes the cache of what was built here lately into a folder, for another machine to import:
+const exportLong = `export writes the cache of what was built here lately into a directory, for another machine to import:
 the cache of every step, and the images that the builds begin with. Cache mounts are not in it.
 
 BuildKit gives its cache away only while it builds, so each build is done once more, without a
-result: steps whose input has not changed do not run. The folder is also what docker's
+result: steps whose input has not changed do not run. The directory is also what docker's
 --cache-from type=local takes. Exporting there again replaces the cache of the same builds.`
 
 func newCacheExport(env *cli.Env) *cobra.Command {
 	var project, format, progress string
 	c := &cobra.Command{
-		Use: "export [flags] DIR", Short: "write the build cache into a folder", Long: exportLong, Args: one("DIR"),
+		Use: "export [flags] DIR", Short: "write the build cache into a directory", Long: exportLong, Args: one("DIR"),
 		Example: "  linnet build -t app . && linnet cache export ./cache",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, _, err := NewSession(env)
@@ -56,18 +56,18 @@ func newCacheExport(env *cli.Env) *cobra.Command {
 	return c
 }
 
-const importLong = `import copies build cache from a folder that ` + "`linnet cache export`" + ` has made, here or on another machine.
+const importLong = `import copies build cache from a directory that ` + "`linnet cache export`" + ` has made, here or on another machine.
 Builds of the same project look into it from now on; where a project has no name that is the same
 everywhere, every build does. Images that these builds begin with are put into the image store unless
 there are images of their names.
 
-A folder that docker's --cache-to type=local made can be imported as well; --project says whose it is.
+A directory that docker's --cache-to type=local made can be imported as well; --project says whose it is.
 ` + "`linnet cache ls`" + ` lists imported cache, and ` + "`linnet cache rm`" + ` removes it.`
 
 func newCacheImport(env *cli.Env) *cobra.Command {
 	var project, format string
 	c := &cobra.Command{
-		Use: "import [flags] DIR", Short: "read build cache from a folder", Long: importLong, Args: one("DIR"),
+		Use: "import [flags] DIR", Short: "read build cache from a directory", Long: importLong, Args: one("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, _, err := NewSession(env)
 			if err != nil {

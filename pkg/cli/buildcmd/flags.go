@@ -57,7 +57,7 @@ func (v *values) add(f *pflag.FlagSet) {
 	text(&v.network, "network", "", "default", "the steps' network: default, none, host")
 	f.BoolVar(&v.noCache, "no-cache", false, "run every step again")
 	list(&v.noCacheFilter, "no-cache-filter", "", "run the steps of a stage again")
-	list(&v.outputs, "output", "o", "where the result goes: FOLDER, or type=image|registry|local|tar|oci|docker,dest=PATH,...")
+	list(&v.outputs, "output", "o", "where the result goes: DIRECTORY, or type=image|registry|local|tar|oci|docker,dest=PATH,...")
 	list(&v.platforms, "platform", "", "build for a platform, or several: linux/amd64,linux/arm64")
 	list(&v.policies, "policy", "", "docker's policies: only disabled=true is understood")
 	text(&v.progress, "progress", "", "auto", "how progress is shown: auto, tty, plain, rawjson, quiet")

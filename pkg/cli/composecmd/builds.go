@@ -74,7 +74,7 @@ func (b *builds) override(digests map[string]string) (path string, err error) {
 		return "", err
 	}
 	if err := host.MakeDir(layout.Compose()); err != nil {
-		return "", fmt.Errorf("making a folder for compose files: %w", err)
+		return "", fmt.Errorf("making a directory for compose files: %w", err)
 	}
 	sum := sha256.Sum256([]byte(b.project.Name() + "\x00" + strings.Join(b.project.Files(), "\x00")))
 	path = filepath.Join(layout.Compose(), hex.EncodeToString(sum[:8])+".yaml")

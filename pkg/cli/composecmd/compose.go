@@ -165,7 +165,7 @@ func registries(p *compose.Project) []string {
 	return all
 }
 
-// emulated sees to it that containers of other platforms run, as for `run --platform`, and returns
+// emulated ensures that containers of other platforms run, as for `run --platform`, and returns
 // what it has told the user of that.
 func emulated(ctx context.Context, env *cli.Env, platforms []string) (told map[string]string, err error) {
 	c, err := env.Client()
@@ -246,7 +246,7 @@ func buildTree(ctx context.Context, env *cli.Env, words []string) error {
 	f.StringVarP(&v.name, "project-name", "p", "", "the project's name")
 	f.StringArrayVar(&v.profiles, "profile", nil, "services of this profile too")
 	f.StringArrayVar(&v.envFiles, "env-file", nil, "a file of variables instead of .env")
-	f.StringVar(&v.dir, "project-directory", "", "the project's folder (default: that of the first compose file)")
+	f.StringVar(&v.dir, "project-directory", "", "the project's directory (default: that of the first compose file)")
 	var ipfs string
 	f.StringVar(&ipfs, "ipfs-address", "", "nothing to a build")
 	_ = f.MarkHidden("ipfs-address") // it is there

@@ -45,7 +45,7 @@ type Fake struct {
 
 // Share is a directory that a Fake sees, as Root/mnt/N, where N counts the shares from 0.
 type Share struct {
-	// Host is the directory over here.
+	// Host is the directory on the host.
 	Host string
 	// ReadOnly is what Visible says. The fake does not enforce it: use a directory that
 	// is read-only already.
@@ -54,7 +54,7 @@ type Share struct {
 
 var _ guest.Guest = (*Fake)(nil)
 
-// mount is a Share with its links resolved and its path over there.
+// mount is a Share with its links resolved and its path in the guest.
 type mount struct {
 	host, guest string
 	readOnly    bool

@@ -21,7 +21,7 @@ import (
 type Target struct {
 	// New makes the guest, once per Suite. What it started it ends with t.Cleanup.
 	New func(t *testing.T) guest.Guest
-	// Shell is a POSIX shell over there that takes -c; empty means /bin/sh. Beside it
+	// Shell is a POSIX shell in the guest that takes -c; empty means /bin/sh. Beside it
 	// there must be the usual small programs, be it as busybox: cat, env, head, sha256sum,
 	// sleep, stat, stty, wc.
 	Shell []string
@@ -95,7 +95,7 @@ func (s *suite) deadline() time.Duration {
 
 // noticeSignals makes sure that signals which this process was started to ignore (by nohup,
 // or in the background of a script) are not ignored by the processes that it starts: those
-// that have a handler here begin with the default over there.
+// that have a handler here begin with the default in the guest.
 func noticeSignals(t *testing.T) {
 	t.Helper()
 	unread := make(chan os.Signal, 1)

@@ -75,7 +75,7 @@ func terminalResize(t *testing.T, s *suite) {
 	_ = x.wait()
 }
 
-// terminalInterrupt types what a terminal in raw mode over here hands on for ctrl-C.
+// terminalInterrupt types what a terminal in raw mode on the host hands on for ctrl-C.
 func terminalInterrupt(t *testing.T, s *suite) {
 	p := s.sh(waiting("INT", "echo interrupted"))
 	p.TTY = &guest.TTY{}

@@ -26,7 +26,7 @@ import (
 type Fake struct{ Layout host.Layout }
 
 // Install makes a Fake of the program, a copy of the test binary, with an image to make a
-// machine from, and with stand-ins for the programs that Lima runs, in the folder Programs.
+// machine from, and with stand-ins for the programs that Lima runs, in the directory Programs.
 func Install(l host.Layout, program string) (Fake, error) {
 	f := Fake{l}
 	// A script, because the race detector holds each process for a second at its end unless a
@@ -48,10 +48,10 @@ func Install(l host.Layout, program string) (Fake, error) {
 	return f, err
 }
 
-// Programs is a folder to put in front of PATH.
+// Programs is a directory to put in front of PATH.
 func (f Fake) Programs() string { return filepath.Join(f.Layout.Libexec, "programs") }
 
-// control is the folder of a fake's own files, its program among them.
+// control is the directory of a fake's own files, its program among them.
 func (f Fake) control() string { return filepath.Join(f.Layout.Libexec, "fake") }
 func (f Fake) program() string { return filepath.Join(f.control(), "limactl") }
 
@@ -61,13 +61,13 @@ func (f Fake) Fail(command, name string) error {
 	return write(filepath.Join(f.control(), "fail", strings.ReplaceAll(command, " ", "-")), name, 0o644)
 }
 
-// Leave has each start that works write a file into the machine's folder, in the place of the
+// Leave has each start that works write a file into the machine's directory, in the place of the
 // recorded one of that name: another port for its sshd, say.
 func (f Fake) Leave(name, text string) error {
 	return write(filepath.Join(f.control(), leave, name), text, 0o644)
 }
 
-// leave is the folder of what Leave says.
+// leave is the directory of what Leave says.
 const leave = "leave"
 
 // Hold keeps each start from getting past the launch of the machine, until Release.
@@ -86,7 +86,7 @@ func (f Fake) Calls() ([]string, error) {
 	return strings.Split(strings.TrimSpace(string(text)), "\n"), err
 }
 
-// Answers says whether the agent in the machine answers.
+// Answers reports whether the agent in the machine answers.
 func (f Fake) Answers() bool {
 	s := observe(f.Layout.LimaHome())
 	return s.driver != 0 && exists(f.answers())
@@ -96,7 +96,7 @@ func (f Fake) answers() string { return filepath.Join(f.Layout.LimaInstance(), a
 
 // Put makes what a test begins with: an instance that is absent, torn, unreadable, stopped,
 // running, orphaned or hollow, with a configuration; and a disk that is none, torn, broken or
-// of a size, free or locked. Processes end with the folder that names them.
+// of a size, free or locked. Processes end with the directory that names them.
 func (f Fake) Put(instance, config string, disk int64, diskState string) error {
 	w := world{home: f.Layout.LimaHome(), executable: f.program()}
 	if instance != "absent" {

@@ -37,7 +37,7 @@ type recording struct {
 	exit int
 
 	stdout, stderr string
-	// files are what it left in the instance's folder.
+	// files are what it left in the instance's directory.
 	files map[string]string
 }
 

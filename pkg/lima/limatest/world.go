@@ -13,7 +13,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
-// answers is the file in an instance's folder that stands for an agent that answers.
+// answers is the file in an instance's directory that stands for an agent that answers.
 const answers = "agent-answers"
 
 // world is a LIMA_HOME and what is in it.

@@ -47,7 +47,7 @@ func Config(s vm.Shape, text string) string {
 	return s.Header() + "vmType: " + s.Type + "\n" + text
 }
 
-// Load reads every case in a folder.
+// Load reads every case in a directory.
 func Load(t *testing.T, dir string) []Case {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(dir, "*.txt"))
