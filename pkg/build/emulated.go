@@ -2,7 +2,6 @@ package build
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"regexp"
 	"slices"
@@ -13,14 +12,6 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
-
-// emulate asks for the platforms that a job names.
-func (s Session) emulate(ctx context.Context, j *job) (notes map[string]string) {
-	if s.Emulate == nil {
-		return nil
-	}
-	return s.Emulate(ctx, j.platforms())
-}
 
 // platforms are those of the command line, and those that a FROM names by itself.
 func (j *job) platforms() []string {

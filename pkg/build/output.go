@@ -143,14 +143,9 @@ func (keepOpen) Close() error { return nil }
 func setName(e *client.ExportEntry, out options.Output, tags []string) error {
 	names := tags
 	if own := out.Attrs["name"]; own != "" && own != "*" {
-		for _, n := range strings.Split(own, ",") {
-			full, err := store.FullName(n)
-			if err != nil {
-				return err
-			}
-			if !slices.Contains(names, full) {
-				names = append(slices.Clone(names), full)
-			}
+		var err error
+		if names, err = fullNames(append(slices.Clone(tags), strings.Split(own, ",")...)); err != nil {
+			return err
 		}
 	}
 	if len(names) > 0 {

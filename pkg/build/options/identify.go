@@ -13,7 +13,9 @@ import (
 // mounts it uses: its own, or those that all projects share.
 func (o *Options) Identify(h Host, shared bool) {
 	if dir := h.Abs(o.Context); o.Project == "" && o.Context != "-" && !IsHTTP(o.Context) && isDirectory(dir) {
-		o.Project = portable(dir)
+		if o.Project = Project(dir); o.Project == "" {
+			o.Project = composeName(dir)
+		}
 	}
 	if !shared {
 		o.CacheMounts = mountsOf(o.Project)
@@ -28,15 +30,6 @@ func IsHTTP(value string) bool {
 func isDirectory(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
-}
-
-// portable is a name for what is built in a folder that is the same in every checkout and on
-// every machine; empty where there is none.
-func portable(dir string) string {
-	if name := Project(dir); name != "" {
-		return name
-	}
-	return composeName(dir)
 }
 
 // composeName is the name that a compose file in a folder gives its project. One that goes by the
