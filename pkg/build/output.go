@@ -33,10 +33,8 @@ func (j *job) addOutputs(h options.Host, o options.Options) error {
 		outputs = []options.Output{{Type: "image"}}
 	}
 	for _, out := range outputs {
-		e := client.ExportEntry{Type: out.Type, Attrs: maps.Clone(out.Attrs)}
-		if e.Attrs == nil {
-			e.Attrs = map[string]string{}
-		}
+		e := client.ExportEntry{Type: out.Type, Attrs: map[string]string{}}
+		maps.Copy(e.Attrs, out.Attrs)
 		if err := j.addOutput(h, out, e, tags); err != nil {
 			return err
 		}
