@@ -60,7 +60,7 @@ func mountsOf(project string) string {
 	return ownMounts + url.PathEscape(project)
 }
 
-// splitMount takes a cache mount's whole id apart: the project, empty where it is shared, and the
+// SplitMount takes a cache mount's whole id apart: the project, empty where it is shared, and the
 // id that the Dockerfile gives it or, where it gives none, the mount's target.
 func SplitMount(id string) (project, mount string) {
 	if rest, ok := strings.CutPrefix(id, ownMounts); ok {

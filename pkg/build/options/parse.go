@@ -41,6 +41,7 @@ func pairs(value string) (map[string]string, error) {
 	return got, nil
 }
 
+// FlagError is what is wrong with the value of a flag, with what to do about it unless fix is empty.
 func FlagError(flag, value string, err error, fix string) error {
 	err = fmt.Errorf("--%s %q: %w", flag, value, err)
 	if fix == "" {
@@ -237,7 +238,7 @@ func ParseAttests(values []string, provenance, sbom string) (map[string]string, 
 	return attests, nil
 }
 
-// disabled stands for an attestation that is not wanted, where a default could be meant.
+// Disabled stands for an attestation that is not wanted, where a default could be meant.
 const Disabled = "disabled"
 
 func addAttest(attests map[string]string, flag, value string) error {
