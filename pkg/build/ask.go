@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/builder"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/frontend/subrequests/lint"
 
 	"github.com/linnet-dev/linnet/pkg/build/options"
@@ -76,11 +77,15 @@ func (j *job) answer(ctx context.Context) (map[string]string, error) {
 	if err != nil {
 		return nil, j.explain(ctx, err)
 	}
+	return answersOf(res), nil
+}
+
+func answersOf(res *gateway.Result) map[string]string {
 	answers := map[string]string{}
 	for key, value := range res.Metadata {
 		answers[key] = string(value)
 	}
-	return answers, nil
+	return answers
 }
 
 // checked puts remarks into lines: the place, the rule, the remark, the source line.

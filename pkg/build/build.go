@@ -10,9 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/moby/buildkit/client"
@@ -89,7 +87,11 @@ func (s Session) run(ctx context.Context, job *job, d Display) (Result, error) {
 		return Result{}, err
 	}
 	defer func() { _ = c.Close() }() // the build has ended
-	notes, missing := s.emulate(ctx, job)
+	var notes map[string]string
+	var missing error
+	if s.Emulate != nil {
+		notes, missing = s.Emulate(ctx, job.platforms())
+	}
 	if s.Ready != nil {
 		s.Ready()
 	}
@@ -179,24 +181,13 @@ func (s Session) Open(ctx context.Context, watch ...grpc.UnaryClientInterceptor)
 
 // connect opens BuildKit; the first connection is made here, so that its error is plain. Calls go through watch.
 func (s Session) connect(ctx context.Context, watch ...grpc.UnaryClientInterceptor) (*client.Client, error) {
-	first, err := s.Guest.Dial(ctx, guest.BuildKit)
+	dial, drop, err := store.Dialer(ctx, s.Guest, guest.BuildKit)
 	if err != nil {
 		return nil, err
 	}
-	var mu sync.Mutex
-	dial := func(ctx context.Context, _ string) (net.Conn, error) {
-		mu.Lock()
-		conn := first
-		first = nil
-		mu.Unlock()
-		if conn != nil {
-			return conn, nil
-		}
-		return s.Guest.Dial(ctx, guest.BuildKit)
-	}
 	c, err := client.New(ctx, "unix:///buildkit", client.WithContextDialer(dial), client.WithGRPCDialOption(grpc.WithChainUnaryInterceptor(watch...)))
 	if err != nil {
-		first.Close()
+		drop()
 		return nil, fmt.Errorf("connecting to BuildKit: %w", err)
 	}
 	return c, nil

@@ -3,7 +3,6 @@ package build
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"fmt"
 	"regexp"
 	"slices"
@@ -16,14 +15,6 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/hint"
 )
-
-// emulate asks for the platforms that a job names.
-func (s Session) emulate(ctx context.Context, j *job) (notes map[string]string, err error) {
-	if s.Emulate == nil {
-		return nil, nil
-	}
-	return s.Emulate(ctx, j.platforms())
-}
 
 // withMissing adds to a step's failure that programs of its platform do not run here, if that may
 // be why: the kernel's own words are in the step's output, and the step's exit code is runc's.

@@ -1,14 +1,12 @@
 package build
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"regexp"
 	"strings"
 
-	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/buildkit/solver/errdefs"
 
@@ -99,15 +97,7 @@ func (j *job) find(text string) string {
 
 // stages are the names of the Dockerfile's stages.
 func (j *job) stages() (names []string) {
-	parsed, err := parser.Parse(bytes.NewReader(j.file.Text))
-	if err != nil {
-		return nil
-	}
-	all, _, err := instructions.Parse(parsed.AST, nil)
-	if err != nil {
-		return nil
-	}
-	for _, s := range all {
+	for _, s := range j.parsed() {
 		if s.Name != "" {
 			names = append(names, s.Name)
 		}
@@ -142,7 +132,8 @@ func always(fix string) func(*job, []string) (string, string) {
 }
 
 // known are the errors that something can be said about; the first that matches counts. line
-// says that it is about an option of a step whose line BuildKit does not name.
+// says that it is about an option of a step whose line BuildKit does not name. They go by texts: BuildKit has no types for
+// them, or the engine's answer has lost them.
 var known = []struct {
 	match *regexp.Regexp
 	say   func(j *job, m []string) (text, fix string)

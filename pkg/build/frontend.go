@@ -67,21 +67,21 @@ func (h *frontendHost) Solve(_ context.Context, req client.SolveRequest) (*clien
 
 func (h *frontendHost) Inputs(context.Context) (map[string]llb.State, error) { return nil, nil }
 
-func (h *frontendHost) ResolveImageConfig(_ context.Context, ref string, opt sourceresolver.Opt) (string, digest.Digest, []byte, error) {
+func emptyImage(opt sourceresolver.Opt) ([]byte, error) {
 	p := linux()
 	if opt.ImageOpt != nil && opt.ImageOpt.Platform != nil {
 		p = *opt.ImageOpt.Platform
 	}
-	text, err := json.Marshal(ocispecs.Image{Platform: p})
+	return json.Marshal(ocispecs.Image{Platform: p})
+}
+
+func (h *frontendHost) ResolveImageConfig(_ context.Context, ref string, opt sourceresolver.Opt) (string, digest.Digest, []byte, error) {
+	text, err := emptyImage(opt)
 	return ref, digest.FromString(ref), text, err
 }
 
 func (h *frontendHost) ResolveSourceMetadata(_ context.Context, op *pb.SourceOp, opt sourceresolver.Opt) (*sourceresolver.MetaResponse, error) {
-	p := linux()
-	if opt.ImageOpt != nil && opt.ImageOpt.Platform != nil {
-		p = *opt.ImageOpt.Platform
-	}
-	text, err := json.Marshal(ocispecs.Image{Platform: p})
+	text, err := emptyImage(opt)
 	return &sourceresolver.MetaResponse{Op: op, Image: &sourceresolver.ResolveImageResponse{Digest: digest.FromString(op.Identifier), Config: text}}, err
 }
 

@@ -66,10 +66,7 @@ func (j *job) convert(ctx context.Context, n *near) (*gateway.Result, error) {
 		return nil, err
 	}
 	if j.options.Request != "" {
-		j.answers = map[string]string{}
-		for key, value := range res.Metadata {
-			j.answers[key] = string(value)
-		}
+		j.answers = answersOf(res)
 		return gateway.NewResult(), nil
 	}
 	if res, err = j.keepMounts(ctx, n, res); err != nil {

@@ -38,7 +38,8 @@ func (j *job) addContext(ctx context.Context, h options.Host, o options.Options)
 	case o.Context == "-":
 		return j.contextFromStdin(ctx, h, o)
 	case isRemote(h, o.Context):
-		return j.remoteContext(ctx, h, o)
+		j.attrs[localContext] = o.Context
+		return j.addDockerfile(ctx, h, o)
 	}
 	dir := h.Abs(o.Context)
 	if err := folder.Check(dir); err != nil {
@@ -79,8 +80,8 @@ func isRemote(h options.Host, value string) bool {
 	return err != nil
 }
 
-func (j *job) remoteContext(ctx context.Context, h options.Host, o options.Options) error {
-	j.attrs[localContext] = o.Context
+// addDockerfile says which Dockerfile a context has that is not read here.
+func (j *job) addDockerfile(ctx context.Context, h options.Host, o options.Options) error {
 	if o.File == "" && o.Inline == "" {
 		return nil
 	}
@@ -116,19 +117,7 @@ func (j *job) contextFromStdin(ctx context.Context, h options.Host, o options.Op
 		up := uploadprovider.New()
 		j.attrs[localContext] = up.Add(io.NopCloser(in))
 		j.opt.Session = append(j.opt.Session, up)
-		if o.File == "" && o.Inline == "" {
-			return nil
-		}
-		if o.Inline == "" && !isRemote(h, o.File) && !filepath.IsAbs(o.File) {
-			j.attrs["filename"] = o.File // in the archive
-			return nil
-		}
-		f, err := folder.FindDockerfile(ctx, h, o, nil)
-		if err != nil {
-			return err
-		}
-		j.attrs["dockerfilekey"] = localDockerfile
-		return j.setDockerfile(f)
+		return j.addDockerfile(ctx, h, o)
 	}
 	if o.File != "" {
 		return &hint.Error{Err: errors.New("standard input is no tar archive, and a Dockerfile is named by -f"), Fix: "leave -f out to take standard input as the Dockerfile"}

@@ -38,6 +38,7 @@ func (j *job) keepMounts(ctx context.Context, n *near, res *gateway.Result) (*ga
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		// By the text: errdefs.VertexError has the operation's digest, but a source policy changes that.
 		if err == nil || !strings.Contains(err.Error(), "no support for <nil>") {
 			return errOtherBuildKit
 		}

@@ -56,10 +56,9 @@ func (n *near) BuildOpts() gateway.BuildOpts {
 
 // with is the same with one more option, and without with one less.
 func (n *near) with(key, value string) *near {
-	again := *n
-	again.opts = n.options()
+	again := n.without(key)
 	again.opts[key] = value
-	return &again
+	return again
 }
 
 func (n *near) without(key string) *near {

@@ -33,10 +33,8 @@ func (j *job) addOutputs(h options.Host, o options.Options) error {
 		outputs = []options.Output{{Type: "image"}}
 	}
 	for _, out := range outputs {
-		e := client.ExportEntry{Type: out.Type, Attrs: maps.Clone(out.Attrs)}
-		if e.Attrs == nil {
-			e.Attrs = map[string]string{}
-		}
+		e := client.ExportEntry{Type: out.Type, Attrs: map[string]string{}}
+		maps.Copy(e.Attrs, out.Attrs)
 		if err := j.addOutput(h, out, e, tags); err != nil {
 			return err
 		}
@@ -143,14 +141,9 @@ func (keepOpen) Close() error { return nil }
 func setName(e *client.ExportEntry, out options.Output, tags []string) error {
 	names := tags
 	if own := out.Attrs["name"]; own != "" && own != "*" {
-		for _, n := range strings.Split(own, ",") {
-			full, err := store.FullName(n)
-			if err != nil {
-				return err
-			}
-			if !slices.Contains(names, full) {
-				names = append(slices.Clone(names), full)
-			}
+		var err error
+		if names, err = fullNames(append(slices.Clone(tags), strings.Split(own, ",")...)); err != nil {
+			return err
 		}
 	}
 	if len(names) > 0 {

@@ -80,6 +80,7 @@ type secretStore struct {
 func newSecrets(h options.Host, all []options.Secret) (secretStore, error) {
 	s := secretStore{host: h, all: map[string]options.Secret{}}
 	for _, secret := range all {
+		s.all[secret.ID] = secret
 		if secret.Env != "" {
 			if _, ok := h.LookupEnv(secret.Env); !ok {
 				return s, &hint.Error{
@@ -87,7 +88,6 @@ func newSecrets(h options.Host, all []options.Secret) (secretStore, error) {
 					Fix: fmt.Sprintf("set it, or take a file: --secret id=%s,src=FILE", secret.ID),
 				}
 			}
-			s.all[secret.ID] = secret
 			continue
 		}
 		info, err := os.Stat(h.Abs(secret.File))
@@ -107,7 +107,6 @@ func newSecrets(h options.Host, all []options.Secret) (secretStore, error) {
 				Fix: fmt.Sprintf("--secret id=%s,src=FILE names the file, --secret id=%s,env=VARIABLE a variable", secret.ID, secret.ID),
 			}
 		}
-		s.all[secret.ID] = secret
 	}
 	return s, nil
 }

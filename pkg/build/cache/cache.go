@@ -171,16 +171,8 @@ func (p Prune) Run(ctx context.Context, s build.Session) ([]Record, error) {
 	if err != nil || !p.imported() {
 		return removed, err
 	}
-	for _, i := range state.Imported(s.Layout) {
-		if time.Since(i.Imported) < p.Unused {
-			continue
-		}
-		if err := removeImported(s.Layout, i.Tag); err != nil {
-			return removed, err
-		}
-		removed = append(removed, importedRecord(i))
-	}
-	return removed, nil
+	more, err := removeAll(s.Layout, func(i state.ImportedBuild) bool { return time.Since(i.Imported) >= p.Unused })
+	return append(removed, more...), err
 }
 
 // imported reports whether imported cache goes as well.
@@ -232,15 +224,9 @@ func Remove(ctx context.Context, s build.Session, ids []string) ([]Record, error
 	if err != nil {
 		return nil, err
 	}
-	removed := []Record{}
-	for _, i := range state.Imported(s.Layout) {
-		if !slices.Contains(ids, i.Tag) {
-			continue
-		}
-		if err := removeImported(s.Layout, i.Tag); err != nil {
-			return removed, err
-		}
-		removed = append(removed, importedRecord(i))
+	removed, err := removeAll(s.Layout, func(i state.ImportedBuild) bool { return slices.Contains(ids, i.Tag) })
+	if err != nil {
+		return removed, err
 	}
 	opts := []client.PruneOption{client.PruneAll}
 	for _, id := range withChildren(all, ids) {

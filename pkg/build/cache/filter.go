@@ -31,7 +31,7 @@ func (p *Prune) AddFilter(text string) error {
 	if key == "until" || key == "unused-for" {
 		age, err := time.ParseDuration(value)
 		if err != nil || age < 0 {
-			return filterError(text, fmt.Errorf("%q is not a duration", value), "until=24h")
+			return options.FlagError("filter", text, fmt.Errorf("%q is not a duration", value), "until=24h")
 		}
 		p.Unused = age
 		return nil
@@ -53,12 +53,12 @@ func (p *Prune) AddFilter(text string) error {
 			return p.addTruth(text, key, value, given)
 		}
 		if !given || value == "" {
-			return filterError(text, errors.New("the value is missing"), key+"=VALUE")
+			return options.FlagError("filter", text, errors.New("the value is missing"), key+"=VALUE")
 		}
 		p.Filters = append(p.Filters, condition(key, operator, value))
 		return nil
 	}
-	return filterError(text, fmt.Errorf("there is no filter %q", key), "until=24h, type=mount, id=ID, description~=TEXT, shared, private, mutable")
+	return options.FlagError("filter", text, fmt.Errorf("there is no filter %q", key), "until=24h, type=mount, id=ID, description~=TEXT, shared, private, mutable")
 }
 
 func (p *Prune) addTruth(text, key, value string, given bool) error {
@@ -66,7 +66,7 @@ func (p *Prune) addTruth(text, key, value string, given bool) error {
 	if given {
 		var err error
 		if want, err = strconv.ParseBool(value); err != nil {
-			return filterError(text, fmt.Errorf("%q is not a boolean", value), key+"=true or "+key+"=false")
+			return options.FlagError("filter", text, fmt.Errorf("%q is not a boolean", value), key+"=true or "+key+"=false")
 		}
 	}
 	if !want {
@@ -87,8 +87,4 @@ func condition(key, operator, value string) string {
 		}
 	}
 	return key + operator + strconv.Quote(value)
-}
-
-func filterError(text string, err error, fix string) error {
-	return options.FlagError("filter", text, err, fix)
 }

@@ -180,6 +180,21 @@ func importedRecord(c state.ImportedBuild) Record {
 	return Record{ID: c.Tag, Kind: Imported, Project: c.Project, From: from, Size: c.Size, Created: c.Imported}
 }
 
+// removeAll removes imported cache and tells what.
+func removeAll(l host.Layout, goes func(state.ImportedBuild) bool) ([]Record, error) {
+	removed := []Record{}
+	for _, i := range state.Imported(l) {
+		if !goes(i) {
+			continue
+		}
+		if err := removeImported(l, i.Tag); err != nil {
+			return removed, err
+		}
+		removed = append(removed, importedRecord(i))
+	}
+	return removed, nil
+}
+
 func removeImported(l host.Layout, tag string) error {
 	return host.RemoveTree(filepath.Join(l.ImportedCache(), tag))
 }

@@ -65,7 +65,8 @@ func FindDockerfile(ctx context.Context, h options.Host, o options.Options, in *
 			return f, err
 		}
 	}
-	return Dockerfile{}, noDockerfile(filepath.Join(o.Context, "Dockerfile"))
+	err := fmt.Errorf("reading %s: %w", filepath.Join(o.Context, "Dockerfile"), fs.ErrNotExist)
+	return Dockerfile{}, &hint.Error{Err: err, Fix: "write one, or name another file with -f"}
 }
 
 // isLocal reports whether an absolute path is one of a file below a directory.
@@ -220,11 +221,6 @@ func fetch(ctx context.Context, address string) ([]byte, error) {
 		return nil, fmt.Errorf("fetching the Dockerfile %s: %s", address, res.Status)
 	}
 	return readAll(res.Body, address)
-}
-
-// noDockerfile is the error of a build that has none, wherever it was looked for.
-func noDockerfile(shown string) error {
-	return &hint.Error{Err: fmt.Errorf("reading %s: %w", shown, fs.ErrNotExist), Fix: "write one, or name another file with -f"}
 }
 
 // mostIgnored bounds a .dockerignore, in bytes: it goes to the engine and back as a whole, for each directory that

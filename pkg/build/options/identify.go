@@ -12,8 +12,11 @@ import (
 // Identify finds out which project is built, where the caller has not said so, and whose cache
 // mounts it uses: its own, or those that all projects share.
 func (o *Options) Identify(h Host, shared bool) {
-	if dir := h.Abs(o.Context); o.Project == "" && o.Context != "-" && !IsHTTP(o.Context) && isDirectory(dir) {
-		o.Project = portable(dir)
+	dir := h.Abs(o.Context)
+	if info, err := os.Stat(dir); o.Project == "" && o.Context != "-" && !IsHTTP(o.Context) && err == nil && info.IsDir() {
+		if o.Project = Project(dir); o.Project == "" {
+			o.Project = composeName(dir)
+		}
 	}
 	if !shared {
 		o.CacheMounts = mountsOf(o.Project)
@@ -23,20 +26,6 @@ func (o *Options) Identify(h Host, shared bool) {
 // IsHTTP reports whether a context or a Dockerfile is an address of http.
 func IsHTTP(value string) bool {
 	return strings.HasPrefix(value, "http://") || strings.HasPrefix(value, "https://")
-}
-
-func isDirectory(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
-}
-
-// portable is a name for what is built in a directory that is the same in every checkout and on
-// every machine; empty where there is none.
-func portable(dir string) string {
-	if name := Project(dir); name != "" {
-		return name
-	}
-	return composeName(dir)
 }
 
 // composeName is the name that a compose file in a directory gives its project. One that goes by the

@@ -53,24 +53,13 @@ type Store struct {
 
 // Open connects to the containerd of a guest. An empty name is that of the usual snapshotter.
 func Open(ctx context.Context, g guest.Guest, name string) (*Store, error) {
-	first, err := g.Dial(ctx, guest.Containerd)
+	dial, drop, err := Dialer(ctx, g, guest.Containerd)
 	if err != nil {
 		return nil, err
 	}
-	dial := make(chan net.Conn, 1)
-	dial <- first
-	conn, err := grpc.NewClient("passthrough:///containerd",
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			select {
-			case c := <-dial:
-				return c, nil
-			default:
-				return g.Dial(ctx, guest.Containerd)
-			}
-		}))
+	conn, err := grpc.NewClient("passthrough:///containerd", grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(dial))
 	if err != nil {
-		first.Close()
+		drop()
 		return nil, err
 	}
 	if name == "" {
@@ -83,6 +72,25 @@ func Open(ctx context.Context, g guest.Guest, name string) (*Store, error) {
 		applier:   diffproxy.NewDiffApplier(diffapi.NewDiffClient(conn)).(diff.Applier), // returned as any, since it is a comparer too
 		leases:    leaseproxy.NewLeaseManager(leasesapi.NewLeasesClient(conn)),
 	}, nil
+}
+
+// Dialer connects to a service of a guest's, so that an error of that is plain, and is what gRPC dials with: the first
+// connection is this one. drop closes it when it is not used.
+func Dialer(ctx context.Context, g guest.Guest, s guest.Service) (dial func(context.Context, string) (net.Conn, error), drop func(), err error) {
+	conn, err := g.Dial(ctx, s)
+	if err != nil {
+		return nil, nil, err
+	}
+	first := make(chan net.Conn, 1)
+	first <- conn
+	return func(ctx context.Context, _ string) (net.Conn, error) {
+		select {
+		case c := <-first:
+			return c, nil
+		default:
+			return g.Dial(ctx, s)
+		}
+	}, func() { conn.Close() }, nil
 }
 
 // Close ends the connection.
