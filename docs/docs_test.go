@@ -4,6 +4,7 @@ package docs_test
 
 import (
 	"encoding/xml"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -252,6 +253,41 @@ func TestThePictureIsWellFormedAndShowsNoMachine(t *testing.T) {
 	for what, pattern := range map[string]string{"a home directory": `/(?:home|root|Users)/\w|/tmp/\w`, "how long something took": `\d\.\d+ ?m?s\b`, "a digest or an ID": `[0-9a-f]{12}`} {
 		if found := regexp.MustCompile(pattern).FindString(text); found != "" {
 			t.Errorf("%s shows %s: %q", picture, what, found)
+		}
+	}
+}
+
+// Words that a newcomer of this field stumbles on, and what is said instead. (In paths and names of what is not ours they may stand.)
+var stumbles = regexp.MustCompile(`(?i)\b(over there|over here|(?:on|of) this side|says? whether|folders?|see(?:s|ing)? to it that|farside)\b`)
+
+// quoted is what a document shows, and paths of the repository.
+var quoted = regexp.MustCompile("`[^`\n]+`|pkg/[a-z/]+")
+
+// The field's and Go's words are used, and one for one thing: a directory, in the guest, on the host, reports whether.
+func TestWordsAreTheFields(t *testing.T) {
+	for _, doc := range documents(t) {
+		for i, line := range strings.Split(quoted.ReplaceAllString(read(t, doc), ""), "\n") {
+			if word := stumbles.FindString(line); word != "" {
+				t.Errorf("%s:%d says %q", doc, i+1, word)
+			}
+		}
+	}
+	comment := regexp.MustCompile(`(?m)(?:^|\s)//.*$`)
+	for _, dir := range []string{"cmd", "config", "e2e", "pkg"} {
+		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, ".pb.go") || strings.HasSuffix(path, "_gen.go") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			for _, line := range comment.FindAllString(string(text), -1) {
+				if word := stumbles.FindString(strings.NewReplacer("Package folder", "", "// Folder is", "").Replace(line)); word != "" && !strings.Contains(line, "/folder") {
+					t.Errorf("%s says %q: %s", path, word, strings.TrimSpace(line))
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
 }

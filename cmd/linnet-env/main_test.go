@@ -70,13 +70,13 @@ func TestWhatCannotBeRun(t *testing.T) {
 		says string
 		code int
 	}{
-		"a program that is not there": {[]string{"--", "nowhere"}, `linnet-env: exec: "nowhere": executable file not found in $PATH`, notFound},
-		"a path that is not there":    {[]string{"--", "./nowhere"}, `linnet-env: exec: "./nowhere": stat ./nowhere: no such file or directory`, notFound},
-		"a file that is no program":   {[]string{"--", "./plain"}, `linnet-env: exec: "./plain": permission denied`, cannotRun},
-		"a secret with a zero byte":   {[]string{zero + "=A", "--", "true"}, "linnet-env: the secret for A cannot be a variable: it has a zero byte, or the name is none", cannotRun},
-		"a secret that is a directory":   {[]string{dir + "=A", "--", "true"}, "linnet-env: read " + dir + ": is a directory", cannotRun},
-		"nothing":                     {nil, "linnet-env: no program", cannotRun},
-		"something else":              {[]string{"help"}, "linnet-env: help is not of the form FILE=NAME", cannotRun},
+		"a program that is not there":  {[]string{"--", "nowhere"}, `linnet-env: exec: "nowhere": executable file not found in $PATH`, notFound},
+		"a path that is not there":     {[]string{"--", "./nowhere"}, `linnet-env: exec: "./nowhere": stat ./nowhere: no such file or directory`, notFound},
+		"a file that is no program":    {[]string{"--", "./plain"}, `linnet-env: exec: "./plain": permission denied`, cannotRun},
+		"a secret with a zero byte":    {[]string{zero + "=A", "--", "true"}, "linnet-env: the secret for A cannot be a variable: it has a zero byte, or the name is none", cannotRun},
+		"a secret that is a directory": {[]string{dir + "=A", "--", "true"}, "linnet-env: read " + dir + ": is a directory", cannotRun},
+		"nothing":                      {nil, "linnet-env: no program", cannotRun},
+		"something else":               {[]string{"help"}, "linnet-env: help is not of the form FILE=NAME", cannotRun},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, errs, code := start(t, dir, c.args...)

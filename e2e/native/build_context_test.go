@@ -114,7 +114,7 @@ func strange(t *testing.T, dir string) {
 		must(os.Symlink(target, in("link "+name)))
 	}
 	must(os.Link(in("plain"), in("hard one")))
-	must(os.Link(in("plain"), in("empty folder/hard two")))
+	must(os.Link(in("plain"), in("empty directory/hard two")))
 	for name, mode := range map[string]uint32{"setuid": 0o4755, "setgid": 0o2755, "sticky": 0o1777, "nothing allowed": 0} {
 		must(os.WriteFile(in(name), []byte(name), 0o644))
 		must(unix.Chmod(in(name), mode))
@@ -145,7 +145,7 @@ func TestStrangeContexts(t *testing.T) {
 	for name, ignore := range map[string]string{
 		"everything but":  "*\n!with space\n!deep\n",
 		"patterns":        "# none\nplain\n**/deep/deep/deep/deep/file\nlink*\n[a-z]ff\nemp?y*/hard*\n",
-		"exceptions":      "empty*\n!empty folder/hard two\n!**/nothing\n",
+		"exceptions":      "empty*\n!empty directory/hard two\n!**/nothing\n",
 		"strange patters": "\n/\n./-dash\n  --help  \n日本語\n😀\n\\!bang\n",
 	} {
 		t.Run(name, func(t *testing.T) {

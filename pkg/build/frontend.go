@@ -53,7 +53,7 @@ func linux() ocispecs.Platform {
 
 // Solve opens a directory; there is nothing else that could be solved here.
 func (h *frontendHost) Solve(_ context.Context, req client.SolveRequest) (*client.Result, error) {
-	folder, err := h.job.folder(req.Definition)
+	folder, err := h.job.directory(req.Definition)
 	if err != nil {
 		return nil, err
 	}

@@ -77,7 +77,7 @@ func (n *near) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.Re
 	if req.Frontend == "gateway.v0" && covered(req.FrontendOpt["source"]) {
 		return builder.Build(ctx, n.with(cmdlineKey, req.FrontendOpt[cmdlineKey]))
 	}
-	folder, err := n.job.folder(req.Definition)
+	folder, err := n.job.directory(req.Definition)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +151,7 @@ func (n *near) end() {
 // directory is a directory of this host that is asked for to read single files of it, as frontends do; nil
 // is anything else. A directory for steps is sent: whoever reads single files wants no differences to what
 // was sent before.
-func (j *job) folder(def *pb.Definition) (fsutil.FS, error) {
+func (j *job) directory(def *pb.Definition) (fsutil.FS, error) {
 	if len(def.GetDef()) != 2 { // itself, and that it is the result
 		return nil, nil
 	}

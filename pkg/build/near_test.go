@@ -76,14 +76,14 @@ func TestWhichFoldersAreReadHere(t *testing.T) {
 		of   llb.State
 		here bool
 	}{
-		"read":         {llb.Local(localDockerfile, read), true},
-		"sent":         {llb.Local(localContext), false},
-		"unknown":      {llb.Local("other", read), false},
-		"with a step":  {llb.Local(localContext, read).File(llb.Mkdir("/x", 0o755)), false},
-		"an image":     {llb.Image("x"), false},
+		"read":            {llb.Local(localDockerfile, read), true},
+		"sent":            {llb.Local(localContext), false},
+		"unknown":         {llb.Local("other", read), false},
+		"with a step":     {llb.Local(localContext, read).File(llb.Mkdir("/x", 0o755)), false},
+		"an image":        {llb.Image("x"), false},
 		"of no directory": {llb.Scratch(), false},
 	} {
-		folder, err := j.folder(graph(t, c.of))
+		folder, err := j.directory(graph(t, c.of))
 		if err != nil || (folder != nil) != c.here {
 			t.Errorf("%s: %v, %v", name, folder, err)
 		}

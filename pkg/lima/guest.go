@@ -360,12 +360,12 @@ func (g *Guest) Path(path string) (guest.Visible, error) {
 	}
 	return guest.Visible{}, &guest.NotVisibleError{
 		Host: path, Reason: "it is in no directory that the virtual machine shares",
-		Fix: fmt.Sprintf("add %s to vm.mounts in %s, then: linnet vm restart", folder(resolved), g.layout.Settings()),
+		Fix: fmt.Sprintf("add %s to vm.mounts in %s, then: linnet vm restart", directory(resolved), g.layout.Settings()),
 	}
 }
 
 // directory is a path, or the directory that it is in when it is a file, or not there.
-func folder(path string) string {
+func directory(path string) string {
 	for path != "/" {
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
 			return path
