@@ -98,10 +98,8 @@ func dialer(path string, dial func(ctx context.Context, path string) (net.Conn, 
 			return nil, ErrNotRunning
 		}
 		if errors.Is(err, os.ErrPermission) {
-			return nil, &hint.Error{
-				Err: fmt.Errorf("connecting to the agent: %s belongs to another user", path),
-				Fix: "run it as that user, or set LINNET_HOME to a directory of your own",
-			}
+			return nil, hint.With(fmt.Errorf("connecting to the agent: %s belongs to another user", path),
+				"run it as that user, or set LINNET_HOME to a directory of your own")
 		}
 		if err != nil {
 			if distrust := (*host.DistrustError)(nil); errors.As(err, &distrust) {

@@ -42,10 +42,8 @@ var ErrBreach = fmt.Errorf("the guest's agent does not keep to the protocol")
 
 // breach is an error about an agent that sends what none of ours does.
 func breach(format string, values ...any) error {
-	return &hint.Error{
-		Err: fmt.Errorf("%w: it %s", ErrBreach, fmt.Sprintf(format, values...)),
-		Fix: "stop the engine (linnet engine stop); what answers there is no agent of linnet's",
-	}
+	return hint.With(fmt.Errorf("%w: it %s", ErrBreach, fmt.Sprintf(format, values...)),
+		"stop the engine (linnet engine stop); what answers there is no agent of linnet's")
 }
 
 // tooLarge is how grpc-go begins its error about a message beyond MaxCallRecvMsgSize (recvMsg in

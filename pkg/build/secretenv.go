@@ -72,10 +72,8 @@ func (j *job) offerEnv(path string) {
 		_, err = j.mount(envName, filepath.Dir(path))
 	}
 	if err != nil {
-		j.env.err = &hint.Error{
-			Err: fmt.Errorf("a step wants a secret as a variable, which takes %s: %w", envName, hint.Cause(err)),
-			Fix: "install linnet again, or mount the secret as a file: --mount=type=secret,id=ID",
-		}
+		j.env.err = hint.With(fmt.Errorf("a step wants a secret as a variable, which takes %s: %w", envName, hint.Cause(err)),
+			"install linnet again, or mount the secret as a file: --mount=type=secret,id=ID")
 	}
 	j.env.file = filepath.Base(path)
 }

@@ -140,10 +140,8 @@ func (m measured) Walk(ctx context.Context, target string, fn fs.WalkDirFunc) er
 }
 
 func (m measured) tooSlow() error {
-	return &hint.Error{
-		Err: fmt.Errorf("reading the build context: its %d patterns take too long to match", len(m.patterns)),
-		Fix: "fewer patterns in .dockerignore, and fewer * in each; a directory that is left out as a whole is not looked into",
-	}
+	return hint.With(fmt.Errorf("reading the build context: its %d patterns take too long to match", len(m.patterns)),
+		"fewer patterns in .dockerignore, and fewer * in each; a directory that is left out as a whole is not looked into")
 }
 
 // matched is a file that a filter looks at when it has matched its name.

@@ -83,10 +83,8 @@ func newSecrets(h options.Host, all []options.Secret) (secretStore, error) {
 		s.all[secret.ID] = secret
 		if secret.Env != "" {
 			if _, ok := h.LookupEnv(secret.Env); !ok {
-				return s, &hint.Error{
-					Err: fmt.Errorf("the secret %s: the variable %s is not set", secret.ID, secret.Env),
-					Fix: fmt.Sprintf("set it, or take a file: --secret id=%s,src=FILE", secret.ID),
-				}
+				return s, hint.With(fmt.Errorf("the secret %s: the variable %s is not set", secret.ID, secret.Env),
+					fmt.Sprintf("set it, or take a file: --secret id=%s,src=FILE", secret.ID))
 			}
 			continue
 		}
@@ -102,10 +100,8 @@ func newSecrets(h options.Host, all []options.Secret) (secretStore, error) {
 			err = unreadable(h.Abs(secret.File))
 		}
 		if err != nil {
-			return s, &hint.Error{
-				Err: fmt.Errorf("the secret %s: reading %s: %w", secret.ID, secret.File, err),
-				Fix: fmt.Sprintf("--secret id=%s,src=FILE names the file, --secret id=%s,env=VARIABLE a variable", secret.ID, secret.ID),
-			}
+			return s, hint.With(fmt.Errorf("the secret %s: reading %s: %w", secret.ID, secret.File, err),
+				fmt.Sprintf("--secret id=%s,src=FILE names the file, --secret id=%s,env=VARIABLE a variable", secret.ID, secret.ID))
 		}
 	}
 	return s, nil
@@ -151,10 +147,8 @@ func sshAgents(h options.Host, o options.Options) ([]sshprovider.AgentConfig, er
 		}
 		if len(c.Paths) == 0 {
 			if agent == "" {
-				return nil, &hint.Error{
-					Err: fmt.Errorf("--ssh %s: no SSH agent: SSH_AUTH_SOCK is not set", a.ID),
-					Fix: "start one (eval $(ssh-agent); ssh-add), or name a key: --ssh " + a.ID + "=KEYFILE",
-				}
+				return nil, hint.With(fmt.Errorf("--ssh %s: no SSH agent: SSH_AUTH_SOCK is not set", a.ID),
+					"start one (eval $(ssh-agent); ssh-add), or name a key: --ssh "+a.ID+"=KEYFILE")
 			}
 			c.Paths = []string{agent}
 		}

@@ -106,10 +106,7 @@ func chooseBackend(wanted settings.Backend, f settings.Facts) (settings.Backend,
 	case wanted == settings.Auto:
 		return settings.Lima, nil
 	case wanted == settings.Native && f.OS != "linux":
-		return "", &hint.Error{
-			Err: fmt.Errorf(`choosing the backend: "native" runs on Linux, and this is %s`, f.OS),
-			Fix: "set backend: auto",
-		}
+		return "", hint.With(fmt.Errorf(`choosing the backend: "native" runs on Linux, and this is %s`, f.OS), "set backend: auto")
 	}
 	return wanted, nil
 }

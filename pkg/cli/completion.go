@@ -35,7 +35,7 @@ tables; names of containers, images, networks and volumes from the engine, if it
 					return root.GenFishCompletion(a.streams.Out, true)
 				}
 			}
-			return &usageError{err: fmt.Errorf("completion: name one shell, got %q", args), hint: "bash, zsh or fish"}
+			return Usage(fmt.Errorf("completion: name one shell, got %q", args), "bash, zsh or fish")
 		},
 	}
 }

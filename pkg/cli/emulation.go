@@ -131,7 +131,7 @@ func architectures(names []string) (all []emulate.Architecture, err error) {
 			for _, k := range emulate.Architectures() {
 				known = append(known, k.Name)
 			}
-			return nil, &usageError{err: fmt.Errorf("emulation enable: %q is not a known architecture", name), hint: "one of " + strings.Join(known, ", ")}
+			return nil, Usage(fmt.Errorf("emulation enable: %q is not a known architecture", name), "one of " + strings.Join(known, ", "))
 		}
 		all = append(all, found)
 	}
@@ -161,7 +161,7 @@ func (a *app) emulator(what, instead string) (*native.Native, error) {
 		return nil, err
 	}
 	if e.native == nil {
-		return nil, &usageError{err: fmt.Errorf("emulation %s: the virtual machine registers its emulators itself, when it starts", what), hint: instead}
+		return nil, Usage(fmt.Errorf("emulation %s: the virtual machine registers its emulators itself, when it starts", what), instead)
 	}
 	return e.native, nil
 }

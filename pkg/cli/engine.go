@@ -293,10 +293,7 @@ func pickLogs(logs []guest.Log, names []string) ([]guest.Log, error) {
 		}
 		known = append(known, l.Name)
 	}
-	return nil, &usageError{
-		err:  fmt.Errorf("engine logs: there is no log %q", names[0]),
-		hint: "one of " + strings.Join(known, ", "),
-	}
+	return nil, Usage(fmt.Errorf("engine logs: there is no log %q", names[0]), "one of "+strings.Join(known, ", "))
 }
 
 func (a *app) newEngineReset() *cobra.Command {

@@ -56,7 +56,7 @@ func (e *Env) Forward(inv *nerdctl.Invocation, registries []string) error {
 }
 
 // Usage is an error in the command line itself.
-func Usage(err error, hint string) error { return &usageError{err: err, hint: hint} }
+func Usage(err error, fix string) error { return &usageError{err, fix} }
 
 // Silent ends linnet with a code and no further word.
 func Silent(code int) error { return &silentError{code: code} }

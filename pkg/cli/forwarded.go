@@ -64,7 +64,7 @@ func (a *app) parseLine(line *route.Line) (*nerdctl.Invocation, error) {
 	flags := a.globalFlags()
 	for _, v := range own {
 		if err := flags.Set(v.Name(), v.Value); err != nil {
-			return nil, &usageError{err: fmt.Errorf("--%s: %w", v.Name(), err), hint: "linnet --help lists the flags"}
+			return nil, Usage(fmt.Errorf("--%s: %w", v.Name(), err), "linnet --help lists the flags")
 		}
 	}
 	return inv, nil

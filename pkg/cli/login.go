@@ -89,7 +89,7 @@ func (o *loginOptions) check(flags *pflag.FlagSet) error {
 		o.password, o.stdin = "", true
 	}
 	refuse := func(text, hint string) error {
-		return &usageError{err: errors.New("login: " + text), hint: hint}
+		return Usage(errors.New("login: " + text), hint)
 	}
 	switch {
 	case o.stdin && o.password != "":
@@ -177,7 +177,7 @@ func (a *app) askFor(ctx context.Context, o loginOptions) (guest.Credentials, er
 		// One line's end is the pipe's; all else may be the password's.
 		with.Secret = strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
 		if strings.TrimSpace(with.Secret) == "" {
-			return with, &usageError{err: errors.New("login: there is no password on standard input"), hint: "linnet login --username NAME --password-stdin < FILE"}
+			return with, Usage(errors.New("login: there is no password on standard input"), "linnet login --username NAME --password-stdin < FILE")
 		}
 		return with, nil
 	}
@@ -226,9 +226,7 @@ func atMostOne(what string) cobra.PositionalArgs {
 		if len(args) <= 1 {
 			return nil
 		}
-		return &usageError{
-			err:  fmt.Errorf("%s takes one %s, got %q", strings.TrimPrefix(cmd.CommandPath(), "linnet "), what, args[1]),
-			hint: cmd.CommandPath() + " --help",
-		}
+		return Usage(fmt.Errorf("%s takes one %s, got %q", strings.TrimPrefix(cmd.CommandPath(), "linnet "), what, args[1]),
+			cmd.CommandPath()+" --help")
 	}
 }

@@ -132,7 +132,7 @@ func inUsage(err error) error {
 			return err
 		}
 	}
-	return &usageError{err: err, hint: problems.Hint()}
+	return Usage(err, problems.Hint())
 }
 
 // Report is where steps go.
@@ -198,13 +198,12 @@ func startsSentence(line string) bool {
 
 // usageError is a command line that linnet itself does not accept.
 type usageError struct {
-	err  error
-	hint string
+	error
+	fix string
 }
 
-func (e *usageError) Error() string { return e.err.Error() }
-func (e *usageError) Unwrap() error { return e.err }
-func (e *usageError) Hint() string  { return e.hint }
+func (e *usageError) Unwrap() error { return e.error }
+func (e *usageError) Hint() string  { return e.fix }
 
 // silentError ends linnet with a code and no further word.
 type silentError struct{ code int }

@@ -114,7 +114,7 @@ func (a *app) newRoot() *cobra.Command {
 	a.extend(root)
 	a.addNerdctl(root)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return &usageError{err: err, hint: fmt.Sprintf("%s --help lists the flags", cmd.CommandPath())}
+		return Usage(err, fmt.Sprintf("%s --help lists the flags", cmd.CommandPath()))
 	})
 	return root
 }
@@ -190,7 +190,7 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 	if cmd.HasParent() {
 		what = cmd.Name() + ": " + what
 	}
-	return &usageError{err: fmt.Errorf("%s %q", what, name), hint: hint}
+	return Usage(fmt.Errorf("%s %q", what, name), hint)
 }
 
 // group makes a command that only holds others.

@@ -28,7 +28,7 @@ func (a *app) Machine(what, instead string) (*lima.Guest, error) {
 		return nil, err
 	}
 	if e.machine == nil {
-		return nil, &usageError{err: fmt.Errorf("engine %s: the native engine is no virtual machine", what), hint: instead}
+		return nil, Usage(fmt.Errorf("engine %s: the native engine is no virtual machine", what), instead)
 	}
 	return e.machine, nil
 }
@@ -202,7 +202,7 @@ func (a *app) newView() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dash := cmd.ArgsLenAtDash()
 			if dash < 2 || dash%2 != 0 {
-				return &usageError{err: errors.New("engine view: it takes pairs of directories, and a command"), hint: "it is for linnet's own use"}
+				return Usage(errors.New("engine view: it takes pairs of directories, and a command"), "it is for linnet's own use")
 			}
 			var views []host.View
 			for pair := range slices.Chunk(args[2:dash], 2) {

@@ -69,17 +69,13 @@ func Load(ctx context.Context, s Source) (*Project, error) {
 
 func loadError(err error) error {
 	if errors.Is(err, errdefs.ErrNotFound) && strings.Contains(err.Error(), "no configuration file") {
-		return &hint.Error{
-			Err: errors.New("reading the compose file: there is none in this directory or above it"),
-			Fix: "write compose.yaml, or name one: linnet compose -f FILE ...",
-		}
+		return hint.With(errors.New("reading the compose file: there is none in this directory or above it"),
+			"write compose.yaml, or name one: linnet compose -f FILE ...")
 	}
 	var file *fs.PathError
 	if errors.As(err, &file) && errors.Is(err, fs.ErrNotExist) {
-		return &hint.Error{
-			Err: fmt.Errorf("reading the compose file: %s: %w", file.Path, file.Err),
-			Fix: "check the name behind -f, in COMPOSE_FILE or in an include",
-		}
+		return hint.With(fmt.Errorf("reading the compose file: %s: %w", file.Path, file.Err),
+			"check the name behind -f, in COMPOSE_FILE or in an include")
 	}
 	return fmt.Errorf("reading the compose file: %w", err)
 }
@@ -117,8 +113,6 @@ func (p *Project) service(name string) (types.ServiceConfig, error) {
 		s.Name = name
 		return s, nil
 	}
-	return types.ServiceConfig{}, &hint.Error{
-		Err: fmt.Errorf("there is no service %q in the project %s", name, p.model.Name),
-		Fix: "it has " + strings.Join(slices.Sorted(maps.Keys(all)), ", "),
-	}
+	return types.ServiceConfig{}, hint.With(fmt.Errorf("there is no service %q in the project %s", name, p.model.Name),
+		"it has "+strings.Join(slices.Sorted(maps.Keys(all)), ", "))
 }

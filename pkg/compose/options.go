@@ -33,10 +33,8 @@ func (p *Project) options(s types.ServiceConfig, w Wanted) (options.Options, err
 		o.Allow = append(o.Allow, "security.insecure")
 	}
 	if o.Network == "host" && !slices.Contains(o.Allow, "network.host") {
-		return o, &hint.Error{
-			Err: errors.New("its build asks for network: host, which is not allowed"),
-			Fix: "say so in its build section: entitlements: [network.host]",
-		}
+		return o, hint.With(errors.New("its build asks for network: host, which is not allowed"),
+			"say so in its build section: entitlements: [network.host]")
 	}
 	for name, value := range b.Args {
 		if value != nil { // a name that the environment does not have is no argument
@@ -128,10 +126,8 @@ func (p *Project) addSecrets(o *options.Options, s types.ServiceConfig) error {
 		case !ok:
 			return fmt.Errorf("the secret %s is not among the project's secrets", ref.Source)
 		case bool(from.External):
-			return &hint.Error{
-				Err: fmt.Errorf("the secret %s is external, and there is no store of secrets here", ref.Source),
-				Fix: "give it a file or environment in the project's secrets",
-			}
+			return hint.With(fmt.Errorf("the secret %s is external, and there is no store of secrets here", ref.Source),
+				"give it a file or environment in the project's secrets")
 		case from.Environment != "":
 			secret.Env = from.Environment
 		default:

@@ -239,10 +239,7 @@ func (d *daemon) ready(ctx context.Context) error {
 
 // unwell says what is wrong with the daemon, and what it said itself.
 func (d *daemon) unwell(what string) error {
-	return &hint.Error{
-		Err: fmt.Errorf("starting the engine: %s %s", d.name, what),
-		Fix: "its last words: " + lastLine(d.logs) + " (" + d.logs + ")",
-	}
+	return hint.With(fmt.Errorf("starting the engine: %s %s", d.name, what), "its last words: "+lastLine(d.logs)+" ("+d.logs+")")
 }
 
 // stop ends the process: SIGTERM, and SIGKILL after grace. run's context must have ended.

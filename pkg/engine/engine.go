@@ -252,7 +252,7 @@ func (e *Engine) stop(ctx context.Context, timeout time.Duration, tell func(agen
 		if d.name == guest.Containerd.Daemon() {
 			step("stopping containers", func() error {
 				var mu sync.Mutex
-				return e.drain(ctx, timeout, func(text string) {
+				return e.drain(ctx, d, timeout, func(text string) {
 					mu.Lock()
 					defer mu.Unlock()
 					tell(agentpb.Event_KIND_NOTE, text)
@@ -271,8 +271,8 @@ func (e *Engine) stop(ctx context.Context, timeout time.Duration, tell func(agen
 
 // drain replaces containerd by one without the restart monitor, which would start again
 // what is being stopped, and stops all containers.
-func (e *Engine) drain(ctx context.Context, timeout time.Duration, note func(string)) error {
-	l, c := e.spec.Layout, e.daemon(guest.Containerd)
+func (e *Engine) drain(ctx context.Context, c *daemon, timeout time.Duration, note func(string)) error {
+	l := e.spec.Layout
 	if err := c.stop(ctx, 20*time.Second); err != nil {
 		return err
 	}

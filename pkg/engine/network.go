@@ -54,10 +54,8 @@ func (n networks) ensureDefault(pool string) (bridge, error) {
 		subnet, ok = freeSubnet(prefix, homeNumber(n.layout), used)
 	}
 	if !ok {
-		return bridge{}, &hint.Error{
-			Err: fmt.Errorf("engine.subnet: every /24 of %s is in use on this host", pool),
-			Fix: "set engine.subnet in linnet.yaml to a range that is free",
-		}
+		return bridge{}, hint.With(fmt.Errorf("engine.subnet: every /24 of %s is in use on this host", pool),
+			"set engine.subnet in linnet.yaml to a range that is free")
 	}
 	b := newBridge(n.layout, subnet)
 	text, err := render("bridge.conflist", config.BridgeConflist, b)

@@ -82,10 +82,8 @@ func waitDead(ctx context.Context, socket string) error {
 			return nil
 		}
 		if argv := host.CommandLine(pid); len(argv) > 0 || time.Now().After(deadline) {
-			return &hint.Error{
-				Err: fmt.Errorf("%s: another process listens there, which is not of this home's engine: %s (process %d)", socket, host.Program(pid), pid),
-				Fix: "end that process, or set LINNET_HOME to another directory",
-			}
+			return hint.With(fmt.Errorf("%s: another process listens there, which is not of this home's engine: %s (process %d)", socket, host.Program(pid), pid),
+				"end that process, or set LINNET_HOME to another directory")
 		}
 		select {
 		case <-ctx.Done():

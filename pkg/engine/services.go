@@ -58,13 +58,3 @@ func newDaemons(l host.Layout, env []string, log logrus.FieldLogger) (all []*dae
 	}
 	return all
 }
-
-// daemon is the one of a service.
-func (e *Engine) daemon(s guest.Service) *daemon {
-	for _, d := range e.daemons {
-		if d.name == s.Daemon() {
-			return d
-		}
-	}
-	return nil
-}

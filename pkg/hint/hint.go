@@ -20,8 +20,11 @@ func (e *Error) Unwrap() error { return e.Err }
 // Hint returns Fix.
 func (e *Error) Hint() string { return e.Fix }
 
+// With is an error with a hint.
+func With(err error, fix string) error { return &Error{Err: err, Fix: fix} }
+
 // New is an error with a text and a hint.
-func New(text, fix string) error { return &Error{Err: errors.New(text), Fix: fix} }
+func New(text, fix string) error { return With(errors.New(text), fix) }
 
 // Of returns the hint of the outermost error in err's tree that has one; "" says that none has.
 func Of(err error) string {

@@ -77,10 +77,8 @@ func NewLayout(lookup func(string) (string, bool), program string) (Layout, erro
 	l.Home = home
 	if longest := len(l.Socket("containerd")) + len(".ttrpc"); longest > maxSocketPath {
 		most := maxSocketPath - (longest - len(home))
-		return l, &hint.Error{
-			Err: fmt.Errorf("%s %s is too long for a socket below it: %d bytes, at most %d", EnvHome, home, len(home), most),
-			Fix: "set LINNET_HOME to a shorter path; a symbolic link to the long one will not do",
-		}
+		return l, hint.With(fmt.Errorf("%s %s is too long for a socket below it: %d bytes, at most %d", EnvHome, home, len(home), most),
+			"set LINNET_HOME to a shorter path; a symbolic link to the long one will not do")
 	}
 	if libexec, ok := lookup(EnvLibexec); ok && libexec != "" {
 		l.Libexec, err = filepath.Abs(libexec)

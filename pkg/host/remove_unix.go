@@ -65,10 +65,8 @@ func MountsError(doing string, mounts []Mount) error {
 	if len(points) > 1 {
 		is = "are mounted there, and are"
 	}
-	return &hint.Error{
-		Err: fmt.Errorf("%s: %s %s not linnet's to remove", doing, strings.Join(points, ", "), is),
-		Fix: "unmount it (umount " + strings.Join(points, " ") + "), then try again; what is in it stays",
-	}
+	return hint.With(fmt.Errorf("%s: %s %s not linnet's to remove", doing, strings.Join(points, ", "), is),
+		"unmount it (umount "+strings.Join(points, " ")+"), then try again; what is in it stays")
 }
 
 // MountsAt picks the mounts whose points are the directories or below them.
@@ -122,10 +120,8 @@ func (r removal) empty(dir int, name, path string, why error) error {
 		if errors.Is(why, unix.EPERM) {
 			return &fs.PathError{Op: "unlink", Path: path, Err: why}
 		}
-		return &hint.Error{
-			Err: fmt.Errorf("removing %s: %s was replaced meanwhile, and is not followed", r.top, path),
-			Fix: "see what else works in there, then try again",
-		}
+		return hint.With(fmt.Errorf("removing %s: %s was replaced meanwhile, and is not followed", r.top, path),
+			"see what else works in there, then try again")
 	}
 	if err != nil {
 		return &fs.PathError{Op: "open", Path: path, Err: err}
@@ -194,10 +190,8 @@ func openParent(path string) (int, error) {
 		unix.Close(dir)
 		here := "/" + filepath.Join(names[:i+1]...)
 		if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
-			return -1, &hint.Error{
-				Err: fmt.Errorf("%s is no directory, and a symbolic link is not followed", here),
-				Fix: "put a directory there; to keep linnet's data elsewhere, set LINNET_HOME",
-			}
+			return -1, hint.With(fmt.Errorf("%s is no directory, and a symbolic link is not followed", here),
+				"put a directory there; to keep linnet's data elsewhere, set LINNET_HOME")
 		}
 		if err != nil {
 			return -1, &fs.PathError{Op: "open", Path: here, Err: err}

@@ -76,10 +76,8 @@ func (f Facts) check(l host.Layout) error {
 		most = 103
 	}
 	if over := len(l.LimaInstance()) + len(longestSocket) - most; over > 0 {
-		return &hint.Error{
-			Err: fmt.Errorf("%s %s is too long for a virtual machine's sockets below it: %d bytes, at most %d", host.EnvHome, l.Home, len(l.Home), len(l.Home)-over),
-			Fix: "set LINNET_HOME to a shorter path; a symbolic link to the long one will not do",
-		}
+		return hint.With(fmt.Errorf("%s %s is too long for a virtual machine's sockets below it: %d bytes, at most %d", host.EnvHome, l.Home, len(l.Home), len(l.Home)-over),
+			"set LINNET_HOME to a shorter path; a symbolic link to the long one will not do")
 	}
 	return nil
 }

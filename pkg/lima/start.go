@@ -206,8 +206,6 @@ func (m *Machine) silent(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("its agent has not answered for %s", patience)
 	}
-	return &hint.Error{
-		Err: err,
-		Fix: "`linnet engine restart` starts it anew; its console says what it is at: " + filepath.Join(m.o.Layout.LimaInstance(), "serial*.log"),
-	}
+	return hint.With(err,
+		"`linnet engine restart` starts it anew; its console says what it is at: "+filepath.Join(m.o.Layout.LimaInstance(), "serial*.log"))
 }

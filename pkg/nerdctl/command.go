@@ -120,28 +120,6 @@ func (c *Command) CompletesArg(index int) Completion {
 	return c.Complete
 }
 
-// CompletesFlag is what the value of a flag is a name of; path is that of the command which
-// defines it.
-func CompletesFlag(path []string, f *Flag) Completion {
-	if f.Complete != 0 {
-		return f.Complete
-	}
-	name := f.Name
-	if f.AliasOf != "" {
-		name = f.AliasOf
-	}
-	r, _ := kindOf(path, name)
-	switch r.kind {
-	case fileIn, filesIn, envFiles, fileOut, archiveIn, archiveOut, signingKey, decryptionKey, composeFile:
-		return Files
-	case dirIn, dirsIn, dirOut:
-		return Directories
-	case volume:
-		return Volumes | Files
-	}
-	return 0
-}
-
 func (c *Command) child(name string) *Command {
 	for _, sub := range c.Commands {
 		if sub.Name == name {

@@ -91,13 +91,6 @@ func TestCompletionKnowsKinds(t *testing.T) {
 		}
 	}
 	run := nerdctl.Root().Find("run")
-	for flag, want := range map[string]nerdctl.Completion{
-		"network": nerdctl.Networks, "platform": nerdctl.Platforms, "env-file": nerdctl.Files, "cidfile": nerdctl.Files, "volume": nerdctl.Volumes | nerdctl.Files, "name": 0,
-	} {
-		if have := nerdctl.CompletesFlag([]string{"run"}, run.Flag(flag)); have != want {
-			t.Errorf("--%s completes to %b, want %b", flag, have, want)
-		}
-	}
 	if have := run.Flag("pull").Values; len(have) != 3 {
 		t.Errorf("--pull offers %q", have)
 	}

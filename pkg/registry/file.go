@@ -147,10 +147,8 @@ func (f file) decode(name string, a auth) (guest.Credentials, error) {
 	text, err := base64.StdEncoding.DecodeString(a.Auth)
 	user, password, ok := strings.Cut(strings.TrimRight(string(text), "\x00"), ":")
 	if err != nil || !ok || user == "" {
-		return guest.Credentials{}, &hint.Error{
-			Err: fmt.Errorf("reading %s: auths: %s: auth is not the base64 of user:password", f.name, name),
-			Fix: "log in again: linnet login " + Shown(name),
-		}
+		return guest.Credentials{}, hint.With(fmt.Errorf("reading %s: auths: %s: auth is not the base64 of user:password", f.name, name),
+			"log in again: linnet login "+Shown(name))
 	}
 	return guest.Credentials{Username: user, Secret: password}, nil
 }

@@ -68,10 +68,8 @@ func (c *Config) run(ctx context.Context, helper, action, input, secret string) 
 	})
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, &hint.Error{
-			Err: fmt.Errorf("the credential helper %s, which %s names, is not in PATH", name, c.path),
-			Fix: "install it, or take it out of credsStore or credHelpers there",
-		}
+		return nil, hint.With(fmt.Errorf("the credential helper %s, which %s names, is not in PATH", name, c.path),
+			"install it, or take it out of credsStore or credHelpers there")
 	case err != nil:
 		return nil, err
 	case code == 0:

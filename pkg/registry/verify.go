@@ -209,10 +209,8 @@ func reason(err error, address string) error {
 	case errors.As(err, &answered):
 		return refusal(answered)
 	case errors.As(err, &certificate):
-		return &hint.Error{
-			Err: fmt.Errorf("checking its certificate: %w", certificate.Err),
-			Fix: "put the certificate of its authority into /etc/docker/certs.d/" + address + "/ca.crt, or set engine.registries.insecure",
-		}
+		return hint.With(fmt.Errorf("checking its certificate: %w", certificate.Err),
+			"put the certificate of its authority into /etc/docker/certs.d/"+address+"/ca.crt, or set engine.registries.insecure")
 	case !errors.As(err, &requested):
 		return err
 	}
@@ -226,10 +224,7 @@ func reason(err error, address string) error {
 func refusal(answered *statusError) error {
 	switch answered.code {
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return &hint.Error{
-			Err: fmt.Errorf("%w (%w)", ErrRefused, answered),
-			Fix: "some registries want an access token instead of the password",
-		}
+		return hint.With(fmt.Errorf("%w (%w)", ErrRefused, answered), "some registries want an access token instead of the password")
 	}
 	return fmt.Errorf("it answers %w", answered)
 }

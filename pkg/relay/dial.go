@@ -262,10 +262,7 @@ func (r *Relay) knownKey() (ssh.PublicKey, error) {
 			return key, nil
 		}
 	}
-	return nil, &hint.Error{
-		Err: fmt.Errorf("reading the guest's host key: %w", cause(err, r.o.HostKey)),
-		Fix: restart,
-	}
+	return nil, hint.With(fmt.Errorf("reading the guest's host key: %w", cause(err, r.o.HostKey)), restart)
 }
 
 // restart is what gives a machine, and its relay, a new host key.
@@ -284,8 +281,6 @@ func (r *Relay) same(known, got ssh.PublicKey) error {
 	if bytes.Equal(known.Marshal(), got.Marshal()) {
 		return nil
 	}
-	return &hint.Error{
-		Err: fmt.Errorf("the guest's host key is %s and not %s, which is in %s", ssh.FingerprintSHA256(got), ssh.FingerprintSHA256(known), r.o.HostKey),
-		Fix: restart,
-	}
+	return hint.With(fmt.Errorf("the guest's host key is %s and not %s, which is in %s", ssh.FingerprintSHA256(got), ssh.FingerprintSHA256(known), r.o.HostKey),
+		restart)
 }

@@ -34,11 +34,6 @@ type Flag struct {
 	Name, Key, Value string
 }
 
-// Load reads the file at path and the environment of this process. It fails with Problems.
-func Load(path string) (*Settings, error) {
-	return Read(Input{Facts: HostFacts(), Path: path, Env: os.LookupEnv})
-}
-
 // Read makes settings of everything in the input: defaults, over which come the file, the
 // environment and the flags. It fails with Problems, which hold every mistake in all of them.
 func Read(in Input) (*Settings, error) {

@@ -269,10 +269,11 @@ func TestAMarkAndWindowsLineEndsAreRead(t *testing.T) {
 	}
 }
 
-func TestLoadReadsFileAndEnvironment(t *testing.T) {
+func TestReadTakesFileAndEnvironment(t *testing.T) {
 	in := write(t, "backend: lima\n")
 	t.Setenv("LINNET_LOG_LEVEL", "error")
-	s, err := Load(in.Path)
+	in.Env = os.LookupEnv
+	s, err := Read(in)
 	if err != nil || s.Backend != Lima || s.Log.Level != LevelError {
 		t.Errorf("got %+v, %v", s, err)
 	}

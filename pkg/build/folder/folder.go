@@ -181,10 +181,8 @@ func (s sent) Read(p []byte) (int, error) {
 }
 
 func cannotRead(path string, err error) error {
-	return &hint.Error{
-		Err: fmt.Errorf("reading the build context: %s: %w", path, hint.Cause(err)),
-		Fix: "what a build does not need can be listed in .dockerignore, and is not read then",
-	}
+	return hint.With(fmt.Errorf("reading the build context: %s: %w", path, hint.Cause(err)),
+		"what a build does not need can be listed in .dockerignore, and is not read then")
 }
 
 // ErrFile is what Check says of a file.

@@ -15,6 +15,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/build"
 	"github.com/linnet-dev/linnet/pkg/build/options"
 	"github.com/linnet-dev/linnet/pkg/cli"
+	"github.com/linnet-dev/linnet/pkg/settings"
 )
 
 const long = `build builds an image from a Dockerfile and a context: a directory, an address of git or http,
@@ -72,9 +73,12 @@ func run(cmd *cobra.Command, env *cli.Env, v *values, context string) error {
 	if err != nil {
 		return err
 	}
-	if err := identify(env, &o, h); err != nil {
+	s, err := env.Settings()
+	if err != nil {
 		return err
 	}
+	o.Project = string(s.Build.Project)
+	o.Identify(h, s.Build.CacheMounts == settings.MountsShared)
 	question, asJSON, ignore, err := options.ParseCall(v.call)
 	if err != nil {
 		return err
