@@ -6,9 +6,11 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/linnet-dev/linnet/pkg/guest"
@@ -18,6 +20,12 @@ import (
 
 func TestMain(m *testing.M) {
 	guesttest.ReplaceMain(func() (guest.Guest, error) { return replacer{&guesttest.Fake{}}, nil })
+	// Children of a process that ignores a signal, as one in the background does, ignore it too: the suite's would outlive it.
+	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT} {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
+	}
 	os.Exit(m.Run())
 }
 
