@@ -11,18 +11,22 @@ duration=${1:?usage: deps/fuzz.sh DURATION [PACKAGE...]}
 shift
 packages=("${@:-./...}")
 
-# Only packages with a target are compiled: -list builds each test binary that it is given.
+# Only packages with a target are compiled.
 mapfile -t folders < <(go list -f '{{$dir := .Dir}}{{range .TestGoFiles}}{{$dir}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$dir}}/{{.}}{{"\n"}}{{end}}' "${packages[@]}" |
 	sed '/^$/d' | xargs -r grep -lE '^func Fuzz[A-Z]' | xargs -rn1 dirname | sort -u)
 
+corpus=$(go env GOCACHE)/fuzz tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
 failed=() count=0
 for folder in "${folders[@]}"; do
-	listed=$(go test -list '^Fuzz' "$folder")
-	for target in $(grep '^Fuzz' <<<"$listed" || true); do
+	# One instrumented binary has all targets of a package.
+	go test -c -fuzz . -o "$tmp/fuzz" "$folder"
+	for target in $(cd "$folder" && "$tmp/fuzz" -test.list '^Fuzz'); do
 		count=$((count + 1))
 		echo "fuzz ${folder#"$PWD"/} $target"
 		# -run none: the unit tests, and the corpus with them, have run elsewhere.
-		if ! out=$(go test -run '^$' -fuzz "^$target\$" -fuzztime "$duration" "$folder" 2>&1); then
+		if ! out=$(cd "$folder" && "$tmp/fuzz" -test.run '^$' -test.fuzz "^$target\$" -test.fuzztime "$duration" \
+			-test.fuzzcachedir "$corpus/$(go list)" 2>&1); then
 			printf '%s\n' "$out"
 			failed+=("${folder#"$PWD"/} $target")
 		fi
