@@ -76,7 +76,12 @@ e2e: build deps ## RUN=REGEXP: the native tests whose names match
 	@[ -n '$(RUN)' ] || { echo 'hint: make e2e RUN=TestRun; all of them are make test-e2e' >&2; exit 2; }
 	@go test $(E2E) -count=1 -v -timeout 45m -run '$(RUN)' ./e2e/native
 
-test: system build deps lint cross test-mends test-unit test-differential test-fuzz test-e2e test-vm-smoke ## everything; what CI runs
+# Seconds that each part of the tests may take with filled caches, on two cores; LEDGER is for all of them.
+LEDGER := 780
+PARTS  := system=15 build=60 deps=30 lint=150 cross=60 test-mends=60 test-unit=240 test-differential=60 test-fuzz=90 test-e2e=720 test-vm-smoke=480
+
+test: ## everything; what CI runs; it ends with what each part took, and fails where that is more than its budget
+	@MAKE='$(MAKE)' deps/ledger.sh $(LEDGER) $(PARTS)
 
 test-unit: ## unit, golden and script tests, root's own too, with the race detector
 	@go test $(E2E) -race -shuffle=on -skip '^Test(Differential|LimactlAccepts)' $(UNIT)
