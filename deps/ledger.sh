@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Runs targets of the Makefile in order, and ends with a table of what each took and may take:
+# Runs targets of the Makefile in order, and shows in a table what each took and may take:
 #
 #   deps/ledger.sh TOTAL TARGET=SECONDS...
 #
+# The table comes before the last target, a short one, whose lines so are the last.
 # The first target that fails ends it, with make's exit code. A target that takes more than its SECONDS fails it at the end,
 # and so do all of them when they take more than TOTAL. These budgets are for filled caches. When packages, components or
 # the image had to be made, the only budget is an hour for all. SLOWER=2 in the environment doubles every budget.
@@ -24,17 +25,6 @@ made() {
 	cksum /var/lib/dpkg/status 2>/dev/null || true
 }
 
-before=$(made)
-state=warm
-compiled || state=cold
-parts=() took=() code=0
-for part; do
-	began=$SECONDS
-	"${MAKE:-make}" --no-print-directory "${part%=*}" || code=$?
-	parts+=("$part") took+=($((SECONDS - began)))
-	((code == 0)) || break
-done
-[ "$(made)" = "$before" ] || state=cold
 
 # row NAME SECONDS BUDGET
 over=0
@@ -46,18 +36,36 @@ row() {
 	printf '%-18s %8s %8s%s\n' "$1" "$2" "$3" "$mark"
 }
 
-printf '\n%-18s %8s %8s\n' "part ($state)" seconds budget
-for i in "${!parts[@]}"; do
-	budget=-
-	[ $state = cold ] || budget=$((${parts[i]#*=} * slower))
-	row "${parts[i]%=*}" "${took[i]}" "$budget"
+# table shows what was run, and sets over when something took too long.
+table() {
+	[ "$(made)" = "$before" ] || state=cold
+	local most=$total
+	[ $state = warm ] || most=$cold
+	printf '\n%-18s %8s %8s\n' "part ($state)" seconds budget
+	for i in "${!parts[@]}"; do
+		budget=-
+		[ $state = cold ] || budget=$((${parts[i]#*=} * slower))
+		row "${parts[i]%=*}" "${took[i]}" "$budget"
+	done
+	row all "$SECONDS" $((most * slower))
+	echo
+}
+
+before=$(made)
+state=warm
+compiled || state=cold
+parts=() took=() code=0
+for part; do
+	[ "$part" != "${*: -1}" ] || table
+	began=$SECONDS
+	"${MAKE:-make}" --no-print-directory "${part%=*}" || code=$?
+	parts+=("$part") took+=($((SECONDS - began)))
+	if ((code)); then
+		table
+		echo "${part%=*} failed" >&2
+		exit $code
+	fi
 done
-[ $state = warm ] || total=$cold
-row all "$SECONDS" $((total * slower))
-if ((code)); then
-	echo "${part%=*} failed" >&2
-	exit $code
-fi
 if ((over)); then
 	echo 'every part is green, and not within its budget' >&2
 	echo 'hint: find out what has become slow, and change a budget in the Makefile only with a reason; SLOWER=2 is for a busy machine' >&2

@@ -131,7 +131,7 @@ func architectures(names []string) (all []emulate.Architecture, err error) {
 			for _, k := range emulate.Architectures() {
 				known = append(known, k.Name)
 			}
-			return nil, Usage(fmt.Errorf("emulation enable: %q is not a known architecture", name), "one of " + strings.Join(known, ", "))
+			return nil, Usage(fmt.Errorf("emulation enable: %q is not a known architecture", name), "one of "+strings.Join(known, ", "))
 		}
 		all = append(all, found)
 	}

@@ -89,7 +89,7 @@ func (o *loginOptions) check(flags *pflag.FlagSet) error {
 		o.password, o.stdin = "", true
 	}
 	refuse := func(text, hint string) error {
-		return Usage(errors.New("login: " + text), hint)
+		return Usage(errors.New("login: "+text), hint)
 	}
 	switch {
 	case o.stdin && o.password != "":
