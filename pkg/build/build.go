@@ -201,7 +201,7 @@ const grace = time.Second
 func solve(ctx context.Context, c *client.Client, j *job, d Display) (*client.SolveResponse, []client.VertexWarning, error) {
 	status := make(chan *client.SolveStatus)
 	shown := make(chan []client.VertexWarning, 1)
-	go func() { shown <- d.through(unhand).show(ctx, status) }()
+	go func() { shown <- d.through(stripWrapper).show(ctx, status) }()
 	type ended struct {
 		res *client.SolveResponse
 		err error

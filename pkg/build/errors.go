@@ -122,7 +122,7 @@ func Plain(text string) string {
 	if m := fatal.FindStringSubmatch(rest); m != nil {
 		first = strings.TrimSuffix(first, ": git stderr:") + ": " + m[1]
 	}
-	first = handed.ReplaceAllString(checksum.ReplaceAllString(first, ""), "")
+	first = wrapperPrefix.ReplaceAllString(checksum.ReplaceAllString(first, ""), "")
 	return resolve.ReplaceAllString(first, "resolving $1: ")
 }
 

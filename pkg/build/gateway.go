@@ -30,7 +30,7 @@ func (j *job) send(ctx context.Context, c *client.Client, status chan *client.So
 	res, err := c.Build(ctx, j.opt, "linnet", func(ctx context.Context, g gateway.Client) (*gateway.Result, error) {
 		j.begun.Store(true)
 		// Build closes the channel only after this has returned.
-		res, err := j.convert(ctx, &near{Client: g, job: j, status: status, told: &told{}})
+		res, err := j.convert(ctx, &localGateway{Client: g, job: j, status: status, told: &told{}})
 		j.failed = err
 		return res, err
 	}, status)
@@ -60,8 +60,8 @@ func (j *job) watch(ctx context.Context, method string, req, reply any, cc *grpc
 type refused struct{ error }
 
 // convert makes of the Dockerfile what is to be done, which is done when it returns, and no sooner.
-func (j *job) convert(ctx context.Context, n *near) (*gateway.Result, error) {
-	res, err := j.made(ctx, n)
+func (j *job) convert(ctx context.Context, n *localGateway) (*gateway.Result, error) {
+	res, err := j.solveFrontend(ctx, n)
 	if err != nil {
 		return nil, err
 	}
@@ -80,8 +80,8 @@ func (j *job) convert(ctx context.Context, n *near) (*gateway.Result, error) {
 	return res, nil
 }
 
-// made is what a frontend comes to, with the steps changed that want a secret as a variable.
-func (j *job) made(ctx context.Context, n *near) (*gateway.Result, error) {
+// solveFrontend is what a frontend comes to, with the steps changed that want a secret as a variable.
+func (j *job) solveFrontend(ctx context.Context, n *localGateway) (*gateway.Result, error) {
 	res, err := j.frontend(ctx, n)
 	if err != nil {
 		return nil, err
@@ -92,7 +92,7 @@ func (j *job) made(ctx context.Context, n *near) (*gateway.Result, error) {
 // frontend runs BuildKit's frontend: here, where a directory of this host need not be sent for the few
 // files of it that a frontend reads, or at the engine. There it says in an image's provenance what it
 // was asked, which one that runs here cannot.
-func (j *job) frontend(ctx context.Context, n *near) (*gateway.Result, error) {
+func (j *job) frontend(ctx context.Context, n *localGateway) (*gateway.Result, error) {
 	if !j.provenance() && j.opt.Frontend == ownFrontend {
 		defer n.end()
 		return builder.Build(ctx, n)

@@ -24,7 +24,7 @@ const noCache = "no-cache"
 // is none that there is; what comes after them in it has BuildKit look for their cache mounts in
 // the wrong place. What it then knows of these steps, it knows for the whole of this build: that
 // they are not to be cached. The second time they are sent as any others.
-func (j *job) keepMounts(ctx context.Context, n *near, res *gateway.Result) (*gateway.Result, error) {
+func (j *job) keepMounts(ctx context.Context, n *localGateway, res *gateway.Result) (*gateway.Result, error) {
 	if _, ok := j.attrs[noCache]; !ok {
 		return res, nil
 	}
@@ -51,7 +51,7 @@ func (j *job) keepMounts(ctx context.Context, n *near, res *gateway.Result) (*ga
 	case err != nil:
 		return nil, err
 	}
-	return j.made(ctx, n.without(noCache))
+	return j.solveFrontend(ctx, n.without(noCache))
 }
 
 // errOtherBuildKit is one that treats an unknown operation in another way: then it is as BuildKit has it.

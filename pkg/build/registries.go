@@ -72,7 +72,7 @@ func (j *job) nameSources(def *pb.Definition) error {
 }
 
 // ResolveSourceMetadata implements gateway.Client.
-func (n *near) ResolveSourceMetadata(ctx context.Context, op *pb.SourceOp, opt sourceresolver.Opt) (*sourceresolver.MetaResponse, error) {
+func (n *localGateway) ResolveSourceMetadata(ctx context.Context, op *pb.SourceOp, opt sourceresolver.Opt) (*sourceresolver.MetaResponse, error) {
 	if image, ok := strings.CutPrefix(op.GetIdentifier(), imageScheme); ok {
 		n.job.nameImages(image)
 	}

@@ -80,7 +80,7 @@ func TestADockerfileNamesTheRegistriesThatItNeeds(t *testing.T) {
 			t.Fatal(err)
 		}
 		named = nil
-		n := &near{Client: engine{&frontendHost{j}}, job: j, status: make(chan *client.SolveStatus, 99), told: &told{}}
+		n := &localGateway{Client: engine{&frontendHost{j}}, job: j, status: make(chan *client.SolveStatus, 99), told: &told{}}
 		if _, err := builder.Build(t.Context(), n); err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +104,7 @@ func TestAFrontendAtTheEngineMayNeedOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &near{Client: engine{&frontendHost{j}}, job: j, status: make(chan *client.SolveStatus, 99), told: &told{}}
+	n := &localGateway{Client: engine{&frontendHost{j}}, job: j, status: make(chan *client.SolveStatus, 99), told: &told{}}
 	if _, err := n.Solve(t.Context(), gateway.SolveRequest{Frontend: "gateway.v0", FrontendOpt: map[string]string{"source": "frontend.example.com/x"}}); err != nil {
 		t.Fatal(err)
 	}

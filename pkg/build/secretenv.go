@@ -31,7 +31,7 @@ const (
 // the step's container, and the engine keeps containers on disk: so the secret is mounted as a file,
 // which is in memory alone, and linnet-env makes a variable of it within the container. It does not matter
 // whether there is such a secret: a step is to be cached as the same in either case.
-func (j *job) handSecrets(ctx context.Context, n *near, res *gateway.Result) error {
+func (j *job) handSecrets(ctx context.Context, n *localGateway, res *gateway.Result) error {
 	return eachRef(res, func(ref gateway.Reference) (gateway.Reference, error) {
 		def, err := definition(ctx, ref)
 		if err != nil {
@@ -43,7 +43,7 @@ func (j *job) handSecrets(ctx context.Context, n *near, res *gateway.Result) err
 		if j.env.err != nil {
 			return nil, j.env.err
 		}
-		program, err := j.env.bring(ctx, n.BuildOpts().SessionID)
+		program, err := j.env.envSource(ctx, n.BuildOpts().SessionID)
 		if err != nil {
 			return nil, err
 		}
@@ -78,8 +78,8 @@ func (j *job) offerEnv(path string) {
 	j.env.file = filepath.Base(path)
 }
 
-// bring is the graph that brings it: the same for all of a build's steps.
-func (e *envProgram) bring(ctx context.Context, session string) (*pb.Definition, error) {
+// envSource is the graph that brings it: the same for all of a build's steps.
+func (e *envProgram) envSource(ctx context.Context, session string) (*pb.Definition, error) {
 	if e.def != nil {
 		return e.def, nil
 	}
@@ -170,7 +170,7 @@ func secretFile(op *pb.Op, program digest.Digest, file string) error {
 			return errors.New("a step wants a secret without a name")
 		}
 		secret := envFiles + strconv.Itoa(i)
-		owner, mode := reader(step.Meta.GetUser())
+		owner, mode := secretOwner(step.Meta.GetUser())
 		step.Mounts = append(step.Mounts, &pb.Mount{
 			Input: int64(pb.Empty), Dest: secret, Output: int64(pb.SkipOutput), MountType: pb.MountType_SECRET,
 			SecretOpt: &pb.SecretOpt{ID: s.ID, Optional: s.Optional, Uid: owner, Mode: mode},
@@ -182,10 +182,10 @@ func secretFile(op *pb.Op, program digest.Digest, file string) error {
 	return nil
 }
 
-// reader is who has to read the secrets of a step that runs as user, and with which mode. Whose number
+// secretOwner is who has to read the secrets of a step that runs as user, and with which mode. Whose number
 // a name has, the image knows alone; then whoever the step runs may read them, as it may its
 // environment.
-func reader(user string) (uid, mode uint32) {
+func secretOwner(user string) (uid, mode uint32) {
 	user, _, _ = strings.Cut(user, ":")
 	if user == "" || user == "root" {
 		return 0, 0o400
@@ -196,12 +196,12 @@ func reader(user string) (uid, mode uint32) {
 	return 0, 0o444
 }
 
-// handed are linnet-env's words before a step's own.
-var handed = regexp.MustCompile(regexp.QuoteMeta(envPath) + ` (?:\S+=\S+ )+-- `)
+// wrapperPrefix are linnet-env's words before a step's own.
+var wrapperPrefix = regexp.MustCompile(regexp.QuoteMeta(envPath) + ` (?:\S+=\S+ )+-- `)
 
-// unhand has errors show a step as it was written.
-func unhand(s *client.SolveStatus) {
+// stripWrapper has errors show a step as it was written.
+func stripWrapper(s *client.SolveStatus) {
 	for _, v := range s.Vertexes {
-		v.Error = handed.ReplaceAllString(v.Error, "")
+		v.Error = wrapperPrefix.ReplaceAllString(v.Error, "")
 	}
 }

@@ -119,7 +119,7 @@ func TestWhoMayReadASecret(t *testing.T) {
 	for user, want := range map[string][2]uint32{
 		"": {0, 0o400}, "root": {0, 0o400}, "0": {0, 0o400}, "root:staff": {0, 0o400}, "7:8": {7, 0o400}, "node": {0, 0o444}, "node:7": {0, 0o444}, "99999999999": {0, 0o444},
 	} {
-		if uid, mode := reader(user); [2]uint32{uid, mode} != want {
+		if uid, mode := secretOwner(user); [2]uint32{uid, mode} != want {
 			t.Errorf("%q: %d %o, want %d %o", user, uid, mode, want[0], want[1])
 		}
 	}
@@ -130,7 +130,7 @@ func TestErrorsShowTheStepAsWritten(t *testing.T) {
 	text := `process "` + strings.Join([]string{envPath, envFiles + "0=ONE", envFiles + "1=TWO", "--", "/bin/sh -c x -- y"}, " ") + `" did not complete successfully: exit code: 3`
 	want := `process "/bin/sh -c x -- y" did not complete successfully: exit code: 3`
 	s := &client.SolveStatus{Vertexes: []*client.Vertex{{Error: text}}}
-	unhand(s)
+	stripWrapper(s)
 	if got := s.Vertexes[0].Error; got != want || Plain("failed to solve: "+text) != want {
 		t.Errorf("%q and %q, want %q", got, Plain(text), want)
 	}

@@ -17,8 +17,8 @@ import (
 	"github.com/tonistiigi/fsutil"
 )
 
-// near is the engine's BuildKit as a frontend sees it that runs in this process.
-type near struct {
+// localGateway is the engine's BuildKit as a frontend sees it that runs in this process.
+type localGateway struct {
 	gateway.Client
 	job    *job
 	status chan<- *client.SolveStatus
@@ -36,7 +36,7 @@ type told struct {
 }
 
 // options are a frontend's, as a copy: frontends change them.
-func (n *near) options() map[string]string {
+func (n *localGateway) options() map[string]string {
 	opts := n.opts
 	if opts == nil {
 		opts = n.Client.BuildOpts().Opts
@@ -48,20 +48,20 @@ func (n *near) options() map[string]string {
 }
 
 // BuildOpts implements gateway.Client.
-func (n *near) BuildOpts() gateway.BuildOpts {
+func (n *localGateway) BuildOpts() gateway.BuildOpts {
 	o := n.Client.BuildOpts()
 	o.Opts = withPlatform(n.options())
 	return o
 }
 
 // with is the same with one more option, and without with one less.
-func (n *near) with(key, value string) *near {
+func (n *localGateway) with(key, value string) *localGateway {
 	again := n.without(key)
 	again.opts[key] = value
 	return again
 }
 
-func (n *near) without(key string) *near {
+func (n *localGateway) without(key string) *localGateway {
 	again := *n
 	again.opts = n.options()
 	delete(again.opts, key)
@@ -70,7 +70,7 @@ func (n *near) without(key string) *near {
 
 // Solve implements gateway.Client. What can be answered here is not sent: the files of a directory that a
 // frontend reads, and a Dockerfile whose syntax this frontend covers.
-func (n *near) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.Result, error) {
+func (n *localGateway) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.Result, error) {
 	if err := n.job.nameSources(req.Definition); err != nil {
 		return nil, err
 	}
@@ -96,13 +96,13 @@ func (n *near) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.Re
 
 // ResolveImageConfig implements gateway.Client. BuildKit's own client forgets here whether an image of the
 // store counts, and the image's name where there is an error.
-func (n *near) ResolveImageConfig(ctx context.Context, ref string, opt sourceresolver.Opt) (string, digest.Digest, []byte, error) {
+func (n *localGateway) ResolveImageConfig(ctx context.Context, ref string, opt sourceresolver.Opt) (string, digest.Digest, []byte, error) {
 	n.job.nameImages(ref)
 	return sourceresolver.NewImageMetaResolver(n.Client).ResolveImageConfig(ctx, ref, opt)
 }
 
 // show has a step of the frontend's seen, which BuildKit does not know of.
-func (n *near) show(def *pb.Definition) {
+func (n *localGateway) show(def *pb.Definition) {
 	step, now := digest.FromBytes(def.Def[0]), time.Now()
 	v := &client.Vertex{Digest: step, Name: def.Metadata[step.String()].GetDescription()["llb.customname"], Started: &now}
 	n.told.mu.Lock()
@@ -122,7 +122,7 @@ func (t *told) has(step digest.Digest) bool {
 }
 
 // Warn implements gateway.Client. A remark on what was read here belongs to the step that has read it.
-func (n *near) Warn(ctx context.Context, step digest.Digest, text string, opts gateway.WarnOpts) error {
+func (n *localGateway) Warn(ctx context.Context, step digest.Digest, text string, opts gateway.WarnOpts) error {
 	n.told.mu.Lock()
 	defer n.told.mu.Unlock()
 	switch {
@@ -138,7 +138,7 @@ func (n *near) Warn(ctx context.Context, step digest.Digest, text string, opts g
 }
 
 // end shows a frontend's steps as done, with its remarks: a display looks for those while a step goes on.
-func (n *near) end() {
+func (n *localGateway) end() {
 	n.told.mu.Lock()
 	defer n.told.mu.Unlock()
 	if n.told.ended {

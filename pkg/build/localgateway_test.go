@@ -24,7 +24,7 @@ func (e engineless) BuildOpts() gateway.BuildOpts { return gateway.BuildOpts{Opt
 func TestAFrontendIsToldThePlatform(t *testing.T) {
 	own := linux()
 	for given, want := range map[string]string{"": "linux/" + own.Architecture, "linux/s390x": "linux/s390x"} {
-		n := &near{Client: engineless{opts: map[string]string{"platform": given}}, job: &job{}}
+		n := &localGateway{Client: engineless{opts: map[string]string{"platform": given}}, job: &job{}}
 		if got := n.BuildOpts().Opts["platform"]; got != want {
 			t.Errorf("%q becomes %q, want %q", given, got, want)
 		}
@@ -32,7 +32,7 @@ func TestAFrontendIsToldThePlatform(t *testing.T) {
 	if got := (&frontendHost{&job{attrs: map[string]string{}}}).BuildOpts().Opts["platform"]; got != "linux/"+own.Architecture {
 		t.Errorf("a question is about %q", got)
 	}
-	if got := (&near{Client: engineless{}, job: &job{}}).without(noCache).BuildOpts().Opts["platform"]; got != "linux/"+own.Architecture {
+	if got := (&localGateway{Client: engineless{}, job: &job{}}).without(noCache).BuildOpts().Opts["platform"]; got != "linux/"+own.Architecture {
 		t.Errorf("a platform is %q", got)
 	}
 }
@@ -41,7 +41,7 @@ func TestAFrontendIsToldThePlatform(t *testing.T) {
 // however often the frontend runs.
 func TestRemarksBelongToAStep(t *testing.T) {
 	status := make(chan *client.SolveStatus, 9)
-	n := &near{Client: engineless{}, job: &job{}, status: status, told: &told{}}
+	n := &localGateway{Client: engineless{}, job: &job{}, status: status, told: &told{}}
 	def := graph(t, llb.Local("dockerfile", llb.Differ(llb.DiffNone, false), llb.WithCustomName("reading")))
 	step := digest.FromBytes(def.Def[0])
 	for range 2 {
