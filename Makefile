@@ -44,8 +44,8 @@ clean: ## what was built here; caches outside the repository stay
 check: $(LINT) ## formatting, go.mod, vet and the quick tests
 	@$(LINT) fmt --diff
 	@go mod tidy -diff
-	@go vet $(E2E) ./...
-	@go test -vet=off -short -p 4 ./... # vetted above; some of them wait while others work
+	@go test -vet=all -short -p 4 ./... # one run compiles, vets and tests; some tests wait while others work
+	@go vet $(E2E) ./... # and what the tag adds
 
 $(LINT): deps/tools/go.mod deps/tools/go.sum
 	@go run ./deps/build -tools golangci-lint && touch $@

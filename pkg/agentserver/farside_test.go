@@ -109,6 +109,9 @@ func (h here) Dial(ctx context.Context, s guest.Service) (net.Conn, error) {
 }
 
 func TestTheCrossingKeepsTheContractOfAGuest(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for stubborn commands for seconds")
+	}
 	guesttest.Suite(t, guesttest.Target{
 		New:      func(t *testing.T) guest.Guest { return here{newLab(t, nil).client(t)} },
 		ShareDir: t.TempDir(),

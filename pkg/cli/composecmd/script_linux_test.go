@@ -63,6 +63,9 @@ func fakeNerdctl() int {
 // `has NAME...` puts there and those that were built. `built LINE...` compares what was built since the last such
 // line. `begun` waits for a build that lasts.
 func TestScripts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts many programs, for seconds")
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true,
 		UpdateScripts: os.Getenv("UPDATE") != "",

@@ -83,6 +83,9 @@ func TestFakeWithAnEngine(t *testing.T) {
 }
 
 func TestFakeThatSeesEverything(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for stubborn commands for seconds")
+	}
 	target := fakeTarget(t, func(f *guesttest.Fake) guest.Guest {
 		f.Shares = []guesttest.Share{{Host: "/"}}
 		return f
