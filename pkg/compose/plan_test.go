@@ -170,6 +170,7 @@ services:
   c: {image: c}
   d: {image: d, platform: linux/s390x, profiles: [more]}
   e: {image: e, depends_on: {d: {condition: service_started, required: false}}}
+  f: {image: f, depends_on: {a2: {condition: service_started, required: false}}}
 `
 	for _, c := range []struct {
 		wanted Wanted
@@ -180,6 +181,7 @@ services:
 		{Wanted{Services: []string{"b", "d"}, Dependencies: true}, "linux/arm64 linux/riscv64 linux/s390x"},
 		{Wanted{Services: []string{"c", "none"}, Dependencies: true}, ""},
 		{Wanted{Services: []string{"e"}, Dependencies: true}, ""},
+		{Wanted{Services: []string{"f"}, Dependencies: true}, "linux/arm64"},
 	} {
 		if got := strings.Join(load(t, text).Platforms(c.wanted), " "); got != c.want {
 			t.Errorf("%+v: %q, want %q", c.wanted, got, c.want)

@@ -3,6 +3,7 @@ package emulate
 import (
 	"bytes"
 	"debug/elf"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -52,6 +53,17 @@ func TestAnEntryRunsItsOwnArchitectureAlone(t *testing.T) {
 			if i < len(magic) && (c^magic[i])&mask[i] != 0 {
 				t.Errorf("%s: a position-independent program differs at byte %d", a.Name, i)
 			}
+		}
+	}
+}
+
+// An entry may go by all that there is of a program, and by no more.
+func TestAnEntryFitsIntoAProgram(t *testing.T) {
+	a := Architectures()[0]
+	whole := fmt.Sprintf("%x", a.Program())
+	for magic, want := range map[string]bool{whole: true, whole + "00": false} {
+		if got := ParseEntry("x", "enabled\noffset 0\nmagic "+magic+"\n").Runs(a); got != want {
+			t.Errorf("an entry of %d of %d bytes runs it: %v", len(magic)/2, len(whole)/2, got)
 		}
 	}
 }

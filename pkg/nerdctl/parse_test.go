@@ -29,6 +29,7 @@ func TestParse(t *testing.T) {
 		{[]string{"rm", "a", "-f", "b"}, "rm", []string{"rm", "--force", "a", "b"}},
 		{[]string{"rm", "--", "-f"}, "rm", []string{"rm", "--", "-f"}},
 		{[]string{"rm", "a", "--", "b"}, "rm", []string{"rm", "a", "--", "b"}},
+		{[]string{"rm", "a", "--"}, "rm", []string{"rm", "a", "--"}},
 		{[]string{"exec", "c", "--", "-x"}, "exec", []string{"exec", "c", "--", "-x"}},
 		{[]string{"compose", "-f", "a", "-f", "b", "up", "-d"}, "compose up", []string{"compose", "--f=a", "--f=b", "up", "--detach"}},
 		{[]string{"run", "--name", "", "a", ""}, "run", []string{"run", "--name=", "a", ""}},

@@ -21,6 +21,7 @@ func TestParseChallenges(t *testing.T) {
 		`Negotiate YII=, Basic realm=x`: {{"negotiate", p{"yii": ""}}, {"basic", p{"realm": "x"}}},
 		`Basic realm="open`:             {{"basic", p{"realm": "open"}}},
 		`Basic realm="open\`:            {{"basic", p{"realm": "open"}}},
+		`a=b`:                           {{"a", p{}}, {"b", p{}}}, // a parameter of no scheme
 		`,= "," =x`:                     {{"x", p{}}},
 	} {
 		if got := parseChallenges(header); !reflect.DeepEqual(got, want) {
