@@ -9,40 +9,19 @@ import (
 	"testing"
 
 	"github.com/linnet-dev/linnet/pkg/build/options"
+	"github.com/linnet-dev/linnet/pkg/host/hosttest"
 )
-
-// files makes files below a directory of the test's own; a text that begins with -> is a link.
-func files(t *testing.T, files map[string]string) string {
-	t.Helper()
-	dir := t.TempDir()
-	for name, text := range files {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if target, ok := strings.CutPrefix(text, "->"); ok {
-			if err := os.Symlink(target, path); err != nil {
-				t.Fatal(err)
-			}
-			continue
-		}
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
 
 func prepared(t *testing.T, h options.Host, o options.Options) (*job, error) {
 	t.Helper()
 	if h.LookupEnv == nil {
-		h.LookupEnv = variables()
+		h.LookupEnv = hosttest.Lookup()
 	}
 	return Session{Host: h}.prepare(t.Context(), o)
 }
 
 func TestTheDockerfileIsFound(t *testing.T) {
-	dir := files(t, map[string]string{
+	dir := hosttest.Files(t, map[string]string{
 		"a/Dockerfile": "FROM scratch\n", "b/dockerfile": "FROM scratch AS b\n", "c/Containerfile": "FROM scratch AS c\n",
 		"d/Dockerfile": "->../a/Dockerfile", "d/Dockerfile.dockerignore": "x\n", "e/other": "FROM scratch AS e\n", "e/Dockerfile": "->other",
 	})
@@ -88,7 +67,7 @@ func TestTheDockerfileIsFound(t *testing.T) {
 
 // Every mistake that can be seen on the host, word by word.
 func TestMistakesAreFoundBeforeAnythingIsSent(t *testing.T) {
-	dir := files(t, map[string]string{"a/Dockerfile": "FROM scratch\n", "empty/x": "", "a/other": "FROM scratch\n", "large": strings.Repeat("x", 512001)})
+	dir := hosttest.Files(t, map[string]string{"a/Dockerfile": "FROM scratch\n", "empty/x": "", "a/other": "FROM scratch\n", "large": strings.Repeat("x", 512001)})
 	for _, c := range []struct {
 		o    options.Options
 		want string
@@ -134,14 +113,14 @@ func TestAMistakeStartsNoEngine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (Session{Host: options.Host{Dir: t.TempDir(), LookupEnv: variables()}}).Build(t.Context(), options.Options{Context: "."}, d); err == nil {
+	if _, err := (Session{Host: options.Host{Dir: t.TempDir(), LookupEnv: hosttest.Lookup()}}).Build(t.Context(), options.Options{Context: "."}, d); err == nil {
 		t.Error("there is no Dockerfile")
 	}
 }
 
 func TestWhatIsAskedOfBuildKit(t *testing.T) {
-	dir := files(t, map[string]string{"Dockerfile": "# syntax=docker/dockerfile:1\nFROM scratch\n", "n/f": ""})
-	j, err := prepared(t, options.Host{Dir: dir, LookupEnv: variables("SOURCE_DATE_EPOCH=17")}, options.Options{
+	dir := hosttest.Files(t, map[string]string{"Dockerfile": "# syntax=docker/dockerfile:1\nFROM scratch\n", "n/f": ""})
+	j, err := prepared(t, options.Host{Dir: dir, LookupEnv: hosttest.Lookup("SOURCE_DATE_EPOCH=17")}, options.Options{
 		Context: ".", Target: "t", Args: map[string]string{"A": "b"}, Labels: map[string]string{"l": "m"}, Platforms: []string{"linux/arm64", "amd64,linux/arm64"},
 		NoCacheFilter: []string{"one", "two"}, Network: "none", AddHosts: []string{"h:1.2.3.4"}, ShmSize: 7, Ulimits: []string{"nofile=1:2"},
 		Contexts: []options.Context{{Name: "n", Value: "n"}, {Name: "i", Value: "docker-image://x"}}, CacheMounts: "p", Attests: map[string]string{"sbom": options.Disabled, "provenance": "mode=max"},
@@ -175,7 +154,7 @@ func TestWhatIsAskedOfBuildKit(t *testing.T) {
 // A link that leads out of the context is followed where nobody else can have put it there, also in several steps, and
 // nowhere else.
 func TestALinkThatLeadsOut(t *testing.T) {
-	dir := files(t, map[string]string{
+	dir := hosttest.Files(t, map[string]string{
 		"in/Dockerfile": "->../out/one", "out/one": "->../other/two", "other/two": "FROM scratch AS two\n",
 		"in/sub/Dockerfile": "FROM scratch AS sub\n", "in/elsewhere": "->../other", "in/loop": "->../out/loop", "out/loop": "->../in/loop",
 		"in/inside": "->sub/Dockerfile", "in/rooted": "->/sub/Dockerfile",

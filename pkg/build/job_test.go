@@ -18,27 +18,16 @@ import (
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
-func variables(pairs ...string) func(string) (string, bool) {
-	return func(name string) (string, bool) {
-		for _, p := range pairs {
-			if value, ok := strings.CutPrefix(p, name+"="); ok {
-				return value, true
-			}
-		}
-		return "", false
-	}
-}
-
 // shown is an error with its hint, as the user sees it.
 func shown(err error) string {
-	if err == nil {
+	switch fix := hint.Of(err); {
+	case err == nil:
 		return ""
+	case fix == "":
+		return err.Error()
+	default:
+		return err.Error() + " | " + fix
 	}
-	var hinted *hint.Error
-	if errors.As(err, &hinted) {
-		return err.Error() + " | " + hinted.Fix
-	}
-	return err.Error()
 }
 
 func TestHostsInEveryForm(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/linnet-dev/linnet/pkg/build/options"
+	"github.com/linnet-dev/linnet/pkg/host/hosttest"
 )
 
 // engineless is BuildKit's client without anyone behind it: what is not answered here panics.
@@ -66,7 +67,7 @@ func TestRemarksBelongToAStep(t *testing.T) {
 
 // Only what is read here is answered here: a directory for steps is sent.
 func TestWhichFoldersAreReadHere(t *testing.T) {
-	dir := files(t, map[string]string{"Dockerfile": "FROM scratch\n"})
+	dir := hosttest.Files(t, map[string]string{"Dockerfile": "FROM scratch\n"})
 	j, err := prepared(t, options.Host{Dir: dir}, options.Options{Context: "."})
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 
 	"github.com/linnet-dev/linnet/pkg/build/options"
+	"github.com/linnet-dev/linnet/pkg/host/hosttest"
 )
 
 // engine answers a frontend as an engine does, with nothing in it.
@@ -31,7 +32,7 @@ func (emptyRef) ToState() (llb.State, error) { return llb.Scratch(), nil }
 func TestABuildNamesTheRegistriesThatItNeeds(t *testing.T) {
 	var named []string
 	s := Session{
-		Host:  options.Host{Dir: files(t, map[string]string{"Dockerfile": "ARG REGISTRY\nFROM ${REGISTRY}/base\nCOPY --from=copied.example.com/x /a /b\n"})},
+		Host:  options.Host{Dir: hosttest.Files(t, map[string]string{"Dockerfile": "ARG REGISTRY\nFROM ${REGISTRY}/base\nCOPY --from=copied.example.com/x /a /b\n"})},
 		Named: func(registries ...string) { named = append(named, registries...) },
 	}
 	o := options.Options{
@@ -69,7 +70,7 @@ func TestADockerfileNamesTheRegistriesThatItNeeds(t *testing.T) {
 		var named []string
 		unnamed := 0
 		s := Session{
-			Host: options.Host{Dir: files(t, map[string]string{"Dockerfile": text})}, Unnamed: func() { unnamed++ },
+			Host: options.Host{Dir: hosttest.Files(t, map[string]string{"Dockerfile": text})}, Unnamed: func() { unnamed++ },
 			Named: func(registries ...string) { named = append(named, registries...) },
 		}
 		j, err := s.prepare(t.Context(), options.Options{
@@ -93,7 +94,7 @@ func TestADockerfileNamesTheRegistriesThatItNeeds(t *testing.T) {
 
 // What another frontend comes to is not seen from here.
 func TestAFrontendAtTheEngineMayNeedOthers(t *testing.T) {
-	dir := files(t, map[string]string{"Dockerfile": "# syntax=frontend.example.com/x\nFROM scratch\n"})
+	dir := hosttest.Files(t, map[string]string{"Dockerfile": "# syntax=frontend.example.com/x\nFROM scratch\n"})
 	var named []string
 	unnamed := 0
 	s := Session{

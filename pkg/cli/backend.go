@@ -17,7 +17,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/settings"
 )
 
-// engine is somewhere that commands run, and a person can start and stop: one of the two is not nil.
+// engine is what runs commands, and what a person starts and stops. It is native or a machine; the other field is nil.
 type engine struct {
 	guest.Guest
 	guest.Engine

@@ -8,13 +8,15 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"github.com/linnet-dev/linnet/pkg/host/hosttest"
 )
 
 // An ordinary user's directories, which a group of theirs alone may write to (umask 002), are their own word.
 // Only root can give files away: make test-unit runs it.
 func TestALinkInADirectoryOfAPrivateGroup(t *testing.T) {
 	const daemon, games = 1, 60 // users with a group of their own, or one that is another's
-	dir := tree(t, map[string]string{"in/Dockerfile": "->../out/file", "out/file": "FROM scratch\n"})
+	dir := hosttest.Files(t, map[string]string{"in/Dockerfile": "->../out/file", "out/file": "FROM scratch\n"})
 	for _, path := range []string{filepath.Dir(dir), dir, filepath.Join(dir, "in"), filepath.Join(dir, "out")} {
 		if err := os.Chmod(path, 0o775); err != nil {
 			t.Fatal(err)

@@ -8,11 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/tonistiigi/fsutil"
+
+	"github.com/linnet-dev/linnet/pkg/host/hosttest"
 )
 
 // A file that vanishes between being listed and being looked at is left out, and nothing else is.
@@ -73,7 +74,7 @@ func (torn) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 // What cannot be read is told, and what is gone is not. Nothing waits for who writes a pipe.
 func TestWhatCannotBeReadIsTold(t *testing.T) {
-	dir := tree(t, map[string]string{"link": "->/etc/passwd", "to": "->sub", "sub/file": "", "out": "->/etc"})
+	dir := hosttest.Files(t, map[string]string{"link": "->/etc/passwd", "to": "->sub", "sub/file": "", "out": "->/etc"})
 	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +99,7 @@ func TestWhatCannotBeReadIsTold(t *testing.T) {
 
 // What is listed is what fsutil lists by paths: the same files, in the same order, each described the same.
 func TestFoldersAreListedAsByPaths(t *testing.T) {
-	dir := tree(t, map[string]string{"b/c/d": "x", "a": "y", "b.txt": "", "link": "->a", "out": "->/etc/passwd", "b/loop": "->.."})
+	dir := hosttest.Files(t, map[string]string{"b/c/d": "x", "a": "y", "b.txt": "", "link": "->a", "out": "->/etc/passwd", "b/loop": "->.."})
 	for _, err := range []error{
 		os.Link(filepath.Join(dir, "a"), filepath.Join(dir, "b", "hard")), os.Mkdir(filepath.Join(dir, "empty"), 0o700),
 		syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600), os.Chmod(filepath.Join(dir, "a"), 0o755|fs.ModeSetuid),
@@ -144,7 +145,7 @@ func listing(t *testing.T, tree fsutil.FS, target string) (all []string) {
 
 // A directory of which another is made while it is walked: what the link leads to is not sent.
 func TestALinkInTheWayIsNotFollowed(t *testing.T) {
-	top := tree(t, map[string]string{"in/a": "", "in/sub/file": "", "secret/file": "", "secret/more": ""})
+	top := hosttest.Files(t, map[string]string{"in/a": "", "in/sub/file": "", "secret/file": "", "secret/more": ""})
 	dir, sub := filepath.Join(top, "in"), filepath.Join(top, "in", "sub")
 	var seen []string
 	err := opened(t, dir, nil).Walk(t.Context(), "/", func(path string, _ fs.DirEntry, err error) error {
@@ -165,7 +166,7 @@ func TestALinkInTheWayIsNotFollowed(t *testing.T) {
 func TestWhatTookTheirPlaceIsNotSent(t *testing.T) {
 	for _, now := range []string{"sub", "link", "file"} {
 		for _, was := range []string{"sub", "link", "file"} {
-			dir := tree(t, map[string]string{"a": "", "file": "", "sub/b": "", "link": "->a", "z": ""})
+			dir := hosttest.Files(t, map[string]string{"a": "", "file": "", "sub/b": "", "link": "->a", "z": ""})
 			w := opened(t, dir, nil)
 			var seen []string
 			err := w.Walk(t.Context(), "/", func(path string, entry fs.DirEntry, err error) error {
@@ -187,31 +188,9 @@ func TestWhatTookTheirPlaceIsNotSent(t *testing.T) {
 	}
 }
 
-// tree makes files below a directory of the test's own; a text that begins with -> is a link.
-func tree(t *testing.T, files map[string]string) string {
-	t.Helper()
-	dir := t.TempDir()
-	for name, text := range files {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if target, ok := strings.CutPrefix(text, "->"); ok {
-			if err := os.Symlink(target, path); err != nil {
-				t.Fatal(err)
-			}
-			continue
-		}
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
 // Files are read as they would be found in a copy of the directory.
 func TestFilesAreThoseOfTheFolder(t *testing.T) {
-	top := tree(t, map[string]string{"out": "outside", "in/real": "inside", "in/deep/x": ""})
+	top := hosttest.Files(t, map[string]string{"out": "outside", "in/real": "inside", "in/deep/x": ""})
 	dir := filepath.Join(top, "in")
 	for link, target := range map[string]string{"link": "real", "absolute": "/real", "outside": "../out", "gone": "nowhere"} {
 		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {

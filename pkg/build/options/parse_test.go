@@ -1,44 +1,33 @@
 package options
 
 import (
-	"errors"
 	"maps"
 	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/linnet-dev/linnet/pkg/hint"
+	"github.com/linnet-dev/linnet/pkg/host/hosttest"
 )
-
-func lookup(pairs ...string) func(string) (string, bool) {
-	return func(name string) (string, bool) {
-		for _, p := range pairs {
-			if value, ok := strings.CutPrefix(p, name+"="); ok {
-				return value, true
-			}
-		}
-		return "", false
-	}
-}
 
 // withHint is an error with its hint, as the user sees it.
 func withHint(err error) string {
-	if err == nil {
+	switch fix := hint.Of(err); {
+	case err == nil:
 		return ""
+	case fix == "":
+		return err.Error()
+	default:
+		return err.Error() + " | " + fix
 	}
-	var hinted *hint.Error
-	if errors.As(err, &hinted) {
-		return err.Error() + " | " + hinted.Fix
-	}
-	return err.Error()
 }
 
 func TestBuildArgsTakeTheHostsValue(t *testing.T) {
-	got, err := ParseArgs([]string{"A=b=c", "HERE", "GONE", "EMPTY="}, lookup("HERE=x,y"))
+	got, err := ParseArgs([]string{"A=b=c", "HERE", "GONE", "EMPTY="}, hosttest.Lookup("HERE=x,y"))
 	if want := map[string]string{"A": "b=c", "HERE": "x,y", "EMPTY": ""}; err != nil || !maps.Equal(got, want) {
 		t.Errorf("got %q, %v", got, err)
 	}
-	if _, err := ParseArgs([]string{"=x"}, lookup()); withHint(err) != `--build-arg "=x": the name is missing | --build-arg NAME=value, or --build-arg NAME` {
+	if _, err := ParseArgs([]string{"=x"}, hosttest.Lookup()); withHint(err) != `--build-arg "=x": the name is missing | --build-arg NAME=value, or --build-arg NAME` {
 		t.Error(withHint(err))
 	}
 }
@@ -57,7 +46,7 @@ func TestSecretsAreFilesOrVariables(t *testing.T) {
 		"ID=a,SRC=f":               {ID: "a", File: "f"},
 		"type=file,id=a,src=x=y=z": {ID: "a", File: "x=y=z"},
 	} {
-		got, err := ParseSecret(value, lookup("SET=1"))
+		got, err := ParseSecret(value, hosttest.Lookup("SET=1"))
 		if err != nil || got != want {
 			t.Errorf("%s: %+v, %v", value, got, err)
 		}
@@ -70,7 +59,7 @@ func TestSecretsAreFilesOrVariables(t *testing.T) {
 		`id=a,"src=open`:  `is not a comma-separated list`,
 		"id=a,src=f,mode": `"mode" is not of the form key=value`,
 	} {
-		if _, err := ParseSecret(value, lookup()); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := ParseSecret(value, hosttest.Lookup()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", value, err)
 		}
 	}
