@@ -61,7 +61,7 @@ for part; do
 	"${MAKE:-make}" --no-print-directory "${part%=*}" || code=$?
 	parts+=("$part") took+=($((SECONDS - began)))
 	if ((code)); then
-		table
+		[ "$part" = "${*: -1}" ] || table # it stands already
 		echo "${part%=*} failed" >&2
 		exit $code
 	fi
