@@ -109,7 +109,7 @@ func (p Program) File(goarch string) string {
 	return strings.ReplaceAll(p.To, "{machine}", machine)
 }
 
-// places are the folders of a prefix that a program may go to.
+// places are the directories of a prefix that a program may go to.
 var places = []string{"bin/", "cni/", "share/"}
 
 func validate(all []Component) error {
@@ -124,7 +124,7 @@ func validate(all []Component) error {
 		}
 		switch {
 		case c.Name == "" || strings.ContainsAny(c.Name, "/\\. "):
-			bad("name: %q is not the name of a folder", c.Name)
+			bad("name: %q is not the name of a directory", c.Name)
 		case names[c.Name]:
 			bad("name: stands twice")
 		}

@@ -12,23 +12,23 @@ shift
 packages=("${@:-./...}")
 
 # Only packages with a target are compiled.
-mapfile -t folders < <(go list -f '{{$dir := .Dir}}{{range .TestGoFiles}}{{$dir}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$dir}}/{{.}}{{"\n"}}{{end}}' "${packages[@]}" |
+mapfile -t dirs < <(go list -f '{{$dir := .Dir}}{{range .TestGoFiles}}{{$dir}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$dir}}/{{.}}{{"\n"}}{{end}}' "${packages[@]}" |
 	sed '/^$/d' | xargs -r grep -lE '^func Fuzz[A-Z]' | xargs -rn1 dirname | sort -u)
 
 corpus=$(go env GOCACHE)/fuzz tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 failed=() count=0
-for folder in "${folders[@]}"; do
+for dir in "${dirs[@]}"; do
 	# One instrumented binary has all targets of a package.
-	go test -c -fuzz . -o "$tmp/fuzz" "$folder"
-	for target in $(cd "$folder" && "$tmp/fuzz" -test.list '^Fuzz'); do
+	go test -c -fuzz . -o "$tmp/fuzz" "$dir"
+	for target in $(cd "$dir" && "$tmp/fuzz" -test.list '^Fuzz'); do
 		count=$((count + 1))
-		echo "fuzz ${folder#"$PWD"/} $target"
+		echo "fuzz ${dir#"$PWD"/} $target"
 		# -run none: the unit tests, and the corpus with them, have run elsewhere.
-		if ! out=$(cd "$folder" && "$tmp/fuzz" -test.run '^$' -test.fuzz "^$target\$" -test.fuzztime "$duration" \
+		if ! out=$(cd "$dir" && "$tmp/fuzz" -test.run '^$' -test.fuzz "^$target\$" -test.fuzztime "$duration" \
 			-test.fuzzcachedir "$corpus/$(go list)" 2>&1); then
 			printf '%s\n' "$out"
-			failed+=("${folder#"$PWD"/} $target")
+			failed+=("${dir#"$PWD"/} $target")
 		fi
 	done
 done

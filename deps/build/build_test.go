@@ -32,7 +32,7 @@ func newHouse(t *testing.T) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A unix socket's path is short; the folders of t.TempDir need not be.
+	// A unix socket's path is short; the directories of t.TempDir need not be.
 	state, err := os.MkdirTemp("", "fakego")
 	if err != nil {
 		t.Fatal(err)
@@ -273,7 +273,7 @@ func TestEveryInputIsInTheKey(t *testing.T) {
 		return inputs{
 			Component: deps.Component{Name: "one", Version: "v1.0.0"},
 			Commands:  []command{{File: "bin/a", Args: []string{"build"}, Env: []string{"GOOS=linux"}, From: "example.com/a"}},
-			Folder:    map[string]string{"go.mod": "1", "go.sum": "2"},
+			Files:     map[string]string{"go.mod": "1", "go.sum": "2"},
 			Toolchain: map[string]string{"GOVERSION": "go1.0", "library libseccomp": "2.5.4"},
 		}
 	}
@@ -285,8 +285,8 @@ func TestEveryInputIsInTheKey(t *testing.T) {
 		"version":    func(in *inputs) { in.Component.Version = "v1.0.1" },
 		"flags":      func(in *inputs) { in.Commands[0].Args = []string{"build", "-race"} },
 		"target":     func(in *inputs) { in.Commands[0].Env = []string{"GOOS=darwin"} },
-		"go.mod":     func(in *inputs) { in.Folder["go.mod"] = "3" },
-		"a new file": func(in *inputs) { in.Folder["stub/stub.go"] = "4" },
+		"go.mod":     func(in *inputs) { in.Files["go.mod"] = "3" },
+		"a new file": func(in *inputs) { in.Files["stub/stub.go"] = "4" },
 		"Go":         func(in *inputs) { in.Toolchain["GOVERSION"] = "go1.1" },
 		"libseccomp": func(in *inputs) { in.Toolchain["library libseccomp"] = "2.6.0" },
 	} {

@@ -21,7 +21,7 @@ import (
 
 // builder makes jobs and installs them.
 type builder struct {
-	modules   string // the folder with one Go module per component
+	modules   string // the directory with one Go module per component
 	prefix    string
 	cache     string
 	goos      string
@@ -125,7 +125,7 @@ func (b *builder) provide(ctx context.Context, c deps.Component, old record) (*r
 	return &made, nil
 }
 
-// place puts the files of a folder of the cache into the prefix, each at once: a program that
+// place puts the files of a directory of the cache into the prefix, each at once: a program that
 // runs goes on running, and one that is started meets the old or the new file, never half. It
 // returns r with the times of the files as they now are.
 func (b *builder) place(entry string, r record) (record, error) {

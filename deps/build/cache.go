@@ -10,7 +10,7 @@ import (
 	"syscall"
 )
 
-// tempPrefix begins the name of a folder in the cache that is still being made.
+// tempPrefix begins the name of a directory in the cache that is still being made.
 const tempPrefix = "tmp-"
 
 // lockCache takes the cache for this run alone and returns how to give it back. waiting is
@@ -55,7 +55,7 @@ func lockCache(ctx context.Context, cache string, waiting func()) (unlock func()
 	}
 }
 
-// sweep removes what interrupted runs left. The caller holds the cache, so nobody is still
+// sweep removes what interrupted runs left. The caller holds the cache, so no other build is still
 // writing there.
 func sweep(cache string) error {
 	entries, err := os.ReadDir(cache)

@@ -107,7 +107,7 @@ func TestKilledBuildIsSweptByTheNext(t *testing.T) {
 	}
 	half := tree(t, h.b.cache)
 	if len(half) != 1 || !strings.HasPrefix(half[0], tempPrefix+"one-") {
-		t.Fatalf("a killed build leaves %q, want half a program in a temporary folder", half)
+		t.Fatalf("a killed build leaves %q, want half a program in a temporary directory", half)
 	}
 	h.want("prefix", tree(t, h.b.prefix), nil)
 	h.unset("hang")

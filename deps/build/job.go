@@ -38,7 +38,7 @@ type command struct {
 type inputs struct {
 	Component deps.Component
 	Commands  []command
-	Folder    map[string]string // path below the module's folder: sha256
+	Files     map[string]string `json:"Folder"` // path below the module's directory: sha256
 	Toolchain map[string]string // what go env says, and with cgo the libraries
 	Mends     []mendText        `json:",omitempty"`
 }
@@ -53,7 +53,7 @@ func (in inputs) key() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// entry is the name of a job's folder in the cache.
+// entry is the name of a job's directory in the cache.
 func (j job) entry() string {
 	return j.component.Name + "-" + j.component.Version + "-" + j.key[:12]
 }
@@ -65,7 +65,7 @@ func (b *builder) plan(ctx context.Context, c deps.Component) (job, error) {
 		module = b.module
 	}
 	j := job{component: c, dir: filepath.Join(b.modules, module), commands: commands(c, b.goos, b.goarch)}
-	folder, err := hashFolder(j.dir)
+	files, err := hashDir(j.dir)
 	if err != nil {
 		return job{}, err
 	}
@@ -76,7 +76,7 @@ func (b *builder) plan(ctx context.Context, c deps.Component) (job, error) {
 	if j.mends, err = b.mendsOf(c.Name); err != nil {
 		return job{}, err
 	}
-	j.key = inputs{c, j.commands, folder, toolchain, j.mends}.key()
+	j.key = inputs{c, j.commands, files, toolchain, j.mends}.key()
 	return j, nil
 }
 
@@ -114,7 +114,7 @@ var (
 	cVariables         = []string{"CC", "CGO_CFLAGS", "CGO_CPPFLAGS", "CGO_LDFLAGS"}
 )
 
-// toolchain asks Go in the component's own folder: a module may ask for a newer Go than ours.
+// toolchain asks Go in the component's own directory: a module may ask for a newer Go than ours.
 func (b *builder) toolchain(ctx context.Context, c deps.Component, dir string) (map[string]string, error) {
 	names := toolchainVariables
 	if c.Cgo {
@@ -139,8 +139,8 @@ func (b *builder) toolchain(ctx context.Context, c deps.Component, dir string) (
 	return facts, nil
 }
 
-// hashFolder hashes every file below dir, by its slash-separated path.
-func hashFolder(dir string) (map[string]string, error) {
+// hashDir hashes every file below dir, by its slash-separated path.
+func hashDir(dir string) (map[string]string, error) {
 	sums := map[string]string{}
 	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {

@@ -100,7 +100,7 @@ func (o options) do(ctx context.Context, stdout, stderr io.Writer) error {
 			return err
 		}
 	}
-	for _, dir := range []*string{&o.prefix, &o.cache} { // Go runs in other folders than this one
+	for _, dir := range []*string{&o.prefix, &o.cache} { // Go runs in other directories than this one
 		if *dir, err = filepath.Abs(*dir); err != nil {
 			return err
 		}

@@ -13,7 +13,7 @@ import (
 )
 
 // The test binary stands in for two programs, each as a real process: Go, when fakeGoEnv names
-// its state folder, and this command itself, when fakeBuildEnv holds its options.
+// its state directory, and this command itself, when fakeBuildEnv holds its options.
 const (
 	fakeGoEnv    = "LINNET_TEST_FAKE_GO"
 	fakeBuildEnv = "LINNET_TEST_FAKE_BUILD"
@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// fakeGo answers `go env -json` and, for `go build`, writes its own arguments as the program. Its state folder may hold: version, what GOVERSION is; fail, a program that
+// fakeGo answers `go env -json` and, for `go build`, writes its own arguments as the program. Its state directory may hold: version, what GOVERSION is; fail, a program that
 // does not compile; hang, a program whose build stops half-way, says so on the unix socket
 // named in the file, and ends only with its connection. It logs each build in builds.
 func fakeGo(state string, args []string) int {

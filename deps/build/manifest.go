@@ -10,7 +10,7 @@ import (
 	"slices"
 )
 
-// manifestName is the file in a prefix, and in each folder of the cache, that says what is there.
+// manifestName is the file in a prefix, and in each directory of the cache, that says what is there.
 const manifestName = "manifest.json"
 
 // manifest is what a prefix holds.
@@ -27,7 +27,7 @@ type record struct {
 }
 
 // file is one installed program. Modified, in nanoseconds since 1970, lets a later run see
-// without reading the whole file that nobody wrote to it.
+// without reading the whole file that it was not written to.
 type file struct {
 	Path     string `json:"path"` // slash-separated, below the prefix
 	SHA256   string `json:"sha256"`

@@ -45,7 +45,7 @@ func choose(all []deps.Component, names []string, goos string) ([]deps.Component
 	return chosen, nil
 }
 
-// toolsModule is the folder of the developers' tools, next to the components' folders.
+// toolsModule is the directory of the developers' tools, next to the components' directories.
 const toolsModule = "tools"
 
 // tools are the named tools of deps/tools/go.mod, or all of them, in the shape of components.

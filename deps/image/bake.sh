@@ -95,7 +95,7 @@ done
 install -m 755 "$agent" "$root/usr/libexec/linnet/bin/linnet-agent"
 ln -s linnet-agent "$root/usr/libexec/linnet/bin/docker-credential-linnet"
 ln -s ../bin/linnet-agent "$root/usr/libexec/linnet/cni/linnet-ports"
-# For whoever looks inside: sudo nerdctl.
+# For a user who looks inside: sudo nerdctl.
 install -d "$root/etc/nerdctl" "$root/usr/local/bin"
 ln -s /usr/libexec/linnet/bin/nerdctl /usr/libexec/linnet/bin/buildctl "$root/usr/local/bin/"
 ln -s /var/lib/linnet/native/etc/nerdctl.toml "$root/etc/nerdctl/nerdctl.toml"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Bakes the image twice from nothing, each time with a cache of its own, and says whether the same came out:
+# Bakes the image twice from nothing, each time with a cache of its own, and reports whether the same came out:
 #
 #   compare.sh [ARCH]
 set -euo pipefail

@@ -62,16 +62,16 @@ func boot(ctx context.Context) error {
 	return fmt.Errorf("becoming systemd: %w", syscall.Exec("/sbin/init", []string{"/sbin/init"}, environment)) //nolint:forbidigo // as above
 }
 
-// hideSystemd makes the folder by which programs see that systemd runs a link to one. nerdctl looks at the link itself
+// hideSystemd makes the directory by which programs see that systemd runs a link to one. nerdctl looks at the link itself
 // and so asks systemd for nothing; everybody else looks behind it. With systemd, and without a message bus, nerdctl
 // refuses to start a container that has a health check; with a bus it takes three seconds to stop one. The agent runs
 // health checks.
 func hideSystemd(dir string) error {
 	if err := os.MkdirAll(filepath.Join(dir, ".system"), 0o755); err != nil {
-		return fmt.Errorf("making systemd's folder: %w", err)
+		return fmt.Errorf("making systemd's directory: %w", err)
 	}
 	if err := os.Symlink(".system", filepath.Join(dir, "system")); err != nil {
-		return fmt.Errorf("making systemd's folder: %w", err)
+		return fmt.Errorf("making systemd's directory: %w", err)
 	}
 	return nil
 }

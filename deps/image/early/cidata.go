@@ -135,13 +135,13 @@ func parseCIData(dir string) (*cidata, error) {
 	return c, nil
 }
 
-// share is a folder that the host shares, by the fields of fstab(5).
+// share is a directory that the host shares, by the fields of fstab(5).
 type share struct{ tag, dir, kind, options string }
 
 // shareLine is how Lima writes one. It quotes no path, so what is in a path may make it no YAML at all.
 var shareLine = regexp.MustCompile(`(?m)^- \[([^,\n]+), (.*), (9p|virtiofs), "?([^"\n]*?)"?, "0", "0"\]\n`)
 
-// takeShares reads the shared folders out of user-data, and returns the rest.
+// takeShares reads the shared directories out of user-data, and returns the rest.
 func takeShares(userData []byte) (shares []share, rest []byte) {
 	for _, m := range shareLine.FindAllSubmatch(userData, -1) {
 		shares = append(shares, share{tag: string(m[1]), dir: string(m[2]), kind: string(m[3]), options: string(m[4])})
@@ -168,7 +168,7 @@ func (c *cidata) dataFiles() map[string]string {
 	return files
 }
 
-// mounted says whether something is mounted at a folder.
+// mounted reports whether something is mounted at a directory.
 func mounted(dir string) bool {
 	var at, above unix.Stat_t
 	return unix.Stat(dir, &at) == nil && unix.Stat(filepath.Dir(dir), &above) == nil && at.Dev != above.Dev

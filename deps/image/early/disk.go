@@ -55,7 +55,7 @@ func dataDisk(ctx context.Context) error {
 	if err := os.MkdirAll(dataDir, 0o755); err != nil {
 		return fmt.Errorf("making the data disk's mount point: %w", err)
 	}
-	// Without delayed allocation a file's blocks are on the disk before the journal says that the file is there. Nobody
+	// Without delayed allocation a file's blocks are on the disk before the journal says that the file is there. No program
 	// syncs an image's files one by one; but containerd's database is synced, and with it all that was written before.
 	// With it, a machine that is killed has images whose youngest files are empty.
 	if err := unix.Mount(device, dataDir, "ext4", unix.MS_NOATIME, "nodelalloc"); err != nil {
@@ -112,7 +112,7 @@ func chooseDataDisk(devices []string) (device string, blank bool, err error) {
 	return "", false, errors.New("finding the data disk: there is none")
 }
 
-// isBlank says whether nothing was ever written where any file system, partition table or volume manager
+// isBlank reports whether nothing was ever written where any file system, partition table or volume manager
 // keeps what it is known by: in the first or the last MiB.
 func isBlank(device string) bool {
 	f, err := os.Open(device)
@@ -167,7 +167,7 @@ func mark(device, text string) error {
 	return nil
 }
 
-// isUnfinished says whether a disk is one whose file system was being made: it is marked, and has nothing where a
+// isUnfinished reports whether a disk is one whose file system was being made: it is marked, and has nothing where a
 // superblock is.
 func isUnfinished(device string) bool {
 	f, err := os.Open(device)

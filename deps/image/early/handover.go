@@ -119,19 +119,19 @@ var skipped = []string{
 // chooseScripts makes a cidata of links, without the scripts that are skipped, from which
 // linnet-lima.service runs Lima's boot scripts. What a later Lima adds is run.
 func chooseScripts(c *cidata, to string) error {
-	folders := []string{"boot.Linux", "boot.essential.Linux"}
-	if err := link(c.dir, to, folders); err != nil {
+	dirs := []string{"boot.Linux", "boot.essential.Linux"}
+	if err := link(c.dir, to, dirs); err != nil {
 		return err
 	}
-	for _, folder := range folders {
-		if err := link(filepath.Join(c.dir, folder), filepath.Join(to, folder), skipped); err != nil {
+	for _, dir := range dirs {
+		if err := link(filepath.Join(c.dir, dir), filepath.Join(to, dir), skipped); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// link makes a folder of links to what another one has, but for some. It makes none that would be empty: Lima's
+// link makes a directory of links to what another one has, but for some. It makes none that would be empty: Lima's
 // script would run "*.sh" in there.
 func link(from, to string, skip []string) error {
 	entries, err := os.ReadDir(from)

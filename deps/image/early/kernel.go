@@ -13,7 +13,7 @@ import (
 )
 
 // makeNodes makes what udev and tmpfiles would: nodes of drivers that are loaded when they are opened, and the
-// folder of temporary files in memory.
+// directory of temporary files in memory.
 func makeNodes() error {
 	var errs []error
 	for _, node := range []struct {

@@ -5,7 +5,7 @@
 //   - as the initrd's /init (process 1): it loads what reaches the root, mounts that, starts itself a second time
 //     and becomes systemd;
 //   - as `linnet-early`, beside systemd's own start: it reads what Lima tells the guest on its cidata disk, makes
-//     the user, the network, the shared folders and the data disk, and says so with /run/linnet/ready,
+//     the user, the network, the shared directories and the data disk, and says so with /run/linnet/ready,
 //     for which systemd waits (linnet-ready.path) before it starts the agent;
 //   - as `linnet-early button`, a service: it waits for the power button.
 //
@@ -38,7 +38,7 @@ func main() {
 		err = powerButton(ctx)
 	default:
 		if err = setUp(ctx); err != nil {
-			// ssh comes up all the same, where the network does, so that somebody can look.
+			// ssh comes up all the same, where the network does, so that a user can look.
 			err = errors.Join(err, write(runDir+"/failed", err.Error()+"\n", 0o644))
 		}
 	}
@@ -84,7 +84,7 @@ func setUp(ctx context.Context) error {
 	steps.start("the data disk", func() error { return dataDisk(ctx) })
 	steps.start("the user", func() error { return makeUser("/", c) })
 	steps.start("the host key", func() error { return hostKey(c, hostKeyFile) })
-	steps.start("the shared folders", func() error {
+	steps.start("the shared directories", func() error {
 		if err := mountShares(modules, c); err != nil {
 			return err
 		}

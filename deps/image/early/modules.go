@@ -59,7 +59,7 @@ func (m *modules) load(names ...string) error {
 	return errors.Join(errs...)
 }
 
-// insert loads one file, once; whoever needs it meanwhile waits.
+// insert loads one file, once; a goroutine that needs it meanwhile waits.
 func (m *modules) insert(file string) (err error) {
 	m.mu.Lock()
 	once := m.loaded[file]

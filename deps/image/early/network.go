@@ -16,7 +16,7 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// network gives the first interface the address that Lima has for it: it is known, so nobody has to be asked.
+// network gives the first interface the address that Lima has for it: it is known, so no DHCP server has to be asked.
 func network(c *cidata) error {
 	hostname := c.meta.Hostname
 	if err := syscall.Sethostname([]byte(hostname)); err != nil {

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mountShares mounts the shared folders of the host, and makes the folders on which Lima will mount those that
+// mountShares mounts the shared directories of the host, and makes the directories on which Lima will mount those that
 // it shares over ssh.
 func mountShares(m *modules, c *cidata) error {
 	var errs []error
@@ -39,11 +39,11 @@ func mountShare(m *modules, s share) error {
 		}
 	}
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
-		return fmt.Errorf("making the mount point of a shared folder: %w", err)
+		return fmt.Errorf("making the mount point of a shared directory: %w", err)
 	}
 	flags, data := mountOptions(s.options)
 	if err := unix.Mount(s.tag, s.dir, s.kind, flags, data); err != nil {
-		return fmt.Errorf("mounting the shared folder %s (%s, %s): %w", s.dir, s.kind, s.options, err)
+		return fmt.Errorf("mounting the shared directory %s (%s, %s): %w", s.dir, s.kind, s.options, err)
 	}
 	return nil
 }
@@ -88,13 +88,13 @@ func mountOptions(options string) (flags uintptr, data string) {
 	return flags, strings.Join(rest, ",")
 }
 
-// makeMountPoint makes a folder that belongs to the user: fusermount mounts on no other.
+// makeMountPoint makes a directory that belongs to the user: fusermount mounts on no other.
 func makeMountPoint(dir string, uid int) error {
 	if mounted(dir) || !filepath.IsAbs(dir) {
 		return nil
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("making the mount point of a shared folder: %w", err)
+		return fmt.Errorf("making the mount point of a shared directory: %w", err)
 	}
 	return os.Chown(dir, uid, uid)
 }

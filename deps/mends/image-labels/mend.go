@@ -13,7 +13,7 @@ import (
 )
 
 // WithImageConfigLabels gives a container the labels of its image, but for those that programs read as their own. It says so
-// in debug mode only: images that compose has built have such labels, and nobody meant anything by it.
+// in debug mode only: images that compose has built have such labels, and their users meant nothing by it.
 func WithImageConfigLabels(image Image) NewContainerOpts {
 	take := unmendedWithImageConfigLabels(image)
 	return func(ctx context.Context, c *Client, to *containers.Container) error {
