@@ -101,7 +101,7 @@ func TestACommandOfWhichNothingIsHeardCanBeGivenUp(t *testing.T) {
 	}
 }
 
-func TestNobodyListens(t *testing.T) {
+func TestNoAgentListens(t *testing.T) {
 	dir, err := os.MkdirTemp("", "ln-")
 	if err != nil {
 		t.Fatal(err)

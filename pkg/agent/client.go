@@ -35,7 +35,7 @@ const protocolHeader = "linnet-protocol"
 func Revision() metadata.MD { return metadata.Pairs(protocolHeader, strconv.Itoa(Protocol)) }
 
 // How much of a stream may be under way, unread, in either direction. It bounds how far a
-// process gets ahead of whoever reads what it writes.
+// process gets ahead of the reader of what it writes.
 const (
 	// StreamWindow is for one stream, ConnectionWindow for all of a connection.
 	StreamWindow     = 1 << 20
@@ -47,7 +47,7 @@ const (
 )
 
 // ErrNotRunning says that no agent answers on the socket, ErrStopping that it is about to
-// end: whoever needs an engine waits for that and starts another. ErrProtocol says that the one
+// end: a client that needs an engine waits for that and starts another. ErrProtocol says that the one
 // that answers has another Protocol.
 var (
 	ErrNotRunning = errors.New("no agent is running")
@@ -68,12 +68,12 @@ type Client struct {
 	upkeep   agentpb.UpkeepClient
 
 	mu     sync.Mutex
-	first  net.Conn        // the connection of Connect, until somebody needs one
+	first  net.Conn        // the connection of Connect, until a call needs one
 	failed error           // of the last dial, nil when it succeeded
 	stages map[string]bool // the identifiers of those that are open
 }
 
-// Dial connects to the agent on a unix socket; ErrNotRunning when nobody listens there.
+// Dial connects to the agent on a unix socket; ErrNotRunning when no agent listens there.
 func Dial(ctx context.Context, socket string) (*Client, error) {
 	return Connect(ctx, Socket(socket))
 }
@@ -86,13 +86,13 @@ func DialInGuest(ctx context.Context, socket string) (*Client, error) {
 	}))
 }
 
-// Socket dials a unix socket of root's or the user's; ErrNotRunning when nobody listens there.
+// Socket dials a unix socket of root's or the user's; ErrNotRunning when no agent listens there.
 func Socket(path string) Dialer { return dialer(path, host.DialUnix) }
 
 func dialer(path string, dial func(ctx context.Context, path string) (net.Conn, error)) Dialer {
 	return func(ctx context.Context) (net.Conn, error) {
 		conn, err := dial(ctx, path)
-		// A file in the place of the socket, or of one of its directories, is nobody who listens;
+		// A file in the place of the socket, or of one of its directories, is no agent that listens;
 		// the start says what is wrong there.
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOTDIR) {
 			return nil, ErrNotRunning
@@ -148,7 +148,7 @@ func Connect(ctx context.Context, dial Dialer) (*Client, error) {
 	return c, nil
 }
 
-// connection is a connection that nobody uses yet.
+// connection is a connection that no call uses yet.
 func (c *Client) connection(ctx context.Context) (net.Conn, error) {
 	c.mu.Lock()
 	conn := c.first

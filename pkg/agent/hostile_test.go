@@ -175,7 +175,7 @@ func TestAnAgentChoosesNoSize(t *testing.T) {
 			run,
 			"says that the command ended with 70000",
 		},
-		"credentials that nobody gives": {
+		"credentials that the client does not give": {
 			hostile{run: reply(&agentpb.RunReply{What: &agentpb.RunReply_Credentials{Credentials: &agentpb.CredentialsRequest{Registry: "a\x1b"}}})},
 			run,
 			`asks for the credentials of "a\x1b", and this command was given none`,
@@ -227,7 +227,7 @@ func TestAnAgentChoosesNoSize(t *testing.T) {
 	}
 }
 
-// peakHeap measures the heap until it is asked. What nobody needs any more is collected early meanwhile, and so counts little,
+// peakHeap measures the heap until it is asked. What is not referred to any more is collected early meanwhile, and so counts little,
 // also on a busy machine.
 func peakHeap(t *testing.T) func() uint64 {
 	t.Helper()
@@ -293,7 +293,7 @@ func TestCredentialsAreGivenOneAtATime(t *testing.T) {
 			all.Add(1)
 			most.Store(max(most.Load(), now.Add(1)))
 			defer now.Add(-1)
-			<-ctx.Done() // a helper that asks somebody for leave
+			<-ctx.Done() // a helper that asks the user for leave
 			return guest.Credentials{}, ctx.Err()
 		}})
 	})

@@ -11,7 +11,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/report"
 )
 
-// What an agent may send. Whoever is root in a virtual machine can put another program in the
+// What an agent may send. The root user of a virtual machine can put another program in the
 // agent's place, so no size is the agent's to choose. An agent of ours stays far below each.
 const (
 	// ReplyMax is the largest message to a client, HeaderMax the largest list of headers, in bytes.

@@ -13,7 +13,7 @@ import (
 
 const (
 	// outletRoom is how many bytes an outlet holds for its writer, in at most outletQueue messages, so that one output
-	// that nobody reads does not hold up the other at once.
+	// that is not read does not hold up the other at once.
 	outletRoom  = 512 << 10
 	outletQueue = 512
 	// linger is the time that a writer has left when the command was cancelled.

@@ -83,7 +83,7 @@ type run struct {
 	guest.Process
 	client *Client
 	stream agentpb.Commands_RunClient
-	stdout *outlet // nil when nobody wants it
+	stdout *outlet // nil when the caller does not want it
 	stderr *outlet // nil too when it goes where stdout does
 
 	sending sync.Mutex // messages are sent one at a time

@@ -134,13 +134,13 @@ func (s *Server) dial(ctx context.Context, service string) (net.Conn, error) {
 }
 
 // pass copies one way and passes its end on: the end of what is sent forwards, and that
-// nobody takes it any more backwards.
+// the receiver takes no more of it backwards.
 func pass(to, from net.Conn) {
 	_, _ = io.Copy(to, from) // spliced by the kernel
 	closeHalf(from, to)
 }
 
-// closeHalf ends what is sent to one, and says to the other that nobody takes it any more.
+// closeHalf ends what is sent to one, and tells the other that no more is taken.
 func closeHalf(from, to net.Conn) {
 	if half, ok := to.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
@@ -174,7 +174,7 @@ func carry(to, client net.Conn, frames *agent.Framed) {
 	<-sent
 }
 
-// watched is written to by one and watched by another. A reset is told to whoever asks the
+// watched is written to by one and watched by another. A reset is told to the one that asks the
 // kernel first, and to the other as an end.
 type watched struct {
 	io.Writer
@@ -191,7 +191,7 @@ func (w *watched) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// failed reports whether writing has met a reset, for whoever has just read an end. A write under
+// failed reports whether writing has met a reset, for a reader that has just met an end. A write under
 // way either comes back with it at once, or goes on.
 func (w *watched) failed() bool {
 	tick := time.NewTicker(time.Millisecond)

@@ -223,7 +223,7 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestASignalDoesNotWaitBehindInputThatNobodyReads(t *testing.T) {
+func TestASignalDoesNotWaitBehindUnreadInput(t *testing.T) {
 	c := newLab(t, nil).client(t)
 	signals := make(chan os.Signal, 1)
 	p := sh("trap 'exit 9' USR1; echo ready; while :; do sleep 600 & wait $!; done")
@@ -285,7 +285,7 @@ func TestAReaderThatLeavesIsMetAsABrokenPipe(t *testing.T) {
 	}
 }
 
-func TestOneOutputThatNobodyReadsDoesNotHoldUpTheOther(t *testing.T) {
+func TestOneUnreadOutputDoesNotHoldUpTheOther(t *testing.T) {
 	c := newLab(t, nil).client(t)
 	said := make(chan struct{})
 	// All of it has room in the client, so it does not matter how late the agent comes to read what was said.

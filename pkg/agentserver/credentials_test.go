@@ -60,7 +60,7 @@ func TestTheHelperAsksTheClientOfItsCommand(t *testing.T) {
 		{"other.example", "credentials not found in native keychain\n1 /run/linnet/docker\n", answers},
 		{"broken.example", "the keychain is locked\n1 /run/linnet/docker\n", answers},
 		{"", "no credentials server URL\n1 /run/linnet/docker\n", answers},
-		{"nobody.answers", "credentials not found in native keychain\n1\n", nil},
+		{"unanswered.example", "credentials not found in native keychain\n1\n", nil},
 	} {
 		p := sh(`printf '%s\n' "$1" | docker-credential-linnet get; echo $? $DOCKER_CONFIG`, x.registry)
 		p.Credentials = x.answers

@@ -15,7 +15,7 @@ import (
 // configuration names it as credsStore "linnet".
 const HelperName = "docker-credential-linnet"
 
-// DockerConfig makes whoever reads Docker's configuration ask the helper, and nobody else.
+// DockerConfig makes every program that reads Docker's configuration ask the helper, and no other.
 const DockerConfig = `{"credsStore":"linnet"}` + "\n"
 
 // notFound is what helpers say, and callers compare, when there are no credentials.
@@ -67,7 +67,7 @@ func helperGet(ctx context.Context, environ []string, in io.Reader) (string, err
 		}
 	}
 	if token == "" {
-		return "", errors.New(notFound) // nobody answers for this command
+		return "", errors.New(notFound) // no client answers for this command
 	}
 	c, err := agent.DialInGuest(ctx, socket)
 	if err != nil {

@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	// attendLimit is how long claims wait, together, for somebody to attend.
+	// attendLimit is how long claims wait, together, for a relay to attend.
 	attendLimit = 2 * time.Second
 	// answerLimit is how long a claim waits for an answer of who attends.
 	answerLimit = 5 * time.Second
@@ -79,8 +79,8 @@ func NewPorts(state string, log logrus.FieldLogger) *Ports {
 	return p
 }
 
-// Claim has ports opened on the host, and is refused when one is taken there. When nobody
-// attends it is noted, and opened as soon as somebody does.
+// Claim has ports opened on the host, and is refused when one is taken there. When no relay
+// attends it is noted, and opened as soon as one does.
 func (p *Ports) Claim(ctx context.Context, req *agentpb.ClaimRequest) (*agentpb.ClaimReply, error) {
 	if n := len(req.GetPorts()); n > agent.PortsMax { // the other side would listen to nothing any more
 		return nil, status.Errorf(codes.ResourceExhausted, "publishing %d ports: a container may publish %d at most", n, agent.PortsMax)
@@ -105,7 +105,7 @@ func (p *Ports) Claim(ctx context.Context, req *agentpb.ClaimRequest) (*agentpb.
 			timer.Reset(limit)
 		case <-timer.C:
 			if p.note(c) {
-				p.log.WithField("owner", c.owner).Warn("nobody opens its ports on the host yet")
+				p.log.WithField("owner", c.owner).Warn("no relay opens its ports on the host yet")
 				return &agentpb.ClaimReply{}, nil
 			}
 			timer.Reset(answerLimit) // it was just answered
@@ -244,7 +244,7 @@ func (p *Ports) inOrder() []*portClaim {
 	return all
 }
 
-// Attend tells of every claim, and takes the answers. Whoever comes last is the one.
+// Attend tells of every claim, and takes the answers. The relay that came last is the one.
 func (p *Ports) Attend(stream agentpb.Ports_AttendServer) error {
 	if _, err := stream.Recv(); err != nil {
 		return err

@@ -179,7 +179,7 @@ func TestARefusedClaimIsNone(t *testing.T) {
 	})
 }
 
-func TestClaimsWaitTogetherForSomebodyToAttend(t *testing.T) {
+func TestClaimsWaitTogetherForARelayToAttend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := dialPorts(t, NewPorts("", quietLog(t)))
 		began := time.Now()
@@ -220,7 +220,7 @@ func TestAClaimIsTakenUpByWhoComesInTime(t *testing.T) {
 	})
 }
 
-func TestAnAnswerThatDoesNotComeHoldsNobodyUpForEver(t *testing.T) {
+func TestAnAnswerThatDoesNotComeHoldsNoClaimUpForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := dialPorts(t, NewPorts("", quietLog(t)))
 		s, _ := attend(t, c)

@@ -36,7 +36,7 @@ func (d *datagrams) Read(p []byte) (int, error) {
 			return 0, io.EOF
 		}
 		if err != nil {
-			continue // nobody listened when something was sent
+			continue // no process listened when something was sent
 		}
 		binary.BigEndian.PutUint16(d.in[:], uint16(n)) //nolint:gosec // at most 65535
 		d.got = d.in[:2+n]
@@ -63,5 +63,5 @@ func (d *datagrams) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// CloseWrite ends the conversation: nobody sends on who sends no more.
+// CloseWrite ends the conversation: a client that sends no more datagrams has left.
 func (d *datagrams) CloseWrite() error { return d.Close() }

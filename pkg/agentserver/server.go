@@ -33,7 +33,7 @@ type Options struct {
 	// is of clients of an agent that is gone.
 	Stages string
 	// Records is a directory in memory, for what the agent after this one has to know when this
-	// one is killed: commands that nobody would end. Empty keeps none.
+	// one is killed: commands that no process would end. Empty keeps none.
 	Records string
 	// CredentialsEnv is added to the environment of a command whose client answers for
 	// credentials: what makes it ask the helper.

@@ -82,7 +82,7 @@ func (s *Server) makeStage() (*stage, error) {
 	return st, nil
 }
 
-// sweep removes a stage that nobody holds or uses. s.mu is held.
+// sweep removes a stage that no client holds and no command uses. s.mu is held.
 func (s *Server) sweep(st *stage) error {
 	if st.held || st.users > 0 || s.stages[st.id] == nil {
 		return nil
@@ -120,7 +120,7 @@ func (s *stages) Put(stream agentpb.Stages_PutServer) error {
 	if err != nil {
 		return err
 	}
-	// Beside the directory, on the same file system: nobody in the guest meets a half.
+	// Beside the directory, on the same file system: no process in the guest meets a half.
 	f, err := os.CreateTemp(s.o.Stages, host.StagePrefix()) // mode 0600
 	if err != nil {
 		return fileStatus(err)

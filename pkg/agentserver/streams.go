@@ -21,7 +21,7 @@ func newOutput(c *command, wrap func([]byte) *agentpb.RunReply) *output {
 	return &output{command: c, wrap: wrap, left: make(chan struct{})}
 }
 
-// Left is closed when nobody in the guest reads any more.
+// Left is closed when no process in the guest reads any more.
 func (o *output) Left() <-chan struct{} { return o.left }
 
 func (o *output) leave() { o.once.Do(func() { close(o.left) }) }
@@ -83,7 +83,7 @@ func (b *inbox) put(p []byte) bool {
 	return true
 }
 
-// close lets nobody wait for more.
+// close ends the wait for more.
 func (b *inbox) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -133,7 +133,7 @@ func (b *inbox) WriteTo(w io.Writer) (total int64, err error) {
 	return total, nil
 }
 
-// Read makes it a Reader. Whoever copies uses WriteTo.
+// Read makes it a Reader. io.Copy uses WriteTo.
 func (b *inbox) Read(p []byte) (int, error) {
 	chunk := b.next()
 	if chunk == nil {

@@ -74,7 +74,7 @@ func (s *upkeep) Replace(stream agentpb.Upkeep_ReplaceServer) error {
 		return agent.ToStatus(err)
 	}
 	if err := stream.SendAndClose(&agentpb.ReplaceReply{}); err != nil {
-		s.o.Log.WithError(err).Warn("whoever replaced the agent has gone")
+		s.o.Log.WithError(err).Warn("the client that replaced the agent has gone")
 	}
 	s.replacedOnce.Do(func() { close(s.replaced) })
 	return nil

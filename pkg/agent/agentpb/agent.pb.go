@@ -710,7 +710,7 @@ type RunRequest_Credentials struct {
 }
 
 type RunRequest_Closed struct {
-	// Nobody reads this output any more: the process meets SIGPIPE.
+	// No program reads this output any more: the process meets SIGPIPE.
 	Closed Output `protobuf:"varint,6,opt,name=closed,proto3,enum=linnet.agent.v1.Output,oneof"`
 }
 
@@ -746,7 +746,7 @@ type Start struct {
 	Abandoned [][]byte `protobuf:"bytes,8,rep,name=abandoned,proto3" json:"abandoned,omitempty"`
 	// The client's version.
 	Version string `protobuf:"bytes,9,opt,name=version,proto3" json:"version,omitempty"`
-	// Nobody wants this output.
+	// The client does not want this output.
 	NoStdout bool `protobuf:"varint,10,opt,name=no_stdout,json=noStdout,proto3" json:"no_stdout,omitempty"`
 	NoStderr bool `protobuf:"varint,11,opt,name=no_stderr,json=noStderr,proto3" json:"no_stderr,omitempty"`
 	// Both outputs are one pipe, so that their order is kept.
@@ -1117,7 +1117,7 @@ type RunReply_Started struct {
 
 type RunReply_Grant struct {
 	// How many more bytes of standard input the agent is ready to take. The client never
-	// sends more than was granted: a signal behind input that nobody reads would not arrive.
+	// sends more than was granted: a signal behind input that the command does not read would not arrive.
 	Grant int64 `protobuf:"varint,6,opt,name=grant,proto3,oneof"`
 }
 

@@ -231,7 +231,7 @@ type CommandsClient interface {
 	// Run runs one command. The first message says which. The client's end of the stream,
 	// before the command's, is the client giving up: the command is sent SIGTERM, then
 	// SIGKILL, and how it ended is still told. A connection that breaks does the same, with
-	// nobody left to tell.
+	// no client left to tell.
 	Run(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[RunRequest, RunReply], error)
 }
 
@@ -266,7 +266,7 @@ type CommandsServer interface {
 	// Run runs one command. The first message says which. The client's end of the stream,
 	// before the command's, is the client giving up: the command is sent SIGTERM, then
 	// SIGKILL, and how it ended is still told. A connection that breaks does the same, with
-	// nobody left to tell.
+	// no client left to tell.
 	Run(grpc.BidiStreamingServer[RunRequest, RunReply]) error
 	mustEmbedUnimplementedCommandsServer()
 }

@@ -93,7 +93,7 @@ func Main(ctx context.Context, environ []string, stdin io.Reader, stdout io.Writ
 		if f.CNIVersion == "" {
 			f.CNIVersion = "1.0.0"
 		}
-		_ = json.NewEncoder(stdout).Encode(f) // nobody else could be told
+		_ = json.NewEncoder(stdout).Encode(f) // there is no other place to report to
 		return 1
 	}
 	if _, err := stdout.Write(answer); err != nil {

@@ -154,7 +154,7 @@ func TestAddClaimsThePortsAndPassesTheResultOn(t *testing.T) {
 	}
 }
 
-func TestAddOfNothingAsksNobody(t *testing.T) {
+func TestAddOfNothingAsksNoAgent(t *testing.T) {
 	for _, mappings := range []string{"", "null", "[]", `[{"hostPort": 0, "containerPort": 80}]`} {
 		out, code := plugin(t, "ADD", conf("/no/such/socket", mappings, result))
 		if code != 0 {
@@ -177,7 +177,7 @@ func TestAddWaitsForAnAgentThatIsBeingReplaced(t *testing.T) {
 	socket, f := serve(t, nil)
 	late := socket + "2"
 	accepted := make(chan struct{})
-	// A socket that nobody answers on, then one on which somebody does.
+	// A socket that no agent answers on, then one on which an agent does.
 	l, err := net.Listen("unix", late)
 	if err != nil {
 		t.Fatal(err)
