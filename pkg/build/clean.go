@@ -11,8 +11,8 @@ import (
 	"github.com/linnet-dev/linnet/pkg/report"
 )
 
-// cleaner takes out of what a build shows what could steer the terminal: names of steps are written by whoever
-// wrote the Dockerfile, and what steps print by whoever made their images. What a step prints keeps its colours, and
+// cleaner takes out of what a build shows what could steer the terminal: names of steps are written by the author
+// of the Dockerfile, and what steps print by the makers of their images. What a step prints keeps its colours, and
 // where it draws on one line it has a line for each drawing; drawing says that the display draws itself.
 type cleaner struct {
 	drawing bool

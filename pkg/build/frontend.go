@@ -120,7 +120,7 @@ func (r *folderRef) ToState() (llb.State, error)    { return llb.Scratch(), nil 
 func (r *folderRef) Evaluate(context.Context) error { return nil }
 
 func (r *folderRef) StatFile(context.Context, client.StatRequest) (*fstypes.Stat, error) {
-	return nil, os.ErrNotExist // whoever asks reads next
+	return nil, os.ErrNotExist // the frontend that asks reads next
 }
 
 func (r *folderRef) ReadDir(context.Context, client.ReadDirRequest) ([]*fstypes.Stat, error) {

@@ -151,7 +151,7 @@ func TestWhatIsAskedOfBuildKit(t *testing.T) {
 	}
 }
 
-// A link that leads out of the context is followed where nobody else can have put it there, also in several steps, and
+// A link that leads out of the context is followed where no other user can have put it there, also in several steps, and
 // nowhere else.
 func TestALinkThatLeadsOut(t *testing.T) {
 	dir := hosttest.Files(t, map[string]string{

@@ -98,7 +98,7 @@ func (s Session) prepare(ctx context.Context, o options.Options) (*job, error) {
 	}
 	j.opt = client.SolveOpt{
 		Frontend: ownFrontend, FrontendAttrs: j.attrs, Ref: identity.NewID(),
-		// BuildKit keeps no record of it: nobody here reads one, and writing it takes a third of what a build of
+		// BuildKit keeps no record of it: linnet does not read it, and writing it takes a third of what a build of
 		// one changed line takes.
 		Internal: true,
 	}

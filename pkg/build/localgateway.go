@@ -149,7 +149,7 @@ func (n *localGateway) end() {
 }
 
 // directory is a directory of this host that is asked for to read single files of it, as frontends do; nil
-// is anything else. A directory for steps is sent: whoever reads single files wants no differences to what
+// is anything else. A directory for steps is sent: a frontend that reads single files wants no differences to what
 // was sent before.
 func (j *job) directory(def *pb.Definition) (fsutil.FS, error) {
 	if len(def.GetDef()) != 2 { // itself, and that it is the result

@@ -70,6 +70,6 @@ func (p *pending) drop() {
 	defer p.mu.Unlock()
 	p.dropped = true
 	if p.file != nil {
-		_ = errors.Join(p.file.Close(), os.Remove(p.file.Name())) // it is nobody's
+		_ = errors.Join(p.file.Close(), os.Remove(p.file.Name())) // it is not referred to
 	}
 }

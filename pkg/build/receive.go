@@ -102,7 +102,7 @@ func (r fileReceiver) directory(stream grpc.ServerStream, dir string, remove boo
 	return fsutil.ReceiveRoot(stream.Context(), stream, root, o)
 }
 
-// harmless drops what would give whoever runs or opens a file rights on this host that the image's author chose. It
+// harmless drops what would give a user who runs or opens a file rights on this host that the image's author chose. It
 // reports whether anything is left of it.
 func (r fileReceiver) harmless(path string, stat *fstypes.Stat) bool {
 	mode := fs.FileMode(stat.Mode)

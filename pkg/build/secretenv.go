@@ -183,7 +183,7 @@ func secretFile(op *pb.Op, program digest.Digest, file string) error {
 }
 
 // secretOwner is who has to read the secrets of a step that runs as user, and with which mode. Whose number
-// a name has, the image knows alone; then whoever the step runs may read them, as it may its
+// a name has, the image knows alone; then every process of the step may read them, as it may its
 // environment.
 func secretOwner(user string) (uid, mode uint32) {
 	user, _, _ = strings.Cut(user, ":")

@@ -102,7 +102,7 @@ var (
 	matchingPerName = effort{1_000_000, time.Millisecond}
 )
 
-// measured ends a walk whose names take too long to match: a .dockerignore is written by whoever writes the
+// measured ends a walk whose names take too long to match: a .dockerignore is written by the author of the
 // context, and each of its patterns is tried on each name.
 type measured struct {
 	fsutil.FS

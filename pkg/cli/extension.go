@@ -49,8 +49,8 @@ func (e *Env) Global() []string { return e.app.global }
 // Parse reads a command line of nerdctl's with its global flags, wherever they were typed.
 func (e *Env) Parse(words []string) (*nerdctl.Invocation, error) { return e.app.parse(words) }
 
-// Forward runs a command line of nerdctl's in the guest. registries are those that its files name, nil where nobody has
-// looked.
+// Forward runs a command line of nerdctl's in the guest. registries are those that its files name, nil where they were not
+// looked at.
 func (e *Env) Forward(inv *nerdctl.Invocation, registries []string) error {
 	return e.app.forward(inv, registries)
 }

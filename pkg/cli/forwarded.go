@@ -70,7 +70,7 @@ func (a *app) parseLine(line *route.Line) (*nerdctl.Invocation, error) {
 	return inv, nil
 }
 
-// forward runs a nerdctl command line in the guest. registries are those that its files name; nil where nobody has looked.
+// forward runs a nerdctl command line in the guest. registries are those that its files name; nil where they were not looked at.
 func (a *app) forward(inv *nerdctl.Invocation, registries []string) error {
 	if inv.Help {
 		_, err := fmt.Fprint(a.streams.Out, nerdctl.Help(inv.Command, "linnet"))

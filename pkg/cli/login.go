@@ -27,7 +27,7 @@ type loginOptions struct {
 }
 
 // newLogin and newLogout stand in the place of nerdctl's, which run where the engine is: in a
-// virtual machine there would be nobody to keep a password.
+// virtual machine there would be no credential helper to keep a password.
 func (a *app) newLogin() *cobra.Command {
 	var o loginOptions
 	c := &cobra.Command{

@@ -74,7 +74,7 @@ func newLog(w io.Writer) *logrus.Logger {
 	return log
 }
 
-// Layout resolves where everything is, and sees that nobody else can change it.
+// Layout resolves where everything is, and checks that no other user can change it.
 func (a *app) Layout() (host.Layout, error) {
 	if a.layout != nil {
 		return *a.layout, nil

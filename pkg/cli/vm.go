@@ -216,7 +216,7 @@ func (a *app) newView() *cobra.Command {
 	}
 }
 
-// newRelay is the host's process that lives as long as the virtual machine; whoever starts
+// newRelay is the host's process that lives as long as the virtual machine; the command that starts
 // the machine starts it, and learns on descriptor 3 whether it listens.
 func (a *app) newRelay() *cobra.Command {
 	var rules relay.PortRules

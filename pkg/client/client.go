@@ -54,7 +54,7 @@ type command struct {
 }
 
 // Exec runs a command line after which nothing is left to do: where it can, it takes the place of this process, and does not
-// return. registries are those that the line's files name, nil where nobody has looked. A command that ran and failed is a
+// return. registries are those that the line's files name, nil where they were not looked at. A command that ran and failed is a
 // *guest.ExitError.
 func (c *Client) Exec(ctx context.Context, inv *nerdctl.Invocation, registries []string) error {
 	return c.forward(ctx, inv, registries, c.canReplace())

@@ -276,6 +276,6 @@ esac`
 		t.Errorf("got %q, %v, want %q", out, err, want)
 	}
 	if out, err := f.run(t, "container", "prune"); err == nil {
-		t.Errorf("nobody answers, and it went on: %q", out)
+		t.Errorf("no engine answers, and it went on: %q", out)
 	}
 }

@@ -16,7 +16,7 @@ func (c *Client) NewGrant(hostsDirs ...string) *registry.Grant {
 }
 
 // grantFor answers for the registries that a command line names; nil where it needs none. registries
-// are those that its files name, nil where nobody has looked.
+// are those that its files name, nil where they were not looked at.
 func (c *Client) grantFor(inv *nerdctl.Invocation, registries []string) *registry.Grant {
 	names, more := route.Registries(inv)
 	if c.Registries == nil || len(names) == 0 && !more {

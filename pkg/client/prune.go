@@ -29,7 +29,7 @@ func (o command) prune(ctx context.Context, list *nerdctl.Invocation, remove fun
 	if err != nil || rm == nil {
 		return err
 	}
-	// What somebody else has started or removed meanwhile is not ours to complain about: it is
+	// What another client has started or removed meanwhile is not ours to complain about: it is
 	// told on standard error.
 	err = o.output(ctx, rm, &removed)
 	var exit *guest.ExitError

@@ -96,7 +96,7 @@ func grown(buffer []byte, read func([]byte) (int, error)) ([]byte, error) {
 	}
 }
 
-// isPrivate reports whether nobody but this user and root can change what is in a directory.
+// isPrivate reports whether only this user and root can change what is in a directory.
 func isPrivate(root *os.Root, dir string) bool {
 	info, err := root.Stat(dir)
 	return err == nil && !host.OthersMayWrite(info)

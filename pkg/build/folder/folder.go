@@ -1,4 +1,4 @@
-// Package folder reads the directories that a build sends, and the Dockerfile, below a descriptor: whoever may write there
+// Package folder reads the directories that a build sends, and the Dockerfile, below a descriptor: a user who may write there
 // cannot have another file sent. It must not know who asks for them: no BuildKit.
 package folder
 
@@ -17,7 +17,7 @@ import (
 )
 
 // Folder is one directory of the host, as it is sent. Everything in it is read below a descriptor of
-// it, so that whoever may write the directory cannot have a file sent that is not in it, by
+// it, so that a user who may write the directory cannot have a file sent that is not in it, by
 // putting a link in the place of a directory while it is read. It also keeps two things from being
 // lost without a word: a file that may not be read would arrive empty, and one that goes away while
 // the directory is listed would take those behind it along.

@@ -38,7 +38,7 @@ func ParseCall(value string) (question string, asJSON, ignore bool, err error) {
 	case question == "build":
 		question = ""
 	case !slices.Contains(questions, question):
-		return "", false, false, FlagError("call", value, fmt.Errorf("nobody answers %q", question), "one of build, "+strings.Join(questions, ", "))
+		return "", false, false, FlagError("call", value, fmt.Errorf("%q is not a question", question), "one of build, "+strings.Join(questions, ", "))
 	}
 	return question, asJSON, ignore, nil
 }

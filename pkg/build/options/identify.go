@@ -40,7 +40,7 @@ func composeName(dir string) string {
 			Name string `yaml:"name"`
 		}
 		if yaml.Unmarshal(text, &file) != nil || strings.Contains(file.Name, "$") {
-			return "" // whoever reads it for good says what is wrong with it
+			return "" // the code that reads it for good says what is wrong with it
 		}
 		return file.Name
 	}

@@ -67,7 +67,7 @@ func linkedFolder(top, path string) string {
 // mostSettings bounds what is read of a directory's settings, in bytes.
 const mostSettings = 1 << 20
 
-// readSmall reads a regular file whose writer is not trusted: it waits for nobody who writes a pipe, and reads no
+// readSmall reads a regular file whose writer is not trusted: it does not wait for a pipe's writer, and reads no
 // more than is good for settings.
 func readSmall(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)

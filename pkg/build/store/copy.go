@@ -161,7 +161,7 @@ func copyBlob(ctx context.Context, from, to content.Store, desc ocispecs.Descrip
 // keepChildren has containerd keep what a manifest names for as long as it keeps the manifest.
 func keepChildren(ctx context.Context, to content.Store, desc ocispecs.Descriptor, children []ocispecs.Descriptor) error {
 	if _, ok := leases.FromContext(ctx); !ok {
-		return nil // a directory of the host, where nobody collects
+		return nil // a directory of the host, without garbage collection
 	}
 	info := content.Info{Digest: desc.Digest, Labels: map[string]string{}}
 	var fields []string

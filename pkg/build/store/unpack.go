@@ -37,8 +37,8 @@ import (
 // namespace is where BuildKit's worker and nerdctl keep images.
 const namespace = "default"
 
-// unpackTime is how long what is unpacked is kept from garbage collection when nobody lives to
-// finish it.
+// unpackTime is how long what is unpacked is kept from garbage collection when this process dies before it
+// has finished.
 const unpackTime = 30 * time.Minute
 
 // Store is containerd's image store, as far as builds need it.

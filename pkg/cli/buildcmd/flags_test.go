@@ -28,7 +28,7 @@ func TestEveryFlagOfDockersAndNerdctlsBuildIsTaken(t *testing.T) {
 	}
 	flags.VisitAll(func(f *pflag.Flag) {
 		if !known[f.Name] {
-			t.Errorf("--%s is nobody else's", f.Name)
+			t.Errorf("--%s is no other command's", f.Name)
 		}
 	})
 }

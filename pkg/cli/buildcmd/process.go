@@ -17,7 +17,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/cli"
 )
 
-// Quiet silences libraries: what they are surprised at is nobody's here, and what a user has to know is an error
+// Quiet silences libraries: what they are surprised at matters to no user, and what a user has to know is an error
 // of ours. (HTTP/2's server reports, through package log, what is left in a session's stream when it is closed.)
 func Quiet() {
 	logrus.SetLevel(logrus.PanicLevel)

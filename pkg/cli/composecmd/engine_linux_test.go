@@ -53,7 +53,7 @@ func (e *fakeEngine) start(l host.Layout) (end func(), err error) {
 		}
 	}
 	for daemon, register := range map[string]func(*grpc.Server){
-		"agent":      func(*grpc.Server) {}, // nobody asks it anything
+		"agent":      func(*grpc.Server) {}, // no command asks it anything
 		"containerd": func(s *grpc.Server) { imagesapi.RegisterImagesServer(s, imageStore{engine: e}) },
 		"buildkitd": func(s *grpc.Server) {
 			control.RegisterControlServer(s, builder{engine: e})
