@@ -18,7 +18,7 @@ type Question struct {
 	Folders []string
 }
 
-// owner is the user that the setuid programs belong to; who runs them is somebody else.
+// owner is the user that the setuid programs belong to; another user runs them.
 const owner = 7
 
 // Ask puts a question to a machine. run runs a command there, as root if it is to find out

@@ -115,7 +115,7 @@ var spellings = map[string][]string{
 }
 
 // OfPlatform returns the architecture that a platform ("linux/arm64/v8", "arm64") names. ok is
-// false for what has none, is unknown here, or is not Linux's: that is somebody else's to judge.
+// false for what has none, is unknown here, or is not Linux's: the engine judges that.
 func OfPlatform(platform string) (a Architecture, ok bool) {
 	parts := strings.Split(platform, "/")
 	if len(parts) == 1 {

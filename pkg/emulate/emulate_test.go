@@ -39,7 +39,7 @@ func TestEachProgramIsAProgram(t *testing.T) {
 }
 
 // The entry of an architecture runs its own programs, those that may lie anywhere included,
-// and nobody else's.
+// and no other architecture's.
 func TestAnEntryRunsItsOwnArchitectureAlone(t *testing.T) {
 	for _, a := range Architectures() {
 		e := entryOf(t, a, "x", "/qemu", Flags)

@@ -28,7 +28,7 @@ const (
 )
 
 // A daemon that ended so often in a row before it answered does not stay up, and one that
-// runs for so long without an answer hangs: whoever waits for it is told.
+// runs for so long without an answer hangs: a client that waits for it is told.
 const (
 	maxFails    = 3
 	answerLimit = 90 * time.Second
@@ -46,12 +46,12 @@ type daemon struct {
 	log    logrus.FieldLogger
 	needs  *daemon   // must answer before this one is started
 	users  []*daemon // need this one: they cannot go on with another in its place
-	// patient gives way to everything else while it comes up, unless somebody waits for it.
+	// patient gives way to everything else while it comes up, unless a client waits for it.
 	patient bool
 	// before clears away what an earlier one left, once what is needed answers; may be nil.
 	before func(ctx context.Context) error
 
-	wanted atomic.Bool // somebody has waited for it
+	wanted atomic.Bool // a client has waited for it
 
 	mu       sync.Mutex
 	state    string // starting, running, waiting, stopped
@@ -259,8 +259,8 @@ func (d *daemon) end(grace time.Duration) error {
 	return nil
 }
 
-// removeSockets removes what lies in the place of the sockets, once nobody listens there: a
-// socket that lives is somebody's way to what this home keeps.
+// removeSockets removes what lies in the place of the sockets, once no process listens there: a
+// socket that lives is a client's way to what this home keeps.
 func (d *daemon) removeSockets(ctx context.Context) error {
 	for _, socket := range append([]string{d.socket}, d.others...) {
 		if err := waitDead(ctx, socket); err != nil {
@@ -273,7 +273,7 @@ func (d *daemon) removeSockets(ctx context.Context) error {
 	return nil
 }
 
-// waitSocket waits until somebody accepts connections on a socket.
+// waitSocket waits until a process accepts connections on a socket.
 func waitSocket(ctx context.Context, path string) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

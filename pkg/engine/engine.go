@@ -38,7 +38,7 @@ type Engine struct {
 
 	cancel   context.CancelFunc // ends the supervision
 	wg       sync.WaitGroup
-	stopping context.Context //nolint:containedctx // ends when Stop begins: nobody may wait for the daemons any more
+	stopping context.Context //nolint:containedctx // ends when Stop begins: no client may wait for the daemons any more
 	begin    context.CancelFunc
 	stopped  chan struct{} // closed when Stop has ended everything
 	once     sync.Once
@@ -214,7 +214,7 @@ func (e *Engine) Ready(req *agentpb.ReadyRequest, stream agentpb.Engine_ReadySer
 }
 
 // Stop ends containers, then daemons. It goes on when the client that asked goes away: a
-// half-stopped engine serves nobody.
+// half-stopped engine serves no client.
 func (e *Engine) Stop(req *agentpb.StopRequest, stream agentpb.Engine_StopServer) error {
 	var err error
 	ran := false

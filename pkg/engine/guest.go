@@ -38,7 +38,7 @@ const answersEnd = 500 * time.Millisecond
 type guestOptions struct {
 	spec   string
 	socket string
-	// owner may connect to the socket besides root: UID:GID; empty means nobody.
+	// owner may connect to the socket besides root: UID:GID; empty means no other user.
 	owner string
 }
 
@@ -100,7 +100,7 @@ func serveGuest(ctx context.Context, o guestOptions, stderr io.Writer) error {
 		return err
 	}
 	spec.GuestSocket = o.socket
-	if err := makeFolders(spec.Layout); err != nil {
+	if err := makeDirs(spec.Layout); err != nil {
 		return err
 	}
 	log, err := guestLogger(spec, stderr)
@@ -125,8 +125,8 @@ func serveGuest(ctx context.Context, o guestOptions, stderr io.Writer) error {
 	return fmt.Errorf("starting the new agent: %w", host.Become(program, os.Args, os.Environ(), nil))
 }
 
-// makeFolders makes what natively the client has made before it starts an agent.
-func makeFolders(l host.Layout) error {
+// makeDirs makes what natively the client has made before it starts an agent.
+func makeDirs(l host.Layout) error {
 	for _, dir := range []string{l.Run(), filepath.Dir(l.Log("agent")), filepath.Dir(l.Spec())} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("making the engine's directories: %w", err)

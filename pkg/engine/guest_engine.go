@@ -15,7 +15,7 @@ import (
 )
 
 // guestEngine serves an engine that may not be there yet: clients are answered before, and
-// told why it cannot be made, where nobody natively could be.
+// told why it cannot be made, where natively no client could be.
 type guestEngine struct {
 	agentpb.UnimplementedEngineServer
 
@@ -50,7 +50,7 @@ func newGuestEngine(ctx context.Context, g *guestServer, far *agentserver.Server
 		context.AfterFunc(ctx, cancel) // it lives as long as ctx
 		return made, nil
 	}
-	go func() { _, _ = e.engine() }() // whoever asks next is told
+	go func() { _, _ = e.engine() }() // the client that asks next is told
 	return e
 }
 

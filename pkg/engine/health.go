@@ -19,7 +19,7 @@ import (
 const (
 	healthLabel = "nerdctl/healthcheck"
 	stateLabel  = "nerdctl/healthstate"
-	folderLabel = "nerdctl/state-dir"
+	dirLabel = "nerdctl/state-dir"
 )
 
 // What Docker takes when a health check does not say.
@@ -31,7 +31,7 @@ const (
 
 // Bounds of health checks. One that hangs gives its place among those that run up after turn,
 // so that it holds up no other; after its own timeout and answerMargin nerdctl hangs itself.
-// cancelGrace is how long one may go on when nobody wants its answer any more.
+// cancelGrace is how long one may go on when its answer is not wanted any more.
 const (
 	minInterval  = 100 * time.Millisecond
 	checksAtOnce = 4
@@ -225,11 +225,11 @@ func (h *health) round(ctx context.Context, t target, w *watched) error {
 	if mended, changed := resetStreak(before, w.state); changed {
 		h.write(ctx, t, mended)
 	}
-	return trimAnswers(labels[folderLabel])
+	return trimAnswers(labels[dirLabel])
 }
 
 // check runs one check when it is its turn. A check that runs when ctx ends may end by itself
-// first: nobody would end what it has started in the container.
+// first: no process would end what it has started in the container.
 func (h *health) check(ctx context.Context, t target, c healthCheck) error {
 	select {
 	case h.slots <- struct{}{}:

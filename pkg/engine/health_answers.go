@@ -23,11 +23,11 @@ const (
 
 // trimAnswers shortens the file in a container's directory to the answers that are shown, once it is large.
 // No check of the container may run.
-func trimAnswers(folder string) error {
-	if folder == "" {
+func trimAnswers(dir string) error {
+	if dir == "" {
 		return nil
 	}
-	path := filepath.Join(folder, answersFile)
+	path := filepath.Join(dir, answersFile)
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -251,7 +251,7 @@ func runNerdctl(ctx context.Context, env []string, argv ...string) error {
 
 // hasTimers reports whether nerdctl runs health checks by timers of systemd, which it then always
 // does, whatever its configuration says: it looks for this directory, and does not follow a link.
-func hasTimers(folder string) bool {
-	info, err := os.Lstat(folder)
+func hasTimers(dir string) bool {
+	info, err := os.Lstat(dir)
 	return err == nil && info.IsDir()
 }

@@ -81,7 +81,7 @@ type ward struct {
 	checks map[target][]string // when each check began, since the start
 	begun  time.Time
 	answer func(ctx context.Context, t target) error
-	away   atomic.Bool // nobody answers for the labels
+	away   atomic.Bool // containerd does not answer for the labels
 }
 
 func newWard() *ward {
@@ -358,19 +358,19 @@ func TestTrimAnswers(t *testing.T) {
 }
 
 // pass lets time pass on a test's own clock.
-func pass(d time.Duration) { time.Sleep(d) } //nolint:forbidigo // nobody really waits
+func pass(d time.Duration) { time.Sleep(d) } //nolint:forbidigo // no clock really runs
 
 // nerdctl takes a directory for systemd, and a link to one not.
 func TestWhoseHealthChecksTheyAre(t *testing.T) {
 	dir := t.TempDir()
-	folder, link := filepath.Join(dir, ".system"), filepath.Join(dir, "system")
-	if hasTimers(folder) {
+	real, link := filepath.Join(dir, ".system"), filepath.Join(dir, "system")
+	if hasTimers(real) {
 		t.Error("timers without systemd")
 	}
-	if err := errors.Join(os.Mkdir(folder, 0o755), os.Symlink(".system", link)); err != nil {
+	if err := errors.Join(os.Mkdir(real, 0o755), os.Symlink(".system", link)); err != nil {
 		t.Fatal(err)
 	}
-	if !hasTimers(folder) || hasTimers(link) {
-		t.Errorf("a directory: %v, a link: %v", hasTimers(folder), hasTimers(link))
+	if !hasTimers(real) || hasTimers(link) {
+		t.Errorf("a directory: %v, a link: %v", hasTimers(real), hasTimers(link))
 	}
 }

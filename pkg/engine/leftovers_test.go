@@ -30,7 +30,7 @@ func TestSweepStagesRemovesWhatTheDeadLeft(t *testing.T) {
 	}
 }
 
-// A process id that now means somebody else's process is not a container's.
+// A process id that now means another process is not a container's.
 func TestBundlesOfProcessesThatAreGone(t *testing.T) {
 	l := host.Layout{Home: t.TempDir()}
 	if got := bundleProcesses(l); got != nil {

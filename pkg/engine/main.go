@@ -74,7 +74,7 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 2
 }
 
-// startMain starts `serve` and ends at once: the agent is then nobody's child, so that no
+// startMain starts `serve` and ends at once: the agent is then an orphan, a child of init, so that no
 // program that the client turns into ever sees it end. Nothing that the first caller's shell has set
 // goes on to the agent: it would have effect for as long as the engine lives, on everybody's containers.
 func startMain(specFile string, stderr io.Writer) int {
@@ -174,7 +174,7 @@ func serve(ctx context.Context, specFile string, listening func()) error {
 	if err != nil {
 		return fmt.Errorf("starting the agent: %w", err)
 	}
-	// Whoever gets the lock next may rely on this process being gone: nothing but its end
+	// The process that gets the lock next may rely on this process being gone: nothing but its end
 	// gives it back.
 	defer runtime.KeepAlive(lock)
 	log.WithField("version", agent.Version).WithField("pid", os.Getpid()).Info("agent starts")
@@ -212,7 +212,7 @@ func serve(ctx context.Context, specFile string, listening func()) error {
 
 var errServed = errors.New("another agent serves already")
 
-// lockAgent takes the lock of the one agent. Whoever has it is either ending, and soon gone,
+// lockAgent takes the lock of the one agent. The agent that has it is either ending, and soon gone,
 // or was started by a client that was interrupted, and soon listens: errServed.
 func lockAgent(ctx context.Context, l host.Layout) (*os.File, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
@@ -260,7 +260,7 @@ func newLogger(level string) *logrus.Logger {
 }
 
 // daemonEnv is the environment of the agent and the daemons: what they need and nothing of the user's
-// own, whose values are nobody else's business. PATH is fixed, our programs first. containerd's shims write the process of
+// own, whose values no other process needs to know. PATH is fixed, our programs first. containerd's shims write the process of
 // an exec, environment included, to a file for runc, which is on disk in /tmp unless
 // XDG_RUNTIME_DIR says where memory is.
 func daemonEnv(environ []string, l host.Layout) []string {

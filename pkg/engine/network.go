@@ -85,7 +85,7 @@ func (n networks) readDefault(path string) (bridge, bool) {
 }
 
 // setAsideTorn renames the files of networks that cannot be read: nerdctl would refuse every
-// command about networks because of one. Only at the start: later, somebody may just be
+// command about networks because of one. Only at the start: later, another process may just be
 // writing one.
 func (n networks) setAsideTorn() error {
 	for _, file := range n.files() {
@@ -157,7 +157,7 @@ func (n networks) watch(ctx context.Context) (follow func(), err error) {
 	}
 	nested, _ := filepath.Glob(filepath.Join(n.layout.NetConf(), "*/")) // the pattern is fine
 	for _, dir := range nested {
-		n.watchFolder(w, dir)
+		n.watchDir(w, dir)
 	}
 	return func() {
 		defer w.Close()
@@ -167,7 +167,7 @@ func (n networks) watch(ctx context.Context) (follow func(), err error) {
 				return
 			case event := <-w.Events:
 				if event.Has(fsnotify.Create) {
-					n.watchFolder(w, event.Name)
+					n.watchDir(w, event.Name)
 				}
 				if strings.HasSuffix(event.Name, ".conflist") || event.Has(fsnotify.Create) {
 					if err := n.adopt(ctx); err != nil {
@@ -181,16 +181,16 @@ func (n networks) watch(ctx context.Context) (follow func(), err error) {
 	}, nil
 }
 
-// watchFolder watches a namespace's directory too, and nothing else: of a file that is watched by
+// watchDir watches a namespace's directory too, and nothing else: of a file that is watched by
 // itself, its directory's watch does not always tell that it was renamed.
-func (n networks) watchFolder(w *fsnotify.Watcher, path string) {
+func (n networks) watchDir(w *fsnotify.Watcher, path string) {
 	if info, err := os.Lstat(path); err == nil && info.IsDir() {
 		_ = w.Add(path) // gone again
 	}
 }
 
 // interfaces names the bridges that are ours to remove: those that we named. A network may
-// also use a bridge that somebody else made.
+// also use a bridge that another program made.
 func (n networks) interfaces() []string {
 	names := []string{bridgeName(n.layout)}
 	for _, file := range append(n.files(), n.torn()...) {

@@ -285,8 +285,8 @@ func TestWatchAdoptsNetworksAsTheyAreMade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, folder := range []string{"default", ".", "other"} { // the last is made now
-		file := filepath.Join(n.layout.NetConf(), folder, "nerdctl-mine.conflist")
+	for _, dir := range []string{"default", ".", "other"} { // the last is made now
+		file := filepath.Join(n.layout.NetConf(), dir, "nerdctl-mine.conflist")
 		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 			t.Fatal(err)
 		}

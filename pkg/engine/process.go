@@ -70,7 +70,7 @@ func runsDaemon(argv []string) bool {
 // dyingLimit bounds how long the sockets of a process that was killed may still take connections.
 const dyingLimit = 10 * time.Second
 
-// waitDead waits until nobody listens on a socket. A process that is dying still does for a moment;
+// waitDead waits until no process listens on a socket. A process that is dying still does for a moment;
 // one that lives is told of.
 func waitDead(ctx context.Context, socket string) error {
 	tick := time.NewTicker(5 * time.Millisecond)

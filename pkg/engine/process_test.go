@@ -154,7 +154,7 @@ func TestANoteGoesAndWhatIsBesideItStays(t *testing.T) {
 	}
 }
 
-// A socket that somebody listens on is not removed, and whose it is is told at once.
+// A socket that a process listens on is not removed, and whose it is is told at once.
 func TestALivingSocketStays(t *testing.T) {
 	d := newFake(t, "good")
 	listener, err := net.Listen("unix", d.socket)

@@ -19,7 +19,7 @@ import (
 
 // traces tells what the CNI plugins left of this home's networks outside of it. They add two
 // rules for each bridge and remove them never, and the rules of a container stay when it is
-// killed so that nobody can run its hooks.
+// killed so that its hooks cannot be run.
 type traces struct {
 	layout  host.Layout
 	leases  []lease
@@ -51,7 +51,7 @@ func newTraces(l host.Layout) (traces, error) {
 	return t, err
 }
 
-// removeRules removes the rules, and nobody else's.
+// removeRules removes the rules, and no other program's.
 func (t traces) removeRules(ctx context.Context, env []string) error {
 	var errs []error
 	for _, program := range []string{"iptables", "ip6tables"} {
@@ -167,7 +167,7 @@ func (t traces) masquerades(rule []string) bool {
 	return rule[0] == "POSTROUTING" && ofOneContainer.MatchString(rule[len(rule)-1]) && at >= 0 && t.free(rule[at+1])
 }
 
-// free reports whether an address is one of our networks, of nobody else's, and of no container that runs.
+// free reports whether an address is one of our networks, of no other program's, and of no container that runs.
 func (t traces) free(address string) bool {
 	prefix, err := netip.ParsePrefix(address)
 	return err == nil && prefix.IsSingleIP() && slices.ContainsFunc(t.subnets, prefix.Overlaps) &&
@@ -177,7 +177,7 @@ func (t traces) free(address string) bool {
 		})
 }
 
-// freeSubnet reports whether a subnet is one of our networks, and of nobody else's.
+// freeSubnet reports whether a subnet is one of our networks, and of no other program's.
 func (t traces) freeSubnet(text string) bool {
 	prefix, err := netip.ParsePrefix(text)
 	return err == nil && slices.Contains(t.subnets, prefix) && !slices.ContainsFunc(t.taken, prefix.Overlaps)

@@ -24,7 +24,7 @@ func TestRulesOfThisHome(t *testing.T) {
 		layout: l, bridges: true, names: []string{"bridge", "web"}, owned: []string{"default-runs"},
 		leases:  []lease{leased("10.231.7.2", "default-0a1b"), leased("10.4.1.9", "default-0a1b"), leased("10.231.7.9", "default-runs"), leased("10.231.7.3", "")},
 		results: []cniResult{{network: "web", container: "default-noted"}},
-		taken:   []netip.Prefix{netip.MustParsePrefix("10.4.1.0/24")}, // a bridge of somebody else
+		taken:   []netip.Prefix{netip.MustParsePrefix("10.4.1.0/24")}, // a bridge of another program
 		subnets: []netip.Prefix{netip.MustParsePrefix("10.231.7.0/24"), netip.MustParsePrefix("10.4.1.0/24")},
 	}
 	chain := func(prefix, network, container string) string {
@@ -83,7 +83,7 @@ func TestRulesOfThisHome(t *testing.T) {
 		container("default-runs", chain("", "bridge", "default-runs")[:21]),
 		"-A " + chain("CNI-", "bridge", "default-runs") + ` -d 10.231.7.0/24 -m comment --comment "name: \"bridge\" id: \"default-runs\"" -j ACCEPT`,
 		"-A CNI-FORWARD -s 10.231.7.9/32 -j ACCEPT",
-		// Of nobody that is known.
+		// Of no program that is known.
 		"-N CNI-0000000000000000000000aa",
 		`-A CNI-0000000000000000000000aa -d 10.231.8.0/24 -m comment --comment "name: \"bridge\" id: \"default-other\"" -j ACCEPT`,
 		"-A CNI-DN-000000000000000000bb -s 10.4.1.0/24 -d 127.0.0.1/32 -p tcp -m tcp --dport 80 -j CNI-HOSTPORT-SETMARK",

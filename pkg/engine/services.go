@@ -15,7 +15,7 @@ import (
 type service struct {
 	// needs must answer before this one is started, and a new one of it gets a new one of this.
 	needs guest.Service
-	// patient gives way to everything else while it comes up, unless somebody waits for it.
+	// patient gives way to everything else while it comes up, unless a client waits for it.
 	patient bool
 	// before clears away what an earlier one left, once what is needed answers.
 	before func(ctx context.Context, l host.Layout) error

@@ -18,7 +18,7 @@ import (
 // says so.
 const stepSpace = "default"
 
-// endSteps ends the steps of builds whose buildkitd was killed. Nobody waits for them any more,
+// endSteps ends the steps of builds whose buildkitd was killed. No build waits for them any more,
 // and the next buildkitd does not know them.
 func endSteps(ctx context.Context, socket string) error {
 	ctx, cancel := context.WithTimeout(namespaces.WithNamespace(ctx, stepSpace), 10*time.Second)

@@ -47,7 +47,7 @@ type cniResult struct{ file, network, container string }
 // hooks have run; who is killed runs none. owned are the CNI names of the containers that run. With
 // bridges, the rules about the bridges of this home go as well.
 func removeUnowned(ctx context.Context, l host.Layout, env []string, owned func() []string, bridges bool) error {
-	// What a hook is just about to note is in nobody's list yet.
+	// What a hook is just about to note is in no list yet.
 	if _, err := os.Stat(l.NetConf()); err == nil {
 		waiting, cancel := context.WithTimeout(ctx, hookLimit)
 		defer cancel()
@@ -100,7 +100,7 @@ func leases(l host.Layout) (all []lease, err error) {
 
 // results lists what CNI's library noted of this home's containers: those whose network keeps its leases here.
 func results(l host.Layout) (all []cniResult) {
-	entries, _ := os.ReadDir(cniResults) // none, when nobody here uses CNI
+	entries, _ := os.ReadDir(cniResults) // none, when no container here uses CNI
 	for _, e := range entries {
 		var note struct {
 			ContainerID, NetworkName string
@@ -130,7 +130,7 @@ func begunContainers(l host.Layout) (names []string) {
 	return names
 }
 
-// livingContainers are the CNI names of the containers whose first process lives, when nobody
+// livingContainers are the CNI names of the containers whose first process lives, while no command
 // makes or ends one.
 func livingContainers(l host.Layout) (names []string) {
 	for _, bundle := range bundles(l) {
@@ -226,7 +226,7 @@ func forget(ids []string) error {
 }
 
 // removeStrayLinks deletes what hangs on this home's bridges, once no container runs: the end of a link is
-// there for as long as somebody holds the network namespace of the other one.
+// there for as long as a process holds the network namespace of the other one.
 func removeStrayLinks(l host.Layout) error {
 	all, err := netlink.LinkList()
 	if err != nil {
