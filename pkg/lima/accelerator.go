@@ -80,7 +80,7 @@ func deviceHint(device string) string {
 	case "absent":
 		return "enable virtualization in the firmware, or nested virtualization where this host is a guest itself"
 	case "denied":
-		return "whoever is in the device's group, usually kvm, may: `sudo usermod -aG kvm $USER`, and a new login"
+		return "users in the device's group, usually kvm, may: `sudo usermod -aG kvm $USER`, and a new login"
 	}
 	return "set vm.accelerator to kvm to take it all the same, or to tcg to hear no more of it"
 }

@@ -20,5 +20,5 @@ func belongs(pid int, _ string) bool {
 }
 
 // ended says that a process has ended and only its parent has not collected it yet. Here init
-// does so at once, and nobody else is the parent of what we look at.
+// does so at once, and no other process is the parent of what we look at.
 func ended(int) bool { return false }

@@ -273,7 +273,7 @@ func TestHowToReachAMachineIsReadFromItsFiles(t *testing.T) {
 	}
 }
 
-// A process that has ended is not alive because nobody has collected it, as is so under an
+// A process that has ended is not alive because its parent has not collected it, as is so under an
 // init that is slow at it.
 func TestAProcessThatHasEndedIsNotAlive(t *testing.T) {
 	cmd := exec.Command("true")

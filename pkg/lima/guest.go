@@ -24,7 +24,7 @@ import (
 // Guest is the engine in the virtual machine. It implements guest.Guest and guest.Engine.
 //
 // It speaks to the agent over the relay's socket alone, so a command of a machine that runs
-// costs no process and no limactl; the machine is asked only when nobody answers there.
+// costs no process and no limactl; the machine is asked only when no agent answers there.
 type Guest struct {
 	machine *Machine
 	layout  host.Layout
@@ -88,7 +88,7 @@ func (g *Guest) ready(ctx context.Context, names ...string) error {
 	}
 }
 
-// reach does what is needed so that somebody answers. Of a machine that runs, the relay may
+// reach does what is needed so that an agent answers. Of a machine that runs, the relay may
 // be all that is missing.
 func (g *Guest) reach(ctx context.Context, why error) error {
 	if errors.Is(why, agent.ErrNotRunning) && !host.Listens(g.layout.VMSocket("agent")) && Processes(g.layout).Driver {
@@ -97,7 +97,7 @@ func (g *Guest) reach(ctx context.Context, why error) error {
 	return g.machine.Ensure(ctx, vm.Started)
 }
 
-// isUnreachable reports whether an error means that nobody answers, and not that something is wrong.
+// isUnreachable reports whether an error means that no agent answers, and not that something is wrong.
 func isUnreachable(err error) bool {
 	return errors.Is(err, agent.ErrNotRunning) || errors.Is(err, agent.ErrStopping) || errors.Is(err, agent.ErrLost)
 }
@@ -109,14 +109,14 @@ func (g *Guest) await(ctx context.Context, names []string) error {
 		return err
 	}
 	steps := agent.Steps{Report: g.report}
-	defer tellWaiting(g.report, "waiting for the virtual machine")() // somebody else starts it, and shows more
+	defer tellWaiting(g.report, "waiting for the virtual machine")() // another command starts it, and shows more
 	err = g.unlessStuck(ctx, func(ctx context.Context) error { return c.Ready(ctx, steps.Tell, names...) })
 	steps.End(err)
 	return err
 }
 
 // unlessStuck asks the agent something that may take its time. It does not wait for an agent that
-// the relay will never reach unless somebody does something, nor for one that the guest does not
+// the relay will never reach unless the user does something, nor for one that the guest does not
 // come to start, nor for ever.
 func (g *Guest) unlessStuck(ctx context.Context, ask func(context.Context) error) error {
 	asking, end := context.WithCancelCause(ctx)

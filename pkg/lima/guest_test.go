@@ -85,7 +85,7 @@ func serveAgent(t *testing.T, m machine, register func(*grpc.Server)) {
 	t.Cleanup(server.Stop)
 }
 
-// A command does not wait for an agent that nobody will reach: it says why, and what to do. So it
+// A command does not wait for an agent that the relay will not reach: it says why, and what to do. So it
 // does of one that is silent for long.
 func TestACommandDoesNotWaitForEver(t *testing.T) {
 	if testing.Short() {
@@ -132,7 +132,7 @@ func TestACommandDoesNotWaitForEver(t *testing.T) {
 }
 
 // Who looks at a machine, or stops it, does not wait for an agent that is silent.
-func TestASilentAgentHoldsUpNobody(t *testing.T) {
+func TestASilentAgentHoldsUpNoCommand(t *testing.T) {
 	m := newMachine(t)
 	g := guestOf(t, m, relay.Status{Connected: true})
 	mute(t, m)

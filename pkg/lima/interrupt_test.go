@@ -94,9 +94,9 @@ func TestAMachineThatDiesWhileItIsWaitedForIsTold(t *testing.T) {
 	}
 }
 
-// Whoever waits for the agent hears of a machine that is gone before anybody has looked: what
+// A command that waits for the agent hears of a machine that is gone before anybody has looked: what
 // is told is why, not that.
-func TestWhyAMachineIsGoneIsToldBeforeWhoeverMissesIt(t *testing.T) {
+func TestWhyAMachineIsGoneIsToldBeforeThatItIs(t *testing.T) {
 	m := newMachine(t)
 	m.want.Config = vmtest.Config(m.want.Shape, "")
 	m.check(t, m.fake.Put("stopped", m.want.Config, 100<<30, "free"))
@@ -113,7 +113,7 @@ func TestWhyAMachineIsGoneIsToldBeforeWhoeverMissesIt(t *testing.T) {
 	}
 }
 
-// Whoever has to wait for another command's work on the machine is told so.
+// A command that has to wait for another command's work on the machine is told so.
 func TestWaitingForAnotherCommandIsTold(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it waits for seconds")

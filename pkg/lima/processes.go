@@ -28,7 +28,7 @@ type Alive struct {
 func (a Alive) Any() bool { return a.HostAgent || a.Driver || a.Starting }
 
 // Processes looks at Lima's files and at the processes that they name, which takes
-// microseconds. It asks nobody.
+// microseconds. It asks no other program.
 func Processes(l host.Layout) Alive {
 	return Alive{
 		HostAgent: owned(l, "ha.pid") != 0,
@@ -66,7 +66,7 @@ func startPID(l host.Layout) int {
 	lock, err := host.TryLock(path)
 	if err == nil {
 		lock.Close()
-		return 0 // the number belongs to somebody else by now
+		return 0 // the number belongs to another process by now
 	}
 	if !errors.Is(err, host.ErrLocked) {
 		return 0

@@ -14,7 +14,7 @@ import (
 )
 
 // Files that a machine has left, as in a power cut, name numbers that others have by now: it does
-// not run, it can be started, and nobody else is ended for it.
+// not run, it can be started, and no other process is ended for it.
 func TestAnotherProcessIsNotTakenForTheMachines(t *testing.T) {
 	for _, goal := range []vm.Goal{vm.Started, vm.Stopped, vm.Removed} {
 		t.Run(string(goal), func(t *testing.T) {
@@ -49,7 +49,7 @@ func TestAnotherProcessIsNotTakenForTheMachines(t *testing.T) {
 	}
 }
 
-// Of a machine of which one process runs, limactl ends that one and not whoever has the number of
+// Of a machine of which one process runs, limactl ends that one and not the process that has the number of
 // another.
 func TestWhatIsLeftOfAMachineIsEndedAlone(t *testing.T) {
 	other := exec.Command("sleep", "600")

@@ -12,7 +12,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/vm"
 )
 
-// plain is what is wanted where nobody set anything.
+// plain is what is wanted where the user set nothing.
 var plain = Wanted{CPUs: 4, Memory: 8 * gib, Disk: 100 * gib, MountType: auto, Accelerator: auto, Rosetta: auto}
 
 var (

@@ -92,7 +92,7 @@ func (m *Machine) launch(want vm.Spec) (*host.Started, error) {
 }
 
 // forget removes the files that name processes which have ended. limactl, which does so too,
-// takes one that its parent has not collected for alive, and whoever has the number now for
+// takes one that its parent has not collected for alive, and a process that has the number now for
 // the machine's: it refuses to start, or ends that one.
 func (m *Machine) forget() {
 	for _, name := range []string{"ha.pid", qemu + ".pid", vz + ".pid"} {
@@ -125,7 +125,7 @@ func (m *Machine) wait(ctx context.Context) error {
 				return err
 			}
 			if m.gone() {
-				return &endedError{m.startFailure()} // which is why nobody answers
+				return &endedError{m.startFailure()} // which is why no agent answers
 			}
 			return m.silent(err)
 		case <-tick.C:
@@ -147,7 +147,7 @@ func (m *Machine) gone() bool {
 	return !p.Starting && !p.Driver
 }
 
-// waitForDriver stands in for an agent where nobody has one.
+// waitForDriver stands in for an agent where there is none.
 func (m *Machine) waitForDriver(ctx context.Context) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()

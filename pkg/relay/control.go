@@ -127,7 +127,7 @@ func (r *Relay) serveControl(ctx context.Context, conn net.Conn, asked *leaving,
 		end(errAsked)
 		return
 	case err == nil && line == wordStatus+"\n":
-		_ = json.NewEncoder(conn).Encode(r.status()) // whoever asked may be gone
+		_ = json.NewEncoder(conn).Encode(r.status()) // the client that asked may be gone
 	case err == nil && line == wordRules+"\n":
 		_ = json.NewEncoder(conn).Encode(r.ports.rules)
 	}

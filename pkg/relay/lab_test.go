@@ -89,7 +89,7 @@ func (l *lab) start() (ended <-chan error) {
 	return result
 }
 
-// until polls: what is waited for happens in a process that tells nobody.
+// until polls: what is waited for happens in a process that does not report it.
 func (l *lab) until(what string, ok func() bool) {
 	l.t.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)

@@ -35,7 +35,7 @@ type ports struct {
 
 	// What may be open at once, through all ports: sshd ends the whole connection, commands and
 	// all, of a client that opens ten thousand streams (CHANNELS_MAX_CHANNELS in OpenSSH's
-	// channels.c), and whoever reaches a port may open as many as they like.
+	// channels.c), and a peer that reaches a port may open as many as it likes.
 	connections, flows limiter
 
 	// unframed says that the agent is one that cannot frame; another one is asked anew.
@@ -190,7 +190,7 @@ func (p *ports) follow(ctx context.Context, told agentpb.Ports_AttendClient) err
 		for {
 			m, err := told.Recv()
 			if err != nil {
-				failed <- err // nobody may be there any more
+				failed <- err // no receiver may be there any more
 				return
 			}
 			select {

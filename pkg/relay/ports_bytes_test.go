@@ -34,7 +34,7 @@ func TestAConnectionWhoseStreamIsLostGetsAnother(t *testing.T) {
 	}
 }
 
-func TestWhatNobodyListensOnResetsTheConnection(t *testing.T) {
+func TestWhatNoProcessListensOnResetsTheConnection(t *testing.T) {
 	l := newLab(t)
 	a := l.agent()
 	l.start()

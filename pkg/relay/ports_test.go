@@ -17,7 +17,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
 )
 
-// freePort is one of this host that nobody listens on now.
+// freePort is one of this host that no process listens on now.
 func freePort(t *testing.T, network, ip string) uint32 {
 	t.Helper()
 	var addr net.Addr
@@ -270,7 +270,7 @@ func TestAPortThatWasTakenComesBackLater(t *testing.T) {
 	}
 }
 
-func TestAProtocolThatNobodyCarriesIsNotRefused(t *testing.T) {
+func TestAProtocolThatTheRelayDoesNotCarryIsNotRefused(t *testing.T) {
 	l := newLab(t)
 	a := l.agent()
 	l.start()

@@ -76,7 +76,7 @@ type Options struct {
 type Relay struct {
 	o       Options
 	started time.Time
-	// handout is where open streams wait for whoever takes one.
+	// handout is where open streams wait for the client that takes one.
 	handout chan *stream
 	ports   *ports
 	clients atomic.Int64
@@ -134,7 +134,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("starting the relay: %w", err)
 	}
-	// Whoever asked for the end waits until the lock is free.
+	// The process that asked for the end waits until the lock is free.
 	var asked leaving
 	defer asked.close()
 	defer lock.Close()
@@ -240,8 +240,8 @@ func (r *Relay) reached() {
 	r.lastErr = nil
 }
 
-// serveClient passes a client on once it speaks, which all do first: who only looks whether
-// somebody listens costs no stream.
+// serveClient passes a client on once it speaks, which all do first: one that only looks whether
+// the relay listens costs no stream.
 func (r *Relay) serveClient(ctx context.Context, conn net.Conn) {
 	defer conn.Close()
 	unix, ok := conn.(*net.UnixConn)

@@ -94,7 +94,7 @@ func TestWhoOnlyLooksCostsNoStream(t *testing.T) {
 		l.client().Close()
 	}
 	l.speaks() // which takes one, and has another one opened
-	l.until("nobody is connected", func() bool { return l.status().Clients == 0 })
+	l.until("no client is connected", func() bool { return l.status().Clients == 0 })
 	if n := a.opened.Load() - opened; n > 2 {
 		t.Errorf("%d streams were opened", n)
 	}

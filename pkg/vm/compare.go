@@ -110,7 +110,7 @@ func (c *comparison) later() {
 		c.plan.note("the virtual machine's configuration changes at the next start")
 	}
 	if c.have.Disk != Disk || c.have.DiskSize == 0 {
-		return // or nobody could find out
+		return // or it could not be found out
 	}
 	if c.have.DiskSize < c.want.DataDisk {
 		c.plan.note("the data disk grows from %s to %s at the next start", Bytes(c.have.DiskSize), Bytes(c.want.DataDisk))
@@ -242,10 +242,10 @@ func (c *comparison) removeData() {
 	}
 }
 
-// tidy removes the sockets that nobody listens on; where the machine runs they are the
+// tidy removes the sockets that no process listens on; where the machine runs they are the
 // relay's affair.
 func (c *comparison) tidy() {
 	for _, path := range c.have.Leftovers {
-		c.plan.add(Tidy, path, "nobody listens on it")
+		c.plan.add(Tidy, path, "no process listens on it")
 	}
 }

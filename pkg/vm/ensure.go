@@ -22,7 +22,7 @@ type Machine interface {
 	Do(ctx context.Context, want Spec, step Step) error
 }
 
-// Ensure makes a machine as the goal says, and shows each step. Whoever waited for the lock
+// Ensure makes a machine as the goal says, and shows each step. A command that waited for the lock
 // looks again: of many at once, one works. An error names the step that failed.
 func Ensure(ctx context.Context, m Machine, goal Goal, r *report.Reporter) error {
 	release, err := m.Lock(ctx)

@@ -10,7 +10,7 @@ type Kind string
 
 // The kinds of steps, in the order in which a plan can have them.
 const (
-	// Tidy removes a socket, its Arg, on which nobody listens.
+	// Tidy removes a socket, its Arg, on which no process listens.
 	Tidy Kind = "tidy"
 	// EndStart ends the process that is starting the machine.
 	EndStart Kind = "end start"

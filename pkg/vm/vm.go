@@ -116,13 +116,13 @@ type State struct {
 	Config string
 
 	Disk DiskStatus
-	// DiskSize is in bytes; DiskUser names who has locked the disk, empty when nobody has;
+	// DiskSize is in bytes; DiskUser names who has locked the disk, empty when no process has;
 	// DiskError is why a broken one cannot be read.
 	DiskSize  int64
 	DiskUser  string
 	DiskError string
 
-	// Leftovers are sockets of ours on which nobody listens.
+	// Leftovers are sockets of ours on which no process listens.
 	Leftovers []string
 	// Files says that there is something in the directories around the machine.
 	Files bool

@@ -91,7 +91,7 @@ func (r *recorder) await(pid string) {
 	deadline := time.After(time.Minute)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for syscall.Kill(n, 0) == nil { // one that nobody has collected is there for limactl
+	for syscall.Kill(n, 0) == nil { // one that its parent has not collected is there for limactl
 		select {
 		case <-tick.C:
 		case <-deadline:

@@ -176,6 +176,6 @@ func process(executable, file string, files ...*os.File) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	go func() { _ = started.Wait() }() // so that it is not one that nobody has collected
+	go func() { _ = started.Wait() }() // so that it does not stay uncollected
 	return started.PID, nil
 }

@@ -1,5 +1,5 @@
 // Package relaytest is the guest's half of a relay's connection, for tests: an SSH server in
-// the test's own process, which can be slow, frozen, killed or somebody else.
+// the test's own process, which can be slow, frozen, killed or another server.
 //
 // It must not know the relay.
 package relaytest
@@ -81,7 +81,7 @@ func NewSSHD(t testing.TB, dir string) *SSHD {
 	return s
 }
 
-// NewHostKey changes the server's key, and tells nobody.
+// NewHostKey changes the server's key, and tells no client.
 func (s *SSHD) NewHostKey() ssh.Signer {
 	s.t.Helper()
 	_, private := newKey(s.t)
@@ -241,5 +241,5 @@ func (s *SSHD) Open() int {
 	return len(s.conns)
 }
 
-// Refused is how many streams went to a socket on which nobody listens.
+// Refused is how many streams went to a socket on which no process listens.
 func (s *SSHD) Refused() int64 { return s.refused.Load() }
