@@ -81,7 +81,7 @@ type Process struct {
 	// OnCancel, when set, is a command that is run in the guest, once, with the same Env and
 	// Dir, after the process was ended because ctx ended or because this process is gone: it
 	// removes what the process had promised to remove itself. Its argv is looked up as Argv
-	// is; what it writes and how it ends is nobody's.
+	// is; what it writes and how it ends is not reported.
 	OnCancel []string
 	// Credentials answers the registry credential requests of this one command; nil
 	// means that the guest's own configuration answers. Empty Credentials without an error

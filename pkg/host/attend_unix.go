@@ -14,7 +14,7 @@ import (
 	"golang.org/x/term"
 )
 
-// carried are the signals that somebody may send to this process and that mean the program
+// carried are the signals that another process may send to this one and that mean the program
 // it attends. Those that a terminal sends go to the whole foreground group anyway.
 var carried = []os.Signal{
 	syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM,

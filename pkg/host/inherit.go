@@ -20,7 +20,7 @@ func Inherited(environ []string) []string {
 	return kept
 }
 
-// Listens reports whether somebody accepts connections on a unix socket that DialUnix would connect to.
+// Listens reports whether a process accepts connections on a unix socket that DialUnix would connect to.
 func Listens(socket string) bool {
 	if checkSocket(socket) != nil {
 		return false

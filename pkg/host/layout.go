@@ -53,8 +53,8 @@ const maxSocketPath = 103
 
 // NewLayout resolves the layout from the environment (lookup, as os.LookupEnv), the user's
 // home directory and the path of the running program. Links on the way to Home are followed here, once
-// and for all: a home that is not there yet is where they lead. It is an error when somebody else than
-// root and this user could change what is on the way. Nothing on disk is changed.
+// and for all: a home that is not there yet is where they lead. It is an error when a user other than
+// root and this one could change what is on the way. Nothing on disk is changed.
 func NewLayout(lookup func(string) (string, bool), program string) (Layout, error) {
 	var l Layout
 	home, ok := lookup(EnvHome)
@@ -240,7 +240,7 @@ func (l Layout) Accelerator() string { return filepath.Join(l.VM(), "accelerator
 func (l Layout) HostKey() string { return filepath.Join(l.VM(), "host_key") }
 
 // VMView holds an empty directory per shared directory that LINNET_HOME is in. The processes of the virtual machine see
-// there what is shared, without LINNET_HOME; nobody else sees anything.
+// there what is shared, without LINNET_HOME; other processes see nothing there.
 func (l Layout) VMView() string { return filepath.Join(l.VM(), "view") }
 
 // Image is the directory of the virtual machine's image for an architecture as Lima names it:

@@ -53,7 +53,7 @@ func TestWaitingForALockEndsWithTheContext(t *testing.T) {
 	}
 }
 
-// A holder may remove the lock with everything else. Whoever waited for it must not believe
+// A holder may remove the lock with everything else. A process that waited for it must not believe
 // that it has what the next one will look at.
 func TestALockThatWasRemovedIsTakenAnew(t *testing.T) {
 	dir := t.TempDir()

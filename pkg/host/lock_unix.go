@@ -37,7 +37,7 @@ func TryLock(path string) (*os.File, error) {
 }
 
 // Lock waits for the lock that TryLock takes, or for the end of ctx. A lock whose file was
-// removed meanwhile is worth nothing to whoever comes next: it is then taken anew.
+// removed meanwhile is worth nothing to the process that comes next: it is then taken anew.
 func Lock(ctx context.Context, path string) (*os.File, error) {
 	for {
 		f, err := lock(ctx, path)

@@ -106,7 +106,7 @@ func ProgramArgs(pid int) (argv []string, ok bool) {
 }
 
 // movedFrom reports whether a program that runs from a path may be the one that was started by another:
-// it has that name, and where it is nobody could have put it but who may change linnet's own programs.
+// it has that name, and only a user who may change linnet's own programs could have put it there.
 func movedFrom(started, path string) bool {
 	if filepath.Base(path) != filepath.Base(started) {
 		return false
@@ -155,7 +155,7 @@ func PIDs() []int {
 }
 
 // Listener is the process that made a unix socket listen (unix(7), SO_PEERCRED); 0 when that is in another PID
-// namespace. It reports false when nobody accepts connections there.
+// namespace. It reports false when no process accepts connections there.
 func Listener(socket string) (pid int, listens bool) {
 	c, err := net.DialTimeout("unix", socket, time.Second) //nolint:noctx // as in Listens
 	if err != nil {

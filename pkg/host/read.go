@@ -6,8 +6,8 @@ import (
 	"os"
 )
 
-// ReadHead reads a file's first bytes, no more than most: of a file whose size is somebody else's to
-// choose.
+// ReadHead reads a file's first bytes, no more than most: of a file whose size another user
+// chooses.
 func ReadHead(path string, most int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {

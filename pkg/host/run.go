@@ -50,7 +50,7 @@ type Command struct {
 	Stderr io.Writer
 
 	// Terminal, when set, gives the process a controlling terminal: Stdout carries
-	// everything and Stderr nothing. A nil Stdin then means that nobody types.
+	// everything and Stderr nothing. A nil Stdin then means that no input comes.
 	Terminal *Terminal
 	// Signals are passed on as they arrive: to the process, or to its process group
 	// when it has a terminal.
@@ -61,7 +61,7 @@ type Command struct {
 	// written to its standard input.
 	Started func(pid int)
 	// OnCancel is a command, run with the same Env and Dir once ctx has ended the process:
-	// it removes what the process would have removed itself. Nobody hears of its end.
+	// it removes what the process would have removed itself. Its end is not reported.
 	OnCancel []string
 }
 
@@ -289,7 +289,7 @@ func (r *process) groups() []int {
 }
 
 // signalGroups sends s to each group and reports whether any is still there. A group's number
-// stays taken while it has members, so a late signal meets nobody, not somebody else.
+// stays taken while it has members, so a late signal meets no process, rather than another one.
 func signalGroups(groups []int, s syscall.Signal) (alive bool) {
 	for _, g := range groups {
 		if syscall.Kill(-g, s) == nil {

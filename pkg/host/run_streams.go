@@ -268,7 +268,7 @@ func (o *outlet) write(p []byte) bool {
 	return true
 }
 
-// drain delivers what is in the pipe now, and never waits: whoever still holds its other
+// drain delivers what is in the pipe now, and never waits: a process that still holds its other
 // end is a background process that was left behind.
 func (o *outlet) drain(buf []byte) {
 	if o.from.SetReadDeadline(time.Time{}) != nil {

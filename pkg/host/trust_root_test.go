@@ -14,7 +14,7 @@ import (
 
 // What is here only root can prepare: make test-unit runs it.
 
-const stranger = 54321 // nobody's number
+const stranger = 54321 // no user's number
 
 func chown(t *testing.T, path string, uid int) {
 	t.Helper()
@@ -56,7 +56,7 @@ func TestDirectoriesOfOursThatAreOthers(t *testing.T) {
 }
 
 // Who can change the program that runs can have it run anything: that its components are theirs, too,
-// makes nothing worse. So one may use a checkout that belongs to somebody else.
+// makes nothing worse. So one may use a checkout that belongs to another user.
 func TestComponentsBesideTheProgramAreAsGoodAsTheProgram(t *testing.T) {
 	prefix := mkdir(t, filepath.Join(realDir(t), "checkout"), 0o755)
 	makeTree(t, prefix, "bin/linnet", "libexec/bin/nerdctl", "libexec/cni/bridge", "libexec/bin/containerd")
@@ -77,7 +77,7 @@ func TestComponentsBesideTheProgramAreAsGoodAsTheProgram(t *testing.T) {
 	}
 }
 
-func TestDirectoriesThatSomebodyElseMadeFirst(t *testing.T) {
+func TestDirectoriesThatAnotherUserMadeFirst(t *testing.T) {
 	dir := filepath.Join(realDir(t), "a", "b")
 	if err := host.MakeDir(dir); err != nil {
 		t.Fatal(err)

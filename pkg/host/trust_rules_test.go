@@ -46,6 +46,6 @@ func TestADirectoryThatIsRightTakesNoLookup(t *testing.T) {
 			t.Error(err)
 		}
 	}); n != 0 {
-		t.Errorf("%v allocations: a text was made that nobody reads", n)
+		t.Errorf("%v allocations: a text was made that is not read", n)
 	}
 }

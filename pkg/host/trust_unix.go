@@ -24,8 +24,8 @@ import (
 
 // DistrustError says who else than root and this user may change something that linnet goes by: what it
 // runs, reads as its own, or removes. The rules are those of sshd's StrictModes: a directory and all
-// above it belong to root or this user, and nobody else may write there. Above, a sticky directory such
-// as /tmp will do, where nobody moves what is another's; and so will a group that has one member, the
+// above it belong to root or this user, and no other user may write there. Above, a sticky directory such
+// as /tmp will do, where no user moves what is another's; and so will a group that has one member, the
 // owner, which many systems give every user, unless this process is root's.
 type DistrustError struct {
 	// Path is what it is about: the thing itself or a directory above.
@@ -97,8 +97,8 @@ func unseen(path string, err error) error {
 	return &DistrustError{Path: path, Reason: "cannot be looked at: " + err.Error()}
 }
 
-// OthersMayWrite reports whether somebody else than root and this user may write to what info, of os.Stat or the like,
-// describes. A group that has one member, the owner, is nobody else.
+// OthersMayWrite reports whether a user other than root and this one may write to what info, of os.Stat or the like,
+// describes. A group that has one member, the owner, is no other user.
 func OthersMayWrite(info fs.FileInfo) bool {
 	s, ok := info.Sys().(*syscall.Stat_t)
 	return !ok || own().check("", &unix.Stat_t{Mode: s.Mode, Uid: s.Uid, Gid: s.Gid}, false) != nil
@@ -192,7 +192,7 @@ func isPrivate(groups, users string, owner *user.User) bool {
 func (t trust) entry(path string) error {
 	var st unix.Stat_t
 	if err := unix.Lstat(path, &st); err != nil {
-		return unseen(path, err) // of what is missing, whoever needs it says so
+		return unseen(path, err) // of what is missing, the caller that needs it says so
 	}
 	if uint32(st.Mode)&unix.S_IFMT == unix.S_IFLNK { //nolint:unconvert // 16 bits on macOS
 		_, err := t.way(path)
@@ -241,7 +241,7 @@ func (l Layout) CheckOwners(program string) error {
 		return err
 	}
 	if os.Geteuid() != 0 {
-		return nil // nobody's privileges but the user's own are at stake
+		return nil // no privileges but the user's own are at stake
 	}
 	if err := own().entry(l.Settings()); err != nil {
 		return Distrusted("reading the settings", err, "see what is in it; then chown root and chmod go-w it")
@@ -279,7 +279,7 @@ func (l Layout) CheckPrograms(program string, files ...string) error {
 }
 
 // MakeDir makes a directory of linnet's, for its user alone, and those above it, and sees that they
-// are: somebody else may have been quicker.
+// are: another user may have been quicker.
 func MakeDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -288,8 +288,8 @@ func MakeDir(dir string) error {
 	return Distrusted("making "+dir, err, "see who made it; then remove it, or set LINNET_HOME to another directory")
 }
 
-// ReadOwn reads a file that linnet itself has written, which must be root's or this user's, nobody
-// else's to write, and no link.
+// ReadOwn reads a file that linnet itself has written, which must be root's or this user's, no other
+// user's to write, and no link.
 func ReadOwn(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if errors.Is(err, unix.ELOOP) {

@@ -54,7 +54,7 @@ cat ../secret
 		Argv: []string{os.Args[0], "-test.run=^TestAViewHidesADirectory$"}, Env: []string{viewOf + "=" + dir, "GORACE=atexit_sleep_ms=0"}, Dir: "/", Log: log, Apart: true,
 	}.Start()
 	if err != nil {
-		t.Skipf("this kernel lets nobody here have a mount namespace: %v", err)
+		t.Skipf("this kernel lets this user have no mount namespace: %v", err)
 	}
 	err = started.Wait()
 	text, _ := os.ReadFile(log)

@@ -61,7 +61,7 @@ func (n *Native) Emulate(ctx context.Context, a emulate.Architecture) (interpret
 		return "", err
 	}
 	if now = emulate.Judge(f, a); now.Whole() {
-		return now.Interpreter, nil // somebody else has just done it
+		return now.Interpreter, nil // another command has just done it
 	}
 	now, err = n.register(ctx, f, a)
 	return now.Interpreter, err
@@ -108,7 +108,7 @@ func (n *Native) EnableEmulation(ctx context.Context, wanted []emulate.Architect
 	return errors.Join(errs...)
 }
 
-// other is the architecture that somebody on a machine most likely means by "the other one".
+// other is the architecture that a user of a machine most likely means by "the other one".
 func other(machine string) emulate.Architecture {
 	name := "amd64"
 	if a, _ := emulate.Find(machine); a.Name == name {

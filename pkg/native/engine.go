@@ -35,7 +35,7 @@ func (n *Native) Stop(ctx context.Context, timeout time.Duration) (ran bool, err
 		if !errors.Is(err, agent.ErrStopping) || tries == mostTries {
 			return ran, err
 		}
-		// Somebody else is stopping it, or its agent died meanwhile: see what is left.
+		// Another command is stopping it, or its agent died meanwhile: see what is left.
 		ran = true
 	}
 }
@@ -183,7 +183,7 @@ func (n *Native) lockStopped(ctx context.Context) (*os.File, error) {
 		if err != nil {
 			return lock, nil //nolint:nilerr // none runs: that is what was wanted
 		}
-		c.Close() // started by somebody else in between
+		c.Close() // started by another command in between
 		lock.Close()
 	}
 }

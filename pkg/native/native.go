@@ -60,7 +60,7 @@ func (n *Native) ready(ctx context.Context, names ...string) error {
 		if !errors.Is(err, agent.ErrStopping) || tries == mostTries {
 			return err
 		}
-		// Whoever stops it means what runs now; this command wants an engine all the same.
+		// The command that stops it means what runs now; this command wants an engine all the same.
 		if err := n.waitAgentGone(ctx); err != nil {
 			return err
 		}
@@ -117,7 +117,7 @@ func (n *Native) Connect(ctx context.Context) (*agent.Client, error) {
 		return nil, err
 	}
 	defer lock.Close()
-	// Whoever had the lock before us has started it.
+	// The command that had the lock before us has started it.
 	c, err = agent.Dial(ctx, l.Socket("agent"))
 	if !errors.Is(err, agent.ErrNotRunning) {
 		return c, err

@@ -40,7 +40,7 @@ func (s *stage) Put(_ context.Context, name string, mode fs.FileMode, r io.Reade
 		return "", fmt.Errorf("staging %s: %w", name, err)
 	}
 	defer func() {
-		if err != nil { // half a file is nobody's
+		if err != nil { // half a file is of no use
 			f.Close()
 			_ = os.Remove(path)
 		}

@@ -104,7 +104,7 @@ func (c *Command) CompletesArg(index int) Completion {
 	if c.MaxArgs >= 0 && index >= c.MaxArgs {
 		return 0
 	}
-	// What follows the first positional of run or exec is somebody else's command line.
+	// What follows the first positional of run or exec is another program's command line.
 	if index > 0 && !c.Interspersed && (strings.Contains(c.Use, "COMMAND") || strings.Contains(c.Use, "ps OPTIONS")) {
 		return 0
 	}

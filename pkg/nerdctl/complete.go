@@ -49,7 +49,7 @@ type scanned struct {
 	args    int   // positionals so far
 	pending *Flag // the flag that waits for its value
 	dashed  bool  // after "--"
-	foreign bool  // in somebody else's command line, behind the image of run
+	foreign bool  // in another program's command line, behind the image of run
 }
 
 func scan(words []string) scanned {

@@ -197,7 +197,7 @@ func suggestFlags(chain []*Command, name string) []string {
 // equally near ones those that share more letters in their order.
 func Near(word string, names []string) []string {
 	const most = 2
-	if len(word) > 64 { // nobody's typing error
+	if len(word) > 64 { // no typing error
 		return nil
 	}
 	word = strings.ToLower(word)

@@ -24,7 +24,7 @@ const ownLabel = "nerdctl/namespace"
 
 // showsBuilds reports whether the line lists containers. The running steps of builds are containers of
 // the same namespace, without a label, and nerdctl 2.3.5 takes them for the user's own: it
-// shows them, and whoever removes what is shown ends somebody's build.
+// shows them, and a user who removes what is shown ends a build.
 func showsBuilds(inv *Invocation) bool {
 	switch strings.Join(inv.Path, " ") {
 	case "ps", "container ls":

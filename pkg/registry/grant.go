@@ -15,11 +15,11 @@ import (
 	"github.com/linnet-dev/linnet/pkg/guest"
 )
 
-// othersMax is how many registries that nobody has named are answered for, where a line may need such.
+// othersMax is how many registries that no line or file has named are answered for, where a line may need such.
 const othersMax = 16
 
 // Grant answers for the registries that one command needs, one at a time, and for no other: who
-// asks is an engine that may be elsewhere, and in somebody else's hands. It may be used by several
+// asks is an engine that may be elsewhere, and in an attacker's hands. It may be used by several
 // goroutines.
 type Grant struct {
 	config    *Config
@@ -52,7 +52,7 @@ func (g *Grant) Allow(names ...string) {
 	}
 }
 
-// AllowOthers says that the command may need registries that nobody here can name. A few of them
+// AllowOthers says that the command may need registries that the client cannot name. A few of them
 // are answered for.
 func (g *Grant) AllowOthers() {
 	g.mu.Lock()

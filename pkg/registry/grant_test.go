@@ -57,7 +57,7 @@ func TestAGrantAnswersForWhatIsNamedAlone(t *testing.T) {
 	}
 }
 
-func TestAFewRegistriesMayBeAskedForThatNobodyNamed(t *testing.T) {
+func TestAFewRegistriesMayBeAskedForThatWereNotNamed(t *testing.T) {
 	g := grantFor(t)
 	g.AllowOthers()
 	if got := secretOf(t, g, "a.example.com"); got != "a" {

@@ -174,12 +174,12 @@ func TestErrorsOfLogin(t *testing.T) {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="nest"`)
 		w.WriteHeader(http.StatusUnauthorized)
 	})
-	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	gone := nobody.Addr().String()
-	nobody.Close()
+	gone := closed.Addr().String()
+	closed.Close()
 	const wrong = "some registries want an access token instead of the password"
 	for _, c := range []struct{ registry, config, env, password, text, hint string }{
 		{basic, "", "", "Wr0ng", "logging in to " + basic + ": the user or the password is wrong (401 Unauthorized)", wrong},
@@ -311,7 +311,7 @@ func TestLoginWithACertificateFolder(t *testing.T) {
 	}
 }
 
-// The file may be a link into somebody's collection of such files, and stays one.
+// The file may be a link into a user's collection of such files, and stays one.
 func TestLoginKeepsALinkAndAllElse(t *testing.T) {
 	registry := serve(t, basicRegistry)
 	b := newBench(t, "")

@@ -72,7 +72,7 @@ func (c *Config) env(name string) string {
 // user "<token>", as the credential helpers have it.
 //
 // One look-up answers for all the ways to name a registry, for as long as c is used: who pulls
-// tries several, and each could mean a helper that asks somebody for leave.
+// tries several, and each could mean a helper that asks the user for leave.
 func (c *Config) Credentials(ctx context.Context, registry string) (guest.Credentials, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,7 +7,7 @@ import (
 )
 
 // Dropped collects what files that came out of an image or a container have lost on their way to this
-// host: what would have given rights on it to whoever made them. It may be used by several at once.
+// host: what would have given rights on it to their author. It may be used by several at once.
 type Dropped struct {
 	mu   sync.Mutex
 	kind [3][]string

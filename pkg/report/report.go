@@ -1,7 +1,7 @@
 // Package report tells the user what linnet is waiting for: progress as events (a step starts,
 // has a note, ends), drawn in place on a terminal, as lines, as JSON, or not at all.
 //
-// It exists so that whoever does the work says what it does once, and never how that looks. It
+// It exists so that the code that does the work says what it does once, and never how that looks. It
 // must not know what the work is, and prints neither results (they go to standard output) nor
 // errors (the one place that ends the command does): a step that fails says only which one.
 package report
@@ -79,7 +79,7 @@ type Reporter struct {
 // renderer shows events. Its methods are called one at a time, under the Reporter's lock.
 type renderer interface {
 	event(e event)
-	// log writes text of somebody else's without damaging what is shown.
+	// log writes text of another program without damaging what is shown.
 	log(text []byte) error
 	// close takes away what is not meant to stay.
 	close()
@@ -131,7 +131,7 @@ func (r *Reporter) Step(name string) *Step {
 
 // Writer returns a writer for other text that goes to the same stream while steps may be
 // under way (log lines, warnings). Each Write should be whole lines. It is not silenced by
-// Quiet: whoever writes decides whether to. With the JSON format each line becomes an event.
+// Quiet: the writer decides whether to. With the JSON format each line becomes an event.
 func (r *Reporter) Writer() io.Writer { return logWriter{r} }
 
 // Close takes the live line away and stops what draws it; steps that still run are not shown

@@ -11,7 +11,7 @@ import (
 
 const (
 	// frame is the time between two drawings of the live line. A step that ends within the
-	// first is never seen: waiting that nobody notices needs no explanation.
+	// first is never seen: waiting that the user does not notice needs no explanation.
 	frame = 100 * time.Millisecond
 	// lasting is how long a step takes at least for a line about it to stay once it is done.
 	lasting = time.Second

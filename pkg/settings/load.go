@@ -155,7 +155,7 @@ func short(text string) string {
 
 // slurp returns the text of a file, "" when it does not exist. Its errors have no path in them.
 func slurp(path string) (string, error) {
-	// Asked before opening it: to open a pipe would wait for somebody to write.
+	// Asked before opening it: to open a pipe would wait for a process to write.
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if target, linkErr := os.Readlink(path); linkErr == nil {

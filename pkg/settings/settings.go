@@ -16,7 +16,7 @@ import (
 	"unicode"
 )
 
-// Settings are all settings, complete: what nobody set has its default.
+// Settings are all settings, complete: what the user did not set has its default.
 type Settings struct {
 	// Backend is where containers run.
 	Backend Backend
@@ -132,7 +132,7 @@ func HostFacts() Facts {
 	return f
 }
 
-// Defaults returns the settings that are in force where nobody set anything. With the facts of
+// Defaults returns the settings that are in force where the user set nothing. With the facts of
 // a superuser on a host with 8 CPUs and 16 GiB they are what config/linnet.yaml says.
 func Defaults(f Facts) *Settings {
 	s := &Settings{

@@ -56,7 +56,7 @@ func TestAskHidesWhatIsTypedAndThenNoLonger(t *testing.T) {
 	}
 }
 
-// Nobody types blindly after Ctrl-C, nor after the end of what asked.
+// No user types blindly after Ctrl-C, nor after the end of what asked.
 func TestAskPutsTheTerminalRightWhenEnded(t *testing.T) {
 	for _, want := range []error{ErrInterrupted, context.Canceled} {
 		s, _, tty := terminal(t, nil)

@@ -185,7 +185,7 @@ var faults = []fault{
 	{"stage not removed", []string{"StageRemoval"}, faulty{stage: func(s guest.Stage) guest.Stage { return lastingStage{s} }}},
 }
 
-// quoted is what somebody quotes who has not met a single quote in an argument.
+// quoted is what an author quotes who has not met a single quote in an argument.
 func quoted(argv []string) []string {
 	var q []string
 	for _, a := range argv {

@@ -90,7 +90,7 @@ func bindMountReadOnly(t *testing.T, s *suite) {
 	}
 }
 
-// freePort is one that nobody listens on now.
+// freePort is one that no process listens on now.
 func freePort(t *testing.T) int {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp4", "127.0.0.1:0")

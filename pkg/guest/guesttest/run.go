@@ -67,7 +67,7 @@ func (s *suite) acknowledged(t *testing.T, p guest.Process, complete func(stdout
 		}
 	})
 	select {
-	case <-x.done: // nobody reads the line
+	case <-x.done: // no process reads the line
 	default:
 		go acknowledge("ack\n")
 	}
@@ -107,7 +107,7 @@ func (s *suite) start(t *testing.T, p guest.Process) *running {
 	}()
 	t.Cleanup(func() {
 		cancel()
-		_ = x.wait() // whoever started it has looked at its end
+		_ = x.wait() // the test that started it has looked at its end
 	})
 	return x
 }

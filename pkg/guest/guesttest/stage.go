@@ -145,7 +145,7 @@ func stageNames(t *testing.T, s *suite) {
 	}
 }
 
-// stageBrokenInput must leave no half of a secret for somebody to use.
+// stageBrokenInput must leave no half of a secret for a command to use.
 func stageBrokenInput(t *testing.T, s *suite) {
 	st := s.stage(t)
 	broken := errors.New("input broke")

@@ -66,7 +66,7 @@ func terminalResize(t *testing.T, s *suite) {
 		case <-x.done:
 			t.Fatalf("ended: %v, %q", x.result, x.out)
 		case <-s.context(t).Done():
-			t.Fatal("nobody takes the new size")
+			t.Fatal("the process does not see the new size")
 		}
 		x.expect(c.want)
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // mayNotMount is what a test says in a namespace of its own where the kernel lets it have no mount, either.
-const mayNotMount = "this kernel lets nobody but root mount"
+const mayNotMount = "this kernel lets no user but root mount"
 
 // Mounting runs f where it may mount: root runs it as it is, and for anybody else this very test is started once more, as
 // root of a user and mount namespace of its own.
