@@ -159,7 +159,7 @@ func TestImportsAmongOurPackages(t *testing.T) {
 	for _, p := range list(t, "cmd/", "pkg/", "config", "deps") {
 		name := strings.TrimPrefix(p.ImportPath, module)
 		if strings.Contains(name, "/internal/") || strings.HasPrefix(name, "deps/") {
-			continue // seen by nobody but their parent
+			continue // seen by their parent alone
 		}
 		may, known := allowed[name]
 		if !known {

@@ -123,8 +123,8 @@ func TestPagesBeginWithWhenToUseThem(t *testing.T) {
 // A path of the repository, in backticks, is written from its root.
 var ours = regexp.MustCompile(`^(?:(?:cmd|pkg|config|deps|e2e|installer|examples|docs|\.ci|\.github|\.devcontainer)/[\w./-]*|Makefile|LICENSE|go\.(?:mod|sum)|\.golangci\.yml|\w+\.(?:go|md))$`)
 
-// planned are paths that documents may name before they are there. Whoever adds one of them
-// takes it out here, and has a look at what the documents say of it.
+// planned are paths that documents may name before they are there. The change that adds one of them
+// takes it out here, and its author has a look at what the documents say of it.
 var planned = []string{}
 
 func TestFilesThatAreNamedExist(t *testing.T) {
@@ -230,7 +230,7 @@ func help(t *testing.T, words []string) string {
 	return out.String()
 }
 
-// The picture is read by browsers, which want XML, and by screen readers, which want a title and a description. It is made on somebody's
+// The picture is read by browsers, which want XML, and by screen readers, which want a title and a description. It is made on a developer's
 // machine, which must not show.
 func TestThePictureIsWellFormedAndShowsNoMachine(t *testing.T) {
 	const picture = "docs/terminal.svg"

@@ -27,7 +27,7 @@ const (
 
 func main() {
 	err := run(os.Args[1:])
-	_, _ = os.Stderr.WriteString("linnet-env: " + err.Error() + "\n") // there is nobody else to tell
+	_, _ = os.Stderr.WriteString("linnet-env: " + err.Error() + "\n") // there is no other place to report to
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
 		os.Exit(notFound)
 	}

@@ -152,7 +152,7 @@ func containerID(t *testing.T, e *lab.Engine, name string) string {
 	return e.Must(t, "inspect", "--format", "{{.ID}}", name)
 }
 
-// Whoever kills buildkitd in mid-build: the build says what happened, the next one works, and
+// buildkitd is killed in mid-build: the build says what happened, the next one works, and
 // the step that was running ends.
 func TestBuildkitKilledInMidBuild(t *testing.T) {
 	e := lab.Shared(t)

@@ -119,8 +119,8 @@ func strange(t *testing.T, dir string) {
 		must(os.WriteFile(in(name), []byte(name), 0o644))
 		must(unix.Chmod(in(name), mode))
 	}
-	must(os.WriteFile(in("somebody's"), nil, 0o644))
-	must(os.Chown(in("somebody's"), 1234, 4321))
+	must(os.WriteFile(in("another's"), nil, 0o644))
+	must(os.Chown(in("another's"), 1234, 4321))
 	must(os.WriteFile(in("old"), nil, 0o644))
 	must(os.Chtimes(in("old"), time.Time{}, time.Unix(-1000000, 0)))
 	must(os.WriteFile(in("attributes"), nil, 0o644))

@@ -22,7 +22,7 @@ import (
 // crowd is how many builds run at once.
 const crowd = 8
 
-// crowded makes a project that nobody has built yet: some files of its own and some steps.
+// crowded makes a project that was never built: some files of its own and some steps.
 func crowded(t *testing.T, base string) (dir, mark string) {
 	t.Helper()
 	mark = rand.Text()

@@ -81,7 +81,7 @@ func TestBuildSecretsAreNowhere(t *testing.T) {
 	w.execs.Drain()
 }
 
-// A secret is asked for when its step runs, and not when the step is cached: a pipe to which nobody
+// A secret is asked for when its step runs, and not when the step is cached: a pipe to which no process
 // writes would keep the build waiting.
 func TestACachedStepDoesNotAskForItsSecret(t *testing.T) {
 	m := scan.NewMarker()
@@ -101,7 +101,7 @@ func TestACachedStepDoesNotAskForItsSecret(t *testing.T) {
 	}
 	w.run(t, args...)
 	if _, err := unix.Open(pipe, unix.O_WRONLY|unix.O_NONBLOCK, 0); !errors.Is(err, unix.ENXIO) {
-		t.Errorf("somebody reads the secret: %v", err)
+		t.Errorf("a process reads the secret: %v", err)
 	}
 	out, err := os.ReadFile(filepath.Join(w.log, itoa(w.number)+".err"))
 	if err != nil || !strings.Contains(string(out), "CACHED") {
@@ -115,7 +115,7 @@ func TestACachedStepDoesNotAskForItsSecret(t *testing.T) {
 
 // A secret that the Dockerfile wants as a variable is as little anywhere as one that is a file, also
 // while its step runs, although an engine keeps the environments of its containers. It is byte for byte
-// what was given, whoever the step runs as and whatever it runs, and it is not asked for when the step is
+// what was given, whichever user the step runs as and whatever it runs, and it is not asked for when the step is
 // cached.
 func TestASecretAsAVariableIsNowhere(t *testing.T) {
 	m := scan.NewMarker()

@@ -151,7 +151,7 @@ func ctr(t *testing.T, e *lab.Engine, args ...string) string {
 	return string(out)
 }
 
-// temporary are the leases that somebody holds for what is under way.
+// temporary are the leases that are held for what is under way.
 func temporary(t *testing.T, e *lab.Engine) (ids []string) {
 	t.Helper()
 	// For five minutes BuildKit keeps one for each base image that it has looked up, as a cache.

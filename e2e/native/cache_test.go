@@ -131,8 +131,8 @@ func TestCacheMountsAreTheProjects(t *testing.T) {
 	}
 }
 
-// Whose the cache mounts are is not part of what a step is: a checkout that belongs to nobody
-// has the steps of one that does from the cache.
+// Whose the cache mounts are is not part of what a step is: a checkout of one project
+// has the steps of another project's from the cache.
 func TestCacheMountsOfOthersDoNotMakeStepsRunAgain(t *testing.T) {
 	e := unmeasured(t)
 	for _, dir := range []string{

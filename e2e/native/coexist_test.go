@@ -120,7 +120,7 @@ func TestNeighboursAreLeftAlone(t *testing.T) {
 	}
 }
 
-// When everything of an engine was killed at once, nobody has run the hooks that take a
+// When everything of an engine was killed at once, no process has run the hooks that take a
 // container's firewall rules away; reset takes them along all the same.
 func TestResetTakesTheRulesOfTheKilledAlong(t *testing.T) {
 	netns := newNetns(t)

@@ -79,7 +79,7 @@ func entries(t *testing.T) map[string]string {
 	return all
 }
 
-// others reports whether somebody else has registered an emulator for a machine.
+// others reports whether another program has registered an emulator for a machine.
 func others(t *testing.T, machine string) bool {
 	t.Helper()
 	for name, text := range entries(t) {
@@ -193,7 +193,7 @@ func TestForeignPlatforms(t *testing.T) {
 		}
 	}
 	if others(t, machine) {
-		t.Log("somebody else emulates here, so nothing more can be asked")
+		t.Log("another program emulates here, so nothing more can be asked")
 		return
 	}
 	const off, hint = ": emulation is disabled", "hint: linnet emulation enable\n"
@@ -309,7 +309,7 @@ func TestEmulationThatCannotBe(t *testing.T) {
 	e := lab.New(t)
 	arch, machine := foreign()
 	if others(t, machine) {
-		t.Skip("somebody else emulates here")
+		t.Skip("another program emulates here")
 	}
 	r := e.Run(t, "emulation", "enable", "mips")
 	if r.Code != 2 || r.Err != "linnet: emulation enable: \"mips\" is not a known architecture\nhint: one of amd64, arm64, arm, 386, riscv64, ppc64le, s390x\n" {

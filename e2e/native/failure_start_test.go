@@ -77,7 +77,7 @@ func TestMissingPrerequisites(t *testing.T) {
 		if want := "linnet: starting the engine: the native engine needs root (run it with sudo; a rootless engine is not there yet)"; code != 1 || first != want {
 			t.Errorf("exit code %d, %q, want %q", code, out, want)
 		}
-		// At the door of an engine that is somebody else's.
+		// At the door of an engine that is another user's.
 		e.Must(t, "engine", "start")
 		if err := errors.Join(os.Chmod(filepath.Dir(e.Home), 0o755), os.Chmod(e.Home, 0o755)); err != nil {
 			t.Fatal(err)

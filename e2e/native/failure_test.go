@@ -16,7 +16,7 @@ import (
 	"github.com/linnet-dev/linnet/e2e/internal/lab"
 )
 
-// Things that lie in the engine's directories and are not what they seem hinder nobody.
+// Things that lie in the engine's directories and are not what they seem hinder no command.
 func TestStaleAndTornFiles(t *testing.T) {
 	e := hasty(t)
 	image := e.Busybox(t)
@@ -41,7 +41,7 @@ func TestStaleAndTornFiles(t *testing.T) {
 	}
 	sockets := []string{l.Socket("agent"), l.Socket("containerd"), l.Socket("containerd") + ".ttrpc", l.Socket("buildkitd"), l.Socket("buildkitd-otel")}
 	for _, p := range []plant{
-		{"sockets that nobody listens on", func(t *testing.T) {
+		{"sockets that no process listens on", func(t *testing.T) {
 			for _, path := range sockets {
 				fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 				if err != nil {
@@ -53,7 +53,7 @@ func TestStaleAndTornFiles(t *testing.T) {
 			}
 		}},
 		{"plain files in the place of sockets", write("", sockets...)},
-		// We keep none; whoever believes in one would take the first process for ours.
+		// We keep none; a program that believes in one would take the first process for ours.
 		{"pid files", write("1\n", filepath.Join(l.Run(), "agent.pid"), filepath.Join(l.Run(), "containerd.pid"), filepath.Join(l.Run(), "buildkitd.pid"))},
 		{"an engine.json that is torn", write(`{"layout": {"Home": "/no`, l.Spec())},
 		{"a containerd.toml that is torn", write(`version = `, l.Config("containerd.toml"))},

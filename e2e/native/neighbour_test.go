@@ -40,7 +40,7 @@ func (n neighbour) run(t *testing.T, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// state is what must be the same as long as nobody but the neighbour's own user acts.
+// state is what must be the same as long as only the neighbour's own user acts.
 func (n neighbour) state(t *testing.T) string {
 	t.Helper()
 	return strings.Join([]string{

@@ -21,10 +21,10 @@ import (
 	"github.com/linnet-dev/linnet/e2e/internal/lab"
 )
 
-// somebody is a user of this host that has no name, and owns nothing else.
-const somebody = 61234
+// otherUser is a user of this host that has no name, and owns nothing else.
+const otherUser = 61234
 
-// theirs makes a directory that somebody writes, beside one that root alone can read, with a line in it that must be
+// theirs makes a directory that otherUser writes, beside one that root alone can read, with a line in it that must be
 // nowhere else.
 func theirs(t *testing.T) (dir, secret string) {
 	t.Helper()
@@ -36,7 +36,7 @@ func theirs(t *testing.T) (dir, secret string) {
 	dir, secret = filepath.Join(top, "dir"), filepath.Join(top, "secret")
 	for _, err := range []error{
 		os.Chmod(top, 0o755), os.Mkdir(dir, 0o755), os.Mkdir(secret, 0o700),
-		os.WriteFile(filepath.Join(secret, "file"), []byte(theSecret+":19000:0:99999:7:::\n"), 0o600), os.Chown(dir, somebody, somebody),
+		os.WriteFile(filepath.Join(secret, "file"), []byte(theSecret+":19000:0:99999:7:::\n"), 0o600), os.Chown(dir, otherUser, otherUser),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -45,16 +45,16 @@ func theirs(t *testing.T) (dir, secret string) {
 	return dir, secret
 }
 
-const theSecret = "root:$6$nobody-may-see-this"
+const theSecret = "root:$6$no-other-may-see-this"
 
-// asSomebody runs a function on a thread that has somebody's rights, until stop is called.
-func asSomebody(t *testing.T, run func(stopped <-chan struct{}) error) (stop func()) {
+// asOtherUser runs a function on a thread that has otherUser's rights, until stop is called.
+func asOtherUser(t *testing.T, run func(stopped <-chan struct{}) error) (stop func()) {
 	t.Helper()
 	end, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
 		for _, call := range []uintptr{unix.SYS_SETRESGID, unix.SYS_SETRESUID} {
-			if _, _, errno := unix.RawSyscall(call, somebody, somebody, somebody); errno != 0 {
+			if _, _, errno := unix.RawSyscall(call, otherUser, otherUser, otherUser); errno != 0 {
 				ended <- errno
 				return
 			}
@@ -72,14 +72,14 @@ func asSomebody(t *testing.T, run func(stopped <-chan struct{}) error) (stop fun
 // rounds is how often a race is run: it is lost in the first or second where it can be lost.
 const rounds = 6
 
-// Whoever writes a context puts links in the place of its directories while it is read, all the time: nothing from
+// The user who writes a context puts links in the place of its directories while it is read, all the time: nothing from
 // outside gets into the image. The build fails and says so, or has what was there.
-func TestAContextThatSomebodyElseWrites(t *testing.T) {
+func TestAContextThatAnotherUserWrites(t *testing.T) {
 	e := lab.Shared(t)
 	e.Busybox(t)
 	dir, secret := theirs(t)
 	const directories = 8
-	stop := asSomebody(t, func(stopped <-chan struct{}) error {
+	stop := asOtherUser(t, func(stopped <-chan struct{}) error {
 		var pairs [][2]string
 		for i := range directories {
 			in, out := filepath.Join(dir, fmt.Sprint("d", i)), filepath.Join(dir, ".swap", fmt.Sprint("l", i))
@@ -151,7 +151,7 @@ func holding(t *testing.T, dir, text string) (found string) {
 	return found
 }
 
-// A Dockerfile that leads out of a directory that somebody else writes is not read, and so no message shows a line of
+// A Dockerfile that leads out of a directory that another user writes is not read, and so no message shows a line of
 // it. What leads to a file of the same directory is.
 func TestADockerfileThatIsALink(t *testing.T) {
 	e := lab.Shared(t)
@@ -159,7 +159,7 @@ func TestADockerfileThatIsALink(t *testing.T) {
 	file := filepath.Join(dir, "Dockerfile")
 	link := func(target string) {
 		t.Helper()
-		if err := errorsOf(os.RemoveAll(file), os.Symlink(target, file), os.Lchown(file, somebody, somebody)); err != nil {
+		if err := errorsOf(os.RemoveAll(file), os.Symlink(target, file), os.Lchown(file, otherUser, otherUser)); err != nil {
 			t.Fatal(err)
 		}
 	}

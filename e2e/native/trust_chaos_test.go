@@ -218,7 +218,7 @@ func (c *chaos) settle(op *operation) {
 func (c *chaos) lookAround(n int) {
 	c.t.Helper()
 	if n/10%2 == 0 {
-		// Nobody stops well what is killed all at once: the next start finds it so.
+		// No process stops well what is killed all at once: the next start finds it so.
 		var pids []int
 		for _, p := range processesOf(c.Engine) {
 			pids = append(pids, p.pid)

@@ -74,7 +74,7 @@ func TestCopyTakesNoNameForAnOption(t *testing.T) {
 	})
 }
 
-// What comes out of a container gives nobody rights on this host, and says so; an archive is as it is.
+// What comes out of a container gives no user rights on this host, and says so; an archive is as it is.
 func TestACopyGivesNoRights(t *testing.T) {
 	e := lab.Shared(t)
 	id := copying(t, e)

@@ -29,7 +29,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/relay/relaytest"
 )
 
-// hostileGuest is a virtual machine in somebody else's hands: what answers for its agent does what a
+// hostileGuest is a virtual machine in an attacker's hands: what answers for its agent does what a
 // test wants.
 type hostileGuest struct {
 	agentpb.UnimplementedEngineServer
@@ -378,7 +378,7 @@ func TestAGuestThatTellsOfPortsWithoutEndTakesNoMemory(t *testing.T) {
 		}
 	}
 	pid := h.relayOf(t)
-	lab.Eventually(t, "much was told, or nobody listens any more", func() bool { return len(told600) > 0 || calls.Load() > 3 })
+	lab.Eventually(t, "much was told, or no relay listens any more", func() bool { return len(told600) > 0 || calls.Load() > 3 })
 	if kib, ok := peakOf(pid); !ok || kib > 128<<10 {
 		t.Errorf("the relay takes %d MiB", kib>>10)
 	}

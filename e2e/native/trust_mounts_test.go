@@ -170,7 +170,7 @@ func resetKeepsRunning(t *testing.T, e *lab.Engine) {
 		}
 		unmount()
 	}
-	e.Must(t, "engine", "reset", "--force") // what the engine itself has mounted is in nobody's way
+	e.Must(t, "engine", "reset", "--force") // what the engine itself has mounted is in no command's way
 }
 
 // A stop takes down what the engine has mounted, and nothing that a user has.

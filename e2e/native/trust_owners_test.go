@@ -80,7 +80,7 @@ func TestAHomePreparedByAnotherRunsNothing(t *testing.T) {
 	}
 }
 
-// Whatever linnet goes by is root's, and nobody else's to write; one line says what is not.
+// Whatever linnet goes by is root's, and no other user's to write; one line says what is not.
 func TestWhatOthersMayChangeIsNotUsed(t *testing.T) {
 	e := lab.New(t)
 	e.Must(t, "engine", "start")

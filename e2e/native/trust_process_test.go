@@ -87,7 +87,7 @@ func TestWordsMakeNoProcessOurs(t *testing.T) {
 }
 
 // The number of the process that held a container's ports may be another's by now, which goes on.
-func TestTheNumberOfAPortReserverKillsNobody(t *testing.T) {
+func TestTheNumberOfAPortReserverKillsNoOtherProcess(t *testing.T) {
 	goesOn := func(t *testing.T, e *lab.Engine) bool {
 		t.Helper()
 		id := e.Must(t, "run", "-d", "-p", "127.0.0.1:"+freePort(t)+":80", e.Busybox(t), "sleep", "1000")
@@ -126,7 +126,7 @@ func TestTheNumberOfAPortReserverKillsNobody(t *testing.T) {
 	})
 }
 
-// installation is another copy of what is installed; it is used with a home of somebody else's.
+// installation is another copy of what is installed; it is used with a home of another user's.
 func installation(t *testing.T) string {
 	t.Helper()
 	beside := filepath.Join(lab.Root(), "_output") // on the same file system

@@ -29,7 +29,7 @@ func TestACommandStartsNoProcess(t *testing.T) {
 	image := e.Busybox(t)
 	must(t, e, "ps")
 	endRelay(t, e)
-	t.Cleanup(func() { endRelay(t, e) }) // what follows has one that nobody traces
+	t.Cleanup(func() { endRelay(t, e) }) // what follows has one that is not traced
 
 	var x scan.Execs
 	traced(t, e, &x, "ps")

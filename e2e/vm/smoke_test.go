@@ -127,7 +127,7 @@ func hiddenBindMount(t *testing.T, e *lab.Engine, image string) {
 	}
 }
 
-// freePort is one that nobody listens on now.
+// freePort is one that no process listens on now.
 func freePort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -251,7 +251,7 @@ const composeFile = `services:
     image: %s
     command: ["sh", "-c", "mkdir -p /www && echo $${GREETING} >/www/index.html && httpd -f -h /www"]
     environment:
-      GREETING: # from the environment of whoever says up
+      GREETING: # from the environment of the user who runs up
     ports: ["127.0.0.1:%s:80"]
     volumes: ["data:/data", "./conf:/conf:ro"]
 volumes:

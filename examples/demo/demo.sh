@@ -76,7 +76,7 @@ trap 'exit 143' TERM
 trap 'exit 129' HUP
 
 # The first free port from here; compose.yaml reads it. Published ports of other engines are
-# rules, and nobody listens there.
+# rules, and no process listens there.
 PORT=18080
 taken() { (: <>"/dev/tcp/127.0.0.1/$1") 2>/dev/null || iptables -t nat -S | grep -qE -- "--dports? $1 "; }
 while taken "$PORT"; do PORT=$((PORT + 1)); done

@@ -69,7 +69,7 @@ func Examples(t *testing.T, target Target) {
 }
 
 // follow runs the commands of the comment that the Dockerfile begins with, those behind "#" and
-// three spaces, as somebody would who reads them, and returns all that they say.
+// three spaces, as a reader would, and returns all that they say.
 func (x example) follow(env ...string) string {
 	x.Helper()
 	var script strings.Builder

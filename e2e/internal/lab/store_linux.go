@@ -34,7 +34,7 @@ linnet engine stop`
 	}
 	build := exec.Command("bash", "-c", script, key)
 	build.Dir = demo
-	// The packages that the demo's images are made from are cached in the home of whoever runs it.
+	// The packages that the demo's images are made from are cached in the home of the user who runs it.
 	build.Env = append(e.Environ(), "HOME="+os.Getenv("HOME"), "PATH="+filepath.Dir(Linnet())+":/usr/local/go/bin:"+os.Getenv("PATH"))
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("building the demo's images: %w\n%s", err, out)

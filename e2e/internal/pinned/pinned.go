@@ -1,7 +1,7 @@
 //go:build e2e
 
 // Package pinned reads the pinned sources of the engine's programs: which labels they go by, and which variables they look
-// up. Suites take their lists from it, so that nobody has to remember a name. It judges nothing.
+// up. Suites take their lists from it, so that no author has to remember a name. It judges nothing.
 package pinned
 
 import (

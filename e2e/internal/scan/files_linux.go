@@ -87,7 +87,7 @@ type Files struct {
 	// Roots are files and directories; those that are not there hold nothing.
 	Roots []string
 	// Since leaves out files that were last changed before; zero leaves out none. It goes
-	// by the time of the inode's change, which nobody can set back.
+	// by the time of the inode's change, which no process can set back.
 	Since time.Time
 	// Skip says which paths, with all below them, are not looked at; may be nil.
 	Skip func(path string) bool
