@@ -98,8 +98,8 @@ type listed struct {
 // everything is what cmd, pkg, config, deps and e2e have, and all that it is made of, by import path. Go asks itself whether
 // a test has to run again by what the test looks at, and that does not count what another process lists: so each of our files is looked at.
 var everything = sync.OnceValues(func() (map[string]listed, error) {
-	for _, folder := range []string{"cmd", "config", "deps", "e2e", "pkg"} {
-		err := filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
+	for _, dir := range []string{"cmd", "config", "deps", "e2e", "pkg"} {
+		err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
 			if err == nil && strings.HasSuffix(path, ".go") {
 				_, err = os.Stat(path)
 			}
@@ -131,7 +131,7 @@ var everything = sync.OnceValues(func() (map[string]listed, error) {
 })
 
 // list is what is in directories, of packages of ours: "cmd/", "deps".
-func list(t *testing.T, folders ...string) (packages []listed) {
+func list(t *testing.T, dirs ...string) (packages []listed) {
 	t.Helper()
 	all, err := everything()
 	if err != nil {
@@ -139,7 +139,7 @@ func list(t *testing.T, folders ...string) (packages []listed) {
 	}
 	for _, path := range slices.Sorted(maps.Keys(all)) {
 		name, own := strings.CutPrefix(path, module)
-		if own && slices.ContainsFunc(folders, func(f string) bool { return name == f || strings.HasSuffix(f, "/") && strings.HasPrefix(name, f) }) {
+		if own && slices.ContainsFunc(dirs, func(f string) bool { return name == f || strings.HasSuffix(f, "/") && strings.HasPrefix(name, f) }) {
 			packages = append(packages, all[path])
 		}
 	}
@@ -354,9 +354,9 @@ var longFiles = map[string]string{}
 func TestNothingIsTooLong(t *testing.T) {
 	const mostOfFunction, mostOfFile = 60, 400
 	files := token.NewFileSet()
-	for _, folder := range []string{".", "cmd", "config", "deps", "docs", "e2e", "pkg"} {
-		err := filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() && folder == "." && path != "." {
+	for _, dir := range []string{".", "cmd", "config", "deps", "docs", "e2e", "pkg"} {
+		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() && dir == "." && path != "." {
 				return cmp.Or(err, fs.SkipDir)
 			}
 			if !strings.HasSuffix(path, ".go") {

@@ -188,7 +188,7 @@ func TestCompare(t *testing.T) {
 		"second program newer":         {good, built("v1.1.0"), Different, "v1.1.0", "bin/b"},
 		"from a working tree":          {built("(devel)"), good, Different, "(devel)", "bin/a"},
 		"replaced by another version":  {elsewhere(&debug.Module{Path: c.Module, Version: "v1.0.0", Replace: &debug.Module{Version: "v1.2.0"}}), good, Different, "v1.2.0", "bin/a"},
-		"replaced by a directory":         {elsewhere(&debug.Module{Path: c.Module, Version: "v1.0.0", Replace: &debug.Module{Path: "./x"}}), good, Different, Unknown, "bin/a"},
+		"replaced by a directory":      {elsewhere(&debug.Module{Path: c.Module, Version: "v1.0.0", Replace: &debug.Module{Path: "./x"}}), good, Different, Unknown, "bin/a"},
 		"another program":              {elsewhere(), good, Different, Unknown, "bin/a"},
 	} {
 		t.Run(name, func(t *testing.T) {

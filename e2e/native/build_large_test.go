@@ -36,8 +36,8 @@ func TestAHundredThousandFiles(t *testing.T) {
 		if i%20 == 0 {
 			top = "src"
 		}
-		folder := filepath.Join(dir, top, fmt.Sprint("package-", i))
-		if err := os.MkdirAll(folder, 0o755); err != nil {
+		packageDir := filepath.Join(dir, top, fmt.Sprint("package-", i))
+		if err := os.MkdirAll(packageDir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 		for j := range 100 {
@@ -48,7 +48,7 @@ func TestAHundredThousandFiles(t *testing.T) {
 			case 40:
 				name = "kept.tmp"
 			}
-			if err := os.WriteFile(filepath.Join(folder, name), []byte(name), 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(packageDir, name), []byte(name), 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -299,7 +299,7 @@ func TestBuildContexts(t *testing.T) {
 		stdin string
 		args  []string
 	}{
-		"folder":         {"", []string{src}},
+		"directory":      {"", []string{src}},
 		"archive":        {archive, []string{"-"}},
 		"archive and -f": {archive, []string{"-f", "Dockerfile", "-"}},
 		"http":           {"", []string{server.URL + "/context.tar.gz"}},

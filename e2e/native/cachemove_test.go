@@ -149,7 +149,7 @@ func TestImportedCacheIsListedAndRemoved(t *testing.T) {
 }
 
 // A directory that --cache-to type=local has made, docker's or ours, can be imported.
-func TestAFolderOfDockersCacheIsImported(t *testing.T) {
+func TestADirectoryOfDockersCacheIsImported(t *testing.T) {
 	e := lab.New(t)
 	here := checkout(t, counting, "")
 	dir := filepath.Join(t.TempDir(), "cache")

@@ -15,8 +15,8 @@ import (
 	"github.com/linnet-dev/linnet/e2e/internal/lab"
 )
 
-// hiddenFolder is a directory of this host that no machine shares.
-func hiddenFolder(t *testing.T) string {
+// hiddenDir is a directory of this host that no machine shares.
+func hiddenDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/var/tmp", "hidden-")
 	if err != nil {
@@ -57,7 +57,7 @@ func TestBuildFromTheHost(t *testing.T) {
 
 // buildHidden: context, Dockerfile, named context and secret are in directories that the machine does not share.
 func buildHidden(t *testing.T, e *lab.Engine, image string) {
-	dir, more, secrets := hiddenFolder(t), hiddenFolder(t), hiddenFolder(t)
+	dir, more, secrets := hiddenDir(t), hiddenDir(t), hiddenDir(t)
 	write(t, dir, "file", "of the context")
 	write(t, more, "file", "of another")
 	dockerfile := write(t, secrets, "Buildfile", "FROM "+image+"\nCOPY file /one\nCOPY --from=more file /two\nRUN --mount=type=secret,id=s wc -c </run/secrets/s >/three\n")
@@ -69,7 +69,7 @@ func buildHidden(t *testing.T, e *lab.Engine, image string) {
 
 // buildOutput: files land on this host, as this user's.
 func buildOutput(t *testing.T, e *lab.Engine, image string) {
-	dir := hiddenFolder(t)
+	dir := hiddenDir(t)
 	write(t, dir, "Dockerfile", "FROM "+image+" AS made\nRUN echo made >/result\nFROM scratch\nCOPY --from=made /result /result\n")
 	must(t, e, "build", "-q", "--output", filepath.Join(dir, "out"), dir)
 	text, err := os.ReadFile(filepath.Join(dir, "out", "result"))
@@ -84,7 +84,7 @@ func buildOutput(t *testing.T, e *lab.Engine, image string) {
 
 // buildAgain: with nothing changed every step is cached, and only what changed is sent.
 func buildAgain(t *testing.T, e *lab.Engine, image string) {
-	dir := hiddenFolder(t)
+	dir := hiddenDir(t)
 	write(t, dir, "Dockerfile", "FROM "+image+"\nCOPY large /large\nRUN sha256sum /large >/sum\n")
 	write(t, dir, "large", strings.Repeat("a line of a large file\n", 1<<20))
 	must(t, e, "build", "-q", "-t", "again", dir)
@@ -101,7 +101,7 @@ func buildAgain(t *testing.T, e *lab.Engine, image string) {
 
 // buildPlatforms: two platforms land in the machine's image store, and the foreign one runs.
 func buildPlatforms(t *testing.T, e *lab.Engine, _ string) {
-	dir := hiddenFolder(t)
+	dir := hiddenDir(t)
 	write(t, dir, "Dockerfile", "FROM scratch\nARG TARGETARCH\nCOPY file /$TARGETARCH\n")
 	write(t, dir, "file", "both")
 	must(t, e, "build", "-q", "--platform=linux/amd64,linux/arm64", "-t", "both", dir)
@@ -114,7 +114,7 @@ func buildPlatforms(t *testing.T, e *lab.Engine, _ string) {
 
 // buildInterrupted: Ctrl-C ends the build on both sides.
 func buildInterrupted(t *testing.T, e *lab.Engine, image string) {
-	dir := hiddenFolder(t)
+	dir := hiddenDir(t)
 	write(t, dir, "Dockerfile", "FROM "+image+"\nRUN echo runs now; sleep 1000\n")
 	ctx, cancel := context.WithTimeout(t.Context(), lab.Timeout)
 	defer cancel()
@@ -151,7 +151,7 @@ func buildInterrupted(t *testing.T, e *lab.Engine, image string) {
 
 // buildMistake: an error names the line of the host's own file.
 func buildMistake(t *testing.T, e *lab.Engine, image string) {
-	dir := hiddenFolder(t)
+	dir := hiddenDir(t)
 	write(t, dir, "Dockerfile", "FROM "+image+"\nRUN exit 3\n")
 	r := e.Run(t, "build", "--progress=plain", dir)
 	if r.Code != 1 || !strings.Contains(r.Err, "Dockerfile:2") {

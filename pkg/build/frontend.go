@@ -53,15 +53,15 @@ func linux() ocispecs.Platform {
 
 // Solve opens a directory; there is nothing else that could be solved here.
 func (h *frontendHost) Solve(_ context.Context, req client.SolveRequest) (*client.Result, error) {
-	folder, err := h.job.directory(req.Definition)
+	dir, err := h.job.directory(req.Definition)
 	if err != nil {
 		return nil, err
 	}
-	if folder == nil {
+	if dir == nil {
 		return nil, errElsewhere
 	}
 	res := client.NewResult()
-	res.SetRef(&folderRef{folder})
+	res.SetRef(&dirRef{dir})
 	return res, nil
 }
 
@@ -93,10 +93,10 @@ func (h *frontendHost) Warn(context.Context, digest.Digest, string, client.WarnO
 	return nil
 }
 
-// folderRef is a directory of this host as the result of a solve.
-type folderRef struct{ fsutil.FS }
+// dirRef is a directory of this host as the result of a solve.
+type dirRef struct{ fsutil.FS }
 
-func (r *folderRef) ReadFile(_ context.Context, req client.ReadRequest) ([]byte, error) {
+func (r *dirRef) ReadFile(_ context.Context, req client.ReadRequest) ([]byte, error) {
 	if on, ok := r.FS.(folder.Folder); ok {
 		text, err := on.Read(req.Filename, folder.MostDockerfile)
 		if err == nil && req.Range != nil && req.Range.Length > 0 {
@@ -116,13 +116,13 @@ func (r *folderRef) ReadFile(_ context.Context, req client.ReadRequest) ([]byte,
 	return io.ReadAll(in)
 }
 
-func (r *folderRef) ToState() (llb.State, error)    { return llb.Scratch(), nil }
-func (r *folderRef) Evaluate(context.Context) error { return nil }
+func (r *dirRef) ToState() (llb.State, error)    { return llb.Scratch(), nil }
+func (r *dirRef) Evaluate(context.Context) error { return nil }
 
-func (r *folderRef) StatFile(context.Context, client.StatRequest) (*fstypes.Stat, error) {
+func (r *dirRef) StatFile(context.Context, client.StatRequest) (*fstypes.Stat, error) {
 	return nil, os.ErrNotExist // the frontend that asks reads next
 }
 
-func (r *folderRef) ReadDir(context.Context, client.ReadDirRequest) ([]*fstypes.Stat, error) {
+func (r *dirRef) ReadDir(context.Context, client.ReadDirRequest) ([]*fstypes.Stat, error) {
 	return nil, errElsewhere
 }

@@ -77,11 +77,11 @@ func (n *localGateway) Solve(ctx context.Context, req gateway.SolveRequest) (*ga
 	if req.Frontend == "gateway.v0" && covered(req.FrontendOpt["source"]) {
 		return builder.Build(ctx, n.with(cmdlineKey, req.FrontendOpt[cmdlineKey]))
 	}
-	folder, err := n.job.directory(req.Definition)
+	dir, err := n.job.directory(req.Definition)
 	if err != nil {
 		return nil, err
 	}
-	if folder == nil {
+	if dir == nil {
 		if req.Frontend != "" {
 			n.job.nameImages(req.FrontendOpt["source"])
 			n.job.nameUnseen()
@@ -90,7 +90,7 @@ func (n *localGateway) Solve(ctx context.Context, req gateway.SolveRequest) (*ga
 	}
 	n.show(req.Definition)
 	res := gateway.NewResult()
-	res.SetRef(&folderRef{folder})
+	res.SetRef(&dirRef{dir})
 	return res, nil
 }
 

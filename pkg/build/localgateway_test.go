@@ -66,7 +66,7 @@ func TestRemarksBelongToAStep(t *testing.T) {
 }
 
 // Only what is read here is answered here: a directory for steps is sent.
-func TestWhichFoldersAreReadHere(t *testing.T) {
+func TestWhichDirectoriesAreReadOnTheHost(t *testing.T) {
 	dir := hosttest.Files(t, map[string]string{"Dockerfile": "FROM scratch\n"})
 	j, err := prepared(t, options.Host{Dir: dir}, options.Options{Context: "."})
 	if err != nil {
@@ -84,9 +84,9 @@ func TestWhichFoldersAreReadHere(t *testing.T) {
 		"an image":        {llb.Image("x"), false},
 		"of no directory": {llb.Scratch(), false},
 	} {
-		folder, err := j.directory(graph(t, c.of))
-		if err != nil || (folder != nil) != c.here {
-			t.Errorf("%s: %v, %v", name, folder, err)
+		dir, err := j.directory(graph(t, c.of))
+		if err != nil || (dir != nil) != c.here {
+			t.Errorf("%s: %v, %v", name, dir, err)
 		}
 	}
 }

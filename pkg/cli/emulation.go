@@ -77,7 +77,7 @@ func (a *app) emulationStatus(ctx context.Context) (emulationStatus, error) {
 
 // askMachine puts the question to a machine that registers its emulators itself.
 func askMachine(ctx context.Context, g guest.Guest, try ...emulate.Architecture) (emulate.Facts, error) {
-	q := emulate.Question{Try: try, Folders: []string{"/var/lib/linnet", "/var/tmp"}}
+	q := emulate.Question{Try: try, Dirs: []string{"/var/lib/linnet", "/var/tmp"}}
 	return emulate.Ask(ctx, q, func(ctx context.Context, argv []string, stdout io.Writer) error {
 		return g.Run(ctx, guest.Process{Argv: argv, Stdout: guest.Limit(stdout, guest.CaptureMax)})
 	})

@@ -178,7 +178,7 @@ func TestHiddenEnvFileIsReadHere(t *testing.T) {
 	}
 }
 
-func TestFolderIsCopiedIn(t *testing.T) {
+func TestDirectoryIsCopiedIn(t *testing.T) {
 	f := newFar(t, `printf '%s|' "$@"; tar -t | sort | tr '\n' ' '`)
 	sub := filepath.Join(f.hidden, "sub")
 	if err := os.MkdirAll(filepath.Join(sub, "deep"), 0o755); err != nil {
@@ -196,7 +196,7 @@ func TestFolderIsCopiedIn(t *testing.T) {
 	}
 }
 
-func TestFolderIsCopiedOut(t *testing.T) {
+func TestDirectoryIsCopiedOut(t *testing.T) {
 	source := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(source, "data", "deep"), 0o755); err != nil {
 		t.Fatal(err)

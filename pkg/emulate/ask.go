@@ -13,9 +13,9 @@ import (
 type Question struct {
 	// Try are the architectures whose Program is run there.
 	Try []Architecture
-	// Directories are where files may be made for that, the likeliest first: it has to be a place
+	// Dirs are where files may be made for that, the likeliest first: it has to be a place
 	// where setuid programs count.
-	Folders []string
+	Dirs []string
 }
 
 // owner is the user that the setuid programs belong to; another user runs them.
@@ -71,9 +71,9 @@ chroot=$(command -v chroot)
 env=$(command -v env)
 timeout=$(command -v timeout)
 trap 'rm -rf "$root"' EXIT
-for folder in %[2]s; do
+for dir in %[2]s; do
 	rm -rf "$root"
-	root=$(mktemp -d "$folder/linnet-emulation.XXXXXX" 2>/dev/null) || { root=; continue; }
+	root=$(mktemp -d "$dir/linnet-emulation.XXXXXX" 2>/dev/null) || { root=; continue; }
 	chmod 711 "$root"
 	mkdir "$root/d"
 	try "$machine"
@@ -95,7 +95,7 @@ func (q Question) script() string {
 		fmt.Fprintf(&b, "\t%s) printf %%b '%s' ;;\n", strings.Join(names, " | "), octal(a.Program()))
 	}
 	b.WriteString("\t*) return 1 ;;\n\tesac\n}\n")
-	fmt.Fprintf(&b, try, owner, quoted(q.Folders))
+	fmt.Fprintf(&b, try, owner, quoted(q.Dirs))
 	for _, a := range q.Try {
 		fmt.Fprintf(&b, "try %[1]s\necho \"ran %[1]s $code\"\n", a.Name)
 	}

@@ -26,7 +26,7 @@ func TestThisMachineAnswers(t *testing.T) {
 		t.Skip("no program for " + runtime.GOARCH)
 	}
 	dir := t.TempDir()
-	f, err := Ask(t.Context(), Question{Try: Architectures(), Folders: []string{"/nonexistent", dir, "/var/tmp"}}, here)
+	f, err := Ask(t.Context(), Question{Try: Architectures(), Dirs: []string{"/nonexistent", dir, "/var/tmp"}}, here)
 	if err != nil {
 		t.Fatal(err)
 	}

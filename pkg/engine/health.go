@@ -19,7 +19,7 @@ import (
 const (
 	healthLabel = "nerdctl/healthcheck"
 	stateLabel  = "nerdctl/healthstate"
-	dirLabel = "nerdctl/state-dir"
+	dirLabel    = "nerdctl/state-dir"
 )
 
 // What Docker takes when a health check does not say.

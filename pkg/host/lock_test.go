@@ -98,10 +98,10 @@ func TestWriteFileReplacesWholeOrNotAtAll(t *testing.T) {
 		t.Errorf("%q, %v, %v", text, info, err)
 	}
 	// It cannot take the place of a directory, and leaves nothing beside it.
-	if err := os.Mkdir(filepath.Join(dir, "folder"), 0o755); err != nil {
+	if err := os.Mkdir(filepath.Join(dir, "subdir"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := host.WriteFile(filepath.Join(dir, "folder"), []byte("three"), 0o600); err == nil {
+	if err := host.WriteFile(filepath.Join(dir, "subdir"), []byte("three"), 0o600); err == nil {
 		t.Error("a file took the place of a directory")
 	}
 	entries, err := os.ReadDir(dir)

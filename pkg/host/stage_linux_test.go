@@ -10,7 +10,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
-func TestAStagedFolderIsItsProcesssOwn(t *testing.T) {
+func TestAStagedDirectoryIsItsProcesssOwn(t *testing.T) {
 	if !host.StageOwnerAlive(host.StagePrefix() + "123") {
 		t.Error("this process does not count as alive")
 	}

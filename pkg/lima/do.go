@@ -193,23 +193,23 @@ func (m *Machine) removeTorn(ctx context.Context) error {
 }
 
 func (m *Machine) deleteDisk(ctx context.Context) error {
-	folder := m.o.Layout.LimaDisk()
-	if err := host.CheckUnmounted("removing the data disk", folder); err != nil {
+	dir := m.o.Layout.LimaDisk()
+	if err := host.CheckUnmounted("removing the data disk", dir); err != nil {
 		return err
 	}
 	_, err := m.limactl(ctx, "disk", "delete", "-f", m.o.Layout.Machine())
-	if ctx.Err() != nil || !exists(folder) {
+	if ctx.Err() != nil || !exists(dir) {
 		return err
 	}
-	return host.RemoveTree(folder) // one that limactl cannot read
+	return host.RemoveTree(dir) // one that limactl cannot read
 }
 
 func (m *Machine) removeTornDisk() error {
-	folder := m.o.Layout.LimaDisk()
-	if exists(filepath.Join(folder, "datadisk")) {
-		return fmt.Errorf("there is a disk in %s", folder)
+	dir := m.o.Layout.LimaDisk()
+	if exists(filepath.Join(dir, "datadisk")) {
+		return fmt.Errorf("there is a disk in %s", dir)
 	}
-	return host.RemoveTree(folder)
+	return host.RemoveTree(dir)
 }
 
 // removeFiles removes the directories around the machine: ours, and Lima's when nothing is in it

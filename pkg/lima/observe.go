@@ -100,12 +100,12 @@ func (m *Machine) observeInstance(ctx context.Context, s *vm.State) error {
 }
 
 func (m *Machine) observeDisk(ctx context.Context, s *vm.State) error {
-	folder := m.o.Layout.LimaDisk()
-	if !exists(folder) {
+	dir := m.o.Layout.LimaDisk()
+	if !exists(dir) {
 		s.Disk = vm.NoDisk
 		return nil
 	}
-	if !exists(filepath.Join(folder, "datadisk")) {
+	if !exists(filepath.Join(dir, "datadisk")) {
 		s.Disk = vm.TornDisk
 		return nil
 	}

@@ -40,8 +40,8 @@ func TestLinnetHomeIsNotShared(t *testing.T) {
 		{"where it cannot be hidden", "reverse-sshfs", nil, "sharing " + user + ": with vm.mountType reverse-sshfs the virtual machine could write " + home + " in it; set vm.mountType to auto, or share it read-only (\"~:ro\")", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			for _, folder := range []string{dir + "/other", home + "-too"} {
-				m.check(t, os.MkdirAll(folder, 0o755))
+			for _, made := range []string{dir + "/other", home + "-too"} {
+				m.check(t, os.MkdirAll(made, 0o755))
 			}
 			o := m.o
 			o.Wanted.Mounts, o.Wanted.MountType = c.mounts, c.mountType

@@ -129,11 +129,11 @@ func unsafeFor9p(m Mount) bool {
 func (w Wanted) mounts(home string) []Mount {
 	all := []Mount{{Path: filepath.Clean(home)}}
 	for _, text := range w.Mounts {
-		folder, mode, _ := strings.Cut(text, ":")
-		if rest, ok := strings.CutPrefix(folder, "~"); ok {
-			folder = home + rest
+		dir, mode, _ := strings.Cut(text, ":")
+		if rest, ok := strings.CutPrefix(dir, "~"); ok {
+			dir = home + rest
 		}
-		mount := Mount{Path: filepath.Clean(folder), ReadOnly: mode == "ro"}
+		mount := Mount{Path: filepath.Clean(dir), ReadOnly: mode == "ro"}
 		i := slices.IndexFunc(all, func(m Mount) bool { return m.Path == mount.Path })
 		switch {
 		case mode == "off" && i >= 0:

@@ -18,7 +18,7 @@ import (
 // Emulation says what this host emulates; the programs of some architectures are run to see.
 func (n *Native) Emulation(ctx context.Context, try ...emulate.Architecture) (emulate.Facts, error) {
 	l := n.o.Layout
-	q := emulate.Question{Try: try, Folders: []string{l.Engine(), "/var/tmp"}}
+	q := emulate.Question{Try: try, Dirs: []string{l.Engine(), "/var/tmp"}}
 	f, err := emulate.Ask(ctx, q, func(ctx context.Context, argv []string, stdout io.Writer) error {
 		return n.Run(ctx, guest.Process{Argv: argv, Stdout: stdout})
 	})

@@ -284,7 +284,7 @@ func TestLoginOverTLS(t *testing.T) {
 }
 
 // A registry whose authority is in a certificate directory is trusted, and no other for it.
-func TestLoginWithACertificateFolder(t *testing.T) {
+func TestLoginWithACertificateDirectory(t *testing.T) {
 	s := httptest.NewTLSServer(http.HandlerFunc(basicRegistry))
 	t.Cleanup(s.Close)
 	dir := t.TempDir()

@@ -102,7 +102,7 @@ func TestDefaultsPassTheirOwnChecks(t *testing.T) {
 	}
 }
 
-func TestDefaultsOfAnOrdinaryUserLookIntoTheirOwnFoldersFirst(t *testing.T) {
+func TestDefaultsOfAnOrdinaryUserLookIntoTheirOwnDirectoriesFirst(t *testing.T) {
 	user := Facts{OS: "linux", Home: "/home/ada", ConfigHome: "/home/ada/.config"}
 	want := Dirs{
 		"/home/ada/.config/containerd/certs.d", "/home/ada/.config/docker/certs.d",

@@ -14,32 +14,32 @@ func (m *Mounts) kind() string       { return "a list" }
 func (m *Mounts) items() []string    { return *m }
 func (m *Mounts) put(items []string) { *m = items }
 func (m *Mounts) item(text string) *fault {
-	folder, mode, _ := strings.Cut(text, ":")
-	inHome := folder == "~" || strings.HasPrefix(folder, "~/")
+	dir, mode, _ := strings.Cut(text, ":")
+	inHome := dir == "~" || strings.HasPrefix(dir, "~/")
 	switch {
-	case !inHome && !path.IsAbs(folder):
+	case !inHome && !path.IsAbs(dir):
 		f := &fault{fmt.Sprintf("%q is not a directory from / or ~ on", text), `write it like "/data", "/data:ro" or "~/work"`}
-		if rest, ok := strings.CutPrefix(folder, "$HOME"); ok {
-			f.hint = fmt.Sprintf("try %q", "~"+rest+text[len(folder):])
+		if rest, ok := strings.CutPrefix(dir, "$HOME"); ok {
+			f.hint = fmt.Sprintf("try %q", "~"+rest+text[len(dir):])
 		}
 		return f
-	case strings.ContainsFunc(folder, func(r rune) bool { return r < ' ' }):
+	case strings.ContainsFunc(dir, func(r rune) bool { return r < ' ' }):
 		return &fault{text: fmt.Sprintf("%q is not a directory", text)}
-	case path.Clean(folder) == "/":
+	case path.Clean(dir) == "/":
 		return &fault{fmt.Sprintf("%q is everything that this host has", text), "name the directories that containers need"}
 	}
 	switch mode {
 	case "", "ro", "rw":
 		return nil
 	case "off":
-		if path.Clean(folder) == "~" {
+		if path.Clean(dir) == "~" {
 			return nil
 		}
 		return &fault{fmt.Sprintf("%q: only the home directory is there without being asked for", text), "remove the item"}
 	}
 	f := &fault{fmt.Sprintf("%q: %q is not one of ro, rw, off", text, mode), ""}
 	if path.IsAbs(mode) {
-		f.hint = fmt.Sprintf("a directory has the same path on both sides: try %q", folder)
+		f.hint = fmt.Sprintf("a directory has the same path on both sides: try %q", dir)
 	}
 	return f
 }

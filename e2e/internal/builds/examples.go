@@ -27,10 +27,10 @@ func Examples(t *testing.T, target Target) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var folders []string
+	var dirs []string
 	for _, entry := range entries {
 		if entry.IsDir() {
-			folders = append(folders, entry.Name())
+			dirs = append(dirs, entry.Name())
 		}
 	}
 	index, err := os.ReadFile(filepath.Join(top, "README.md"))
@@ -56,13 +56,13 @@ func Examples(t *testing.T, target Target) {
 	if !follow("base") {
 		t.Fatal("the others stand on it")
 	}
-	for _, name := range folders {
+	for _, name := range dirs {
 		if name != "base" {
 			follow(name)
 		}
 	}
 	for name := range exampleCases {
-		if !slices.Contains(folders, name) {
+		if !slices.Contains(dirs, name) {
 			t.Errorf("there is no example %s any more", name)
 		}
 	}

@@ -97,7 +97,7 @@ var exampleCases = map[string]func(example){
 		x.prints("linnet-example/copy-link", "1700000000\n1700003600\n", "stat", "-c", "%Y", "/site/index.html", "/copied/index.html")
 	},
 	"copy-owner": func(x example) {
-		x.ends(x.follow(), "/out/number 1000:2000 640\n/out/name 42:43 755\n/out/folder/one 42:43 644\n")
+		x.ends(x.follow(), "/out/number 1000:2000 640\n/out/name 42:43 755\n/out/dir/one 42:43 644\n")
 	},
 	"copy-parents": func(x example) {
 		x.follow()

@@ -209,7 +209,7 @@ func TestDelReleasesAndNeverFails(t *testing.T) {
 		}
 	}
 	refusing, _ := serve(t, status.Error(codes.Internal, "no"))
-	for _, socket := range []string{refusing, "/no/such/folder/agent.sock"} {
+	for _, socket := range []string{refusing, "/no/such/dir/agent.sock"} {
 		if out, code := plugin(t, "DEL", conf(socket, "", "")); code != 0 || out != "" {
 			t.Errorf("%s: exit code %d: %s", socket, code, out)
 		}

@@ -88,7 +88,7 @@ func Export(ctx context.Context, s build.Session, dir, project string, display f
 			begins[image] = true
 		}
 		e.put(state.ExportedBuild{
-			Tag: r.Tag(), Project: r.Options.Project, Folder: filepath.Base(r.Options.Context),
+			Tag: r.Tag(), Project: r.Options.Project, Dir: filepath.Base(r.Options.Context),
 			File: r.Options.File, Target: r.Options.Target, Platforms: r.Options.Platforms, Exported: time.Now().UTC().Truncate(time.Second),
 		})
 	}

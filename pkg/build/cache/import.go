@@ -87,7 +87,7 @@ func dockersExport(dir, project string) (Exported, error) {
 	}
 	for _, m := range index.Manifests {
 		if tag := m.Annotations[ocispecs.AnnotationRefName]; tag != "" {
-			e.Builds = append(e.Builds, state.ExportedBuild{Tag: tag, Project: project, Folder: filepath.Base(dir)})
+			e.Builds = append(e.Builds, state.ExportedBuild{Tag: tag, Project: project, Dir: filepath.Base(dir)})
 		}
 	}
 	return e, nil
@@ -176,7 +176,7 @@ func linkBlob(from, to string, d ocispecs.Descriptor) (int64, error) {
 }
 
 func importedRecord(c state.ImportedBuild) Record {
-	from := strings.TrimSpace(c.Folder + " " + c.Target)
+	from := strings.TrimSpace(c.Dir + " " + c.Target)
 	return Record{ID: c.Tag, Kind: Imported, Project: c.Project, From: from, Size: c.Size, Created: c.Imported}
 }
 

@@ -71,7 +71,7 @@ func TestAnImportTakesWhatItsTagNames(t *testing.T) {
 	}
 }
 
-func TestABrokenFolderIsNotImported(t *testing.T) {
+func TestABrokenDirectoryIsNotImported(t *testing.T) {
 	s := build.Session{Layout: host.Layout{Home: t.TempDir()}}
 	torn := exported(t, "main")
 	if err := os.Remove(filepath.Join(torn, "blobs", "sha256", digest.FromString("layer").Encoded())); err != nil {

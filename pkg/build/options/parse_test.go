@@ -65,7 +65,7 @@ func TestSecretsAreFilesOrVariables(t *testing.T) {
 	}
 }
 
-func TestOutputsAreFoldersOrExporters(t *testing.T) {
+func TestOutputsAreDirectoriesOrExporters(t *testing.T) {
 	for value, want := range map[string]Output{
 		"out":                             {Type: "local", Dest: "out", Attrs: map[string]string{}},
 		"-":                               {Type: "tar", Dest: "-", Attrs: map[string]string{}},

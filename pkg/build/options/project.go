@@ -14,7 +14,7 @@ import (
 // Project is a name for what is built in a directory that is the same in every checkout and on every
 // machine: the address of the git remote called origin. It is empty where there is none.
 func Project(dir string) string {
-	top, git := gitFolder(dir)
+	top, git := gitDir(dir)
 	if git == "" {
 		return ""
 	}
@@ -29,9 +29,9 @@ func Project(dir string) string {
 	return address + "//" + filepath.ToSlash(rel)
 }
 
-// gitFolder finds the top of the checkout that a directory is in and where its settings are. In a
+// gitDir finds the top of the checkout that a directory is in and where its settings are. In a
 // worktree .git is a file that names a directory of the main checkout's.
-func gitFolder(dir string) (top, git string) {
+func gitDir(dir string) (top, git string) {
 	for top = dir; ; top = filepath.Dir(top) {
 		path := filepath.Join(top, ".git")
 		info, err := os.Stat(path)
@@ -40,7 +40,7 @@ func gitFolder(dir string) (top, git string) {
 		case info.IsDir():
 			return top, path
 		default:
-			return top, linkedFolder(top, path)
+			return top, linkedGitDir(top, path)
 		}
 		if top == filepath.Dir(top) {
 			return "", ""
@@ -48,7 +48,7 @@ func gitFolder(dir string) (top, git string) {
 	}
 }
 
-func linkedFolder(top, path string) string {
+func linkedGitDir(top, path string) string {
 	text, err := readSmall(path)
 	if err != nil {
 		return ""

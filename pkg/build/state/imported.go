@@ -16,7 +16,7 @@ type ExportedBuild struct {
 	// Project is the portable name of what was built, empty where it has none; Directory is what
 	// the directory was called.
 	Project   string   `json:"project,omitempty"`
-	Folder    string   `json:"folder,omitempty"`
+	Dir       string   `json:"folder,omitempty"`
 	File      string   `json:"file,omitempty"`
 	Target    string   `json:"target,omitempty"`
 	Platforms []string `json:"platforms,omitempty"`

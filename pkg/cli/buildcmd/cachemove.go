@@ -103,7 +103,7 @@ func tellMoved(w io.Writer, verb string, e cache.Exported) error {
 	for _, b := range e.Builds {
 		what := b.Project
 		if what == "" {
-			what = b.Folder
+			what = b.Dir
 		}
 		if b.Target != "" {
 			what += " (" + b.Target + ")"
