@@ -35,7 +35,7 @@ var allowed = map[string][]string{
 
 	"pkg/cli":          {"deps", "pkg/agent", "pkg/client", "pkg/emulate", "pkg/guest", "pkg/host", "pkg/lima", "pkg/native", "pkg/nerdctl", "pkg/registry", "pkg/relay", "pkg/report", "pkg/route", "pkg/settings", "pkg/streams", "pkg/vm"},
 	"pkg/cli/buildcmd": {"pkg/build", "pkg/build/cache", "pkg/build/options", "pkg/cli", "pkg/host", "pkg/report", "pkg/settings", "pkg/streams"},
-	"pkg/build":        {"pkg/build/folder", "pkg/build/options", "pkg/build/state", "pkg/build/store", "pkg/guest", "pkg/host", "pkg/report"},
+	"pkg/build":        {"pkg/build/localdir", "pkg/build/options", "pkg/build/state", "pkg/build/store", "pkg/guest", "pkg/host", "pkg/report"},
 	"pkg/compose":      {"pkg/build/options"},
 	"pkg/client":       {"pkg/crossing", "pkg/emulate", "pkg/guest", "pkg/nerdctl", "pkg/registry", "pkg/report", "pkg/route", "pkg/streams"},
 	"pkg/native":       {"pkg/agent", "pkg/agent/agentpb", "pkg/emulate", "pkg/guest", "pkg/host", "pkg/report"},
@@ -54,11 +54,11 @@ var allowed = map[string][]string{
 	"pkg/vm":   {"pkg/report"},
 	"pkg/lima": {"config", "pkg/agent", "pkg/agent/agentpb", "pkg/guest", "pkg/host", "pkg/relay", "pkg/report", "pkg/vm"},
 
-	"pkg/build/cache":   {"pkg/build", "pkg/build/folder", "pkg/build/options", "pkg/build/state", "pkg/build/store", "pkg/host"},
-	"pkg/build/folder":  {"pkg/build/options", "pkg/host"},
-	"pkg/build/options": {},
-	"pkg/build/state":   {"pkg/build/options", "pkg/host"},
-	"pkg/build/store":   {"pkg/guest"},
+	"pkg/build/cache":    {"pkg/build", "pkg/build/localdir", "pkg/build/options", "pkg/build/state", "pkg/build/store", "pkg/host"},
+	"pkg/build/localdir": {"pkg/build/options", "pkg/host"},
+	"pkg/build/options":  {},
+	"pkg/build/state":    {"pkg/build/options", "pkg/host"},
+	"pkg/build/store":    {"pkg/guest"},
 
 	"config":            {},
 	"deps":              {},

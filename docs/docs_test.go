@@ -258,12 +258,13 @@ func TestThePictureIsWellFormedAndShowsNoMachine(t *testing.T) {
 }
 
 // Words that a newcomer of this field stumbles on, and what is said instead. (In paths and names of what is not ours they may stand.)
-var stumbles = regexp.MustCompile(`(?i)\b(over there|over here|(?:on|of) this side|says? whether|folders?|see(?:s|ing)? to it that|farside)\b`)
+var stumbles = regexp.MustCompile(`(?i)\b(over there|over here|(?:on|of) this side|says? whether|folders?|see(?:s|ing)? to it that|farside|somebody|whoever|nobody)\b`)
 
 // quoted is what a document shows, and paths of the repository.
 var quoted = regexp.MustCompile("`[^`\n]+`|pkg/[a-z/]+")
 
-// The field's and Go's words are used, and one for one thing: a directory, in the guest, on the host, reports whether.
+// The field's and Go's words are used, and one for one thing: a directory, in the guest, on the host, reports whether;
+// and who acts is named: a client, a process, another user. (The account is "the user nobody".)
 func TestWordsAreTheFields(t *testing.T) {
 	for _, doc := range documents(t) {
 		for i, line := range strings.Split(quoted.ReplaceAllString(read(t, doc), ""), "\n") {
@@ -273,14 +274,14 @@ func TestWordsAreTheFields(t *testing.T) {
 		}
 	}
 	comment := regexp.MustCompile(`(?m)(?:^|\s)//.*$`)
-	for _, dir := range []string{"cmd", "config", "e2e", "pkg"} {
+	for _, dir := range []string{"cmd", "config", "deps", "docs", "e2e", "pkg"} {
 		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, _ fs.DirEntry, err error) error {
 			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, ".pb.go") || strings.HasSuffix(path, "_gen.go") {
 				return err
 			}
 			text, err := os.ReadFile(path)
 			for _, line := range comment.FindAllString(string(text), -1) {
-				if word := stumbles.FindString(strings.NewReplacer("Package folder", "", "// Folder is", "").Replace(line)); word != "" && !strings.Contains(line, "/folder") {
+				if word := stumbles.FindString(strings.ReplaceAll(line, "user nobody", "")); word != "" {
 					t.Errorf("%s says %q: %s", path, word, strings.TrimSpace(line))
 				}
 			}

@@ -59,7 +59,7 @@ func TestMissingPrerequisites(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer os.RemoveAll(home)
-		// nobody need not be able to read the checkout.
+		// The user nobody need not be able to read the checkout.
 		program := filepath.Join(home, "bin", "linnet")
 		if err := errors.Join(os.Chmod(home, 0o755), os.Mkdir(filepath.Dir(program), 0o755), copyFile(lab.Linnet(), program), copyFile(lab.Linnet()+"-agent", program+"-agent")); err != nil {
 			t.Fatal(err)

@@ -9,7 +9,7 @@ import (
 	"github.com/moby/buildkit/client"
 	digest "github.com/opencontainers/go-digest"
 
-	"github.com/linnet-dev/linnet/pkg/build/folder"
+	"github.com/linnet-dev/linnet/pkg/build/localdir"
 	"github.com/linnet-dev/linnet/pkg/build/options"
 	"github.com/linnet-dev/linnet/pkg/hint"
 )
@@ -37,7 +37,7 @@ func TestWhatAStepRunsOn(t *testing.T) {
 func TestWhatAStageRunsOn(t *testing.T) {
 	const text = "ARG X=1\nFROM --platform=$BUILDPLATFORM scratch AS build\nFROM scratch\nFROM --platform=linux/s390x scratch AS other\n" +
 		"FROM --platform=$TARGETPLATFORM scratch AS last\n"
-	j := &job{file: folder.Dockerfile{Text: []byte(text)}, options: options.Options{Platforms: []string{"linux/arm64/v8"}}}
+	j := &job{file: localdir.Dockerfile{Text: []byte(text)}, options: options.Options{Platforms: []string{"linux/arm64/v8"}}}
 	for stage, want := range map[string]string{"build": "", "stage-1": "arm64", "other": "s390x", "last": "arm64", "unheard": "arm64", "": "arm64", "stage-9": "arm64"} {
 		if got := j.stageRuns()(stage); got != want {
 			t.Errorf("%q: %q, want %q", stage, got, want)

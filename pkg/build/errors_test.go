@@ -7,12 +7,12 @@ import (
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/solver/pb"
 
-	"github.com/linnet-dev/linnet/pkg/build/folder"
+	"github.com/linnet-dev/linnet/pkg/build/localdir"
 )
 
 // What BuildKit says, and what is made of it. The texts are BuildKit's own.
 func TestErrorsInOneLine(t *testing.T) {
-	j := &job{file: folder.Dockerfile{Shown: "app/Dockerfile", Name: "Dockerfile", Text: []byte("FROM scratch AS one\nFROM one AS two\nRUN --security=insecure true\n")}}
+	j := &job{file: localdir.Dockerfile{Shown: "app/Dockerfile", Name: "Dockerfile", Text: []byte("FROM scratch AS one\nFROM one AS two\nRUN --security=insecure true\n")}}
 	for _, c := range []struct{ buildkit, want string }{
 		{`failed to solve: process "/bin/sh -c false" did not complete successfully: exit code: 1`, `building: process "/bin/sh -c false" did not complete successfully: exit code: 1`},
 		{`failed to solve: target stage "three" could not be found`, `building: app/Dockerfile has no stage "three" | it has one, two`},

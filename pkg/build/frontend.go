@@ -18,7 +18,7 @@ import (
 	"github.com/tonistiigi/fsutil"
 	fstypes "github.com/tonistiigi/fsutil/types"
 
-	"github.com/linnet-dev/linnet/pkg/build/folder"
+	"github.com/linnet-dev/linnet/pkg/build/localdir"
 )
 
 // frontendHost is what BuildKit's frontend runs on when it runs here: it reads the directories that
@@ -97,8 +97,8 @@ func (h *frontendHost) Warn(context.Context, digest.Digest, string, client.WarnO
 type dirRef struct{ fsutil.FS }
 
 func (r *dirRef) ReadFile(_ context.Context, req client.ReadRequest) ([]byte, error) {
-	if on, ok := r.FS.(folder.Folder); ok {
-		text, err := on.Read(req.Filename, folder.MostDockerfile)
+	if on, ok := r.FS.(localdir.Dir); ok {
+		text, err := on.Read(req.Filename, localdir.MostDockerfile)
 		if err == nil && req.Range != nil && req.Range.Length > 0 {
 			text = text[:min(len(text), req.Range.Length)]
 		}

@@ -19,7 +19,7 @@ import (
 	"github.com/moby/buildkit/util/staticfs"
 	fstypes "github.com/tonistiigi/fsutil/types"
 
-	"github.com/linnet-dev/linnet/pkg/build/folder"
+	"github.com/linnet-dev/linnet/pkg/build/localdir"
 	"github.com/linnet-dev/linnet/pkg/build/options"
 	"github.com/linnet-dev/linnet/pkg/hint"
 )
@@ -42,9 +42,9 @@ func (j *job) addContext(ctx context.Context, h options.Host, o options.Options)
 		return j.addDockerfile(ctx, h, o)
 	}
 	dir := h.Abs(o.Context)
-	if err := folder.Check(dir); err != nil {
+	if err := localdir.Check(dir); err != nil {
 		err = fmt.Errorf("reading the build context %s: %w", o.Context, err)
-		if errors.Is(err, folder.ErrFile) {
+		if errors.Is(err, localdir.ErrFile) {
 			return &hint.Error{Err: err, Fix: fmt.Sprintf("name its directory; a Dockerfile is named by -f %s", o.Context)}
 		}
 		return &hint.Error{Err: err, Fix: "check the spelling of the path"}
@@ -54,10 +54,10 @@ func (j *job) addContext(ctx context.Context, h options.Host, o options.Options)
 		return err
 	}
 	j.dir = dir
-	if _, err := on.Ignored(folder.IgnoreSuffix, filepath.Join(o.Context, folder.IgnoreSuffix)); err != nil {
+	if _, err := on.Ignored(localdir.IgnoreSuffix, filepath.Join(o.Context, localdir.IgnoreSuffix)); err != nil {
 		return err
 	}
-	f, err := folder.FindDockerfile(ctx, h, o, &on)
+	f, err := localdir.FindDockerfile(ctx, h, o, &on)
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (j *job) addDockerfile(ctx context.Context, h options.Host, o options.Optio
 		j.attrs["filename"] = o.File // in that context
 		return nil
 	}
-	f, err := folder.FindDockerfile(ctx, h, o, nil)
+	f, err := localdir.FindDockerfile(ctx, h, o, nil)
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (j *job) contextFromStdin(ctx context.Context, h options.Host, o options.Op
 	if o.File != "" {
 		return &hint.Error{Err: errors.New("standard input is no tar archive, and a Dockerfile is named by -f"), Fix: "leave -f out to take standard input as the Dockerfile"}
 	}
-	f, err := folder.ReadDockerfile(in)
+	f, err := localdir.ReadDockerfile(in)
 	if err != nil {
 		return err
 	}
@@ -141,8 +141,8 @@ func isArchive(start []byte) bool {
 	return err == nil
 }
 
-func (j *job) mount(name, dir string) (folder.Folder, error) {
-	f, err := folder.Open(dir, j.lose)
+func (j *job) mount(name, dir string) (localdir.Dir, error) {
+	f, err := localdir.Open(dir, j.lose)
 	if err != nil {
 		return f, fmt.Errorf("reading %s: %w", dir, hint.Cause(err))
 	}
@@ -152,12 +152,12 @@ func (j *job) mount(name, dir string) (folder.Folder, error) {
 
 // setDockerfile offers the Dockerfile's directory to BuildKit, which asks it for that file and the
 // .dockerignore beside it, or the text alone.
-func (j *job) setDockerfile(f folder.Dockerfile) error {
+func (j *job) setDockerfile(f localdir.Dockerfile) error {
 	j.file = f
 	j.attrs["filename"] = f.Name
 	if f.In != nil {
 		f.In.Lost = j.lose
-		if _, err := f.In.Ignored(f.Name+folder.IgnoreSuffix, f.Shown+folder.IgnoreSuffix); err != nil {
+		if _, err := f.In.Ignored(f.Name+localdir.IgnoreSuffix, f.Shown+localdir.IgnoreSuffix); err != nil {
 			return err
 		}
 		j.offer(localDockerfile, *f.In)
@@ -166,14 +166,14 @@ func (j *job) setDockerfile(f folder.Dockerfile) error {
 	memory := staticfs.NewFS()
 	memory.Add(f.Name, &fstypes.Stat{Mode: 0o644}, f.Text)
 	if f.Ignore != nil {
-		memory.Add(f.Name+folder.IgnoreSuffix, &fstypes.Stat{Mode: 0o644}, f.Ignore)
+		memory.Add(f.Name+localdir.IgnoreSuffix, &fstypes.Stat{Mode: 0o644}, f.Ignore)
 	}
 	j.mounts[localDockerfile] = memory
 	return nil
 }
 
 // offer lets BuildKit ask for a directory, which is open until the build has ended.
-func (j *job) offer(name string, f folder.Folder) {
+func (j *job) offer(name string, f localdir.Dir) {
 	j.mounts[name] = f
 	j.open = append(j.open, f)
 }
@@ -195,7 +195,7 @@ func (j *job) addContexts(h options.Host, all []options.Context) error {
 			j.attrs[key] = c.Value
 		default:
 			dir := h.Abs(c.Value)
-			if err := folder.Check(dir); err != nil {
+			if err := localdir.Check(dir); err != nil {
 				return options.FlagError("build-context", c.Name+"="+c.Value, err, "NAME=PATH takes a directory; an image is docker-image://IMAGE")
 			}
 			// A name of ours must not hide the main context.
@@ -204,7 +204,7 @@ func (j *job) addContexts(h options.Host, all []options.Context) error {
 			if err != nil {
 				return err
 			}
-			if _, err := on.Ignored(folder.IgnoreSuffix, filepath.Join(c.Value, folder.IgnoreSuffix)); err != nil {
+			if _, err := on.Ignored(localdir.IgnoreSuffix, filepath.Join(c.Value, localdir.IgnoreSuffix)); err != nil {
 				return err
 			}
 			j.attrs[key] = "local:" + local

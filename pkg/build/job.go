@@ -22,7 +22,7 @@ import (
 	"github.com/moby/buildkit/util/entitlements"
 	"github.com/tonistiigi/fsutil"
 
-	"github.com/linnet-dev/linnet/pkg/build/folder"
+	"github.com/linnet-dev/linnet/pkg/build/localdir"
 	"github.com/linnet-dev/linnet/pkg/build/options"
 	"github.com/linnet-dev/linnet/pkg/build/state"
 	"github.com/linnet-dev/linnet/pkg/hint"
@@ -33,12 +33,12 @@ import (
 type job struct {
 	opt   client.SolveOpt
 	attrs map[string]string // the frontend's, the same map as in opt
-	file  folder.Dockerfile
+	file  localdir.Dockerfile
 	dir   string // the context, where it is a directory
 	// mounts are the directories that BuildKit may ask for, by the names that it has for them; open are
 	// those of this host.
 	mounts map[string]fsutil.FS
-	open   []folder.Folder
+	open   []localdir.Dir
 	// dropped is what results have lost on their way to this host.
 	dropped *report.Dropped
 	// unpack says that the image store shall have the result unpacked, rewritten that the

@@ -14,7 +14,7 @@ import (
 	"github.com/tonistiigi/fsutil"
 	fstypes "github.com/tonistiigi/fsutil/types"
 
-	"github.com/linnet-dev/linnet/pkg/build/folder"
+	"github.com/linnet-dev/linnet/pkg/build/localdir"
 )
 
 // manyNames is a tree of files that are nowhere.
@@ -106,7 +106,7 @@ func BenchmarkWalk(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	below, err := folder.Open(dir, nil)
+	below, err := localdir.Open(dir, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

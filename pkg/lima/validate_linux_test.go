@@ -12,7 +12,7 @@ import (
 )
 
 // The real limactl finds nothing wrong with what is rendered, and expands no template in it.
-// It refuses the superuser; then it is run as nobody. make test-vm-smoke runs it, which builds limactl.
+// It refuses the superuser; then it is run as the user nobody. make test-vm-smoke runs it, which builds limactl.
 func TestLimactlAcceptsEachConfiguration(t *testing.T) {
 	real := filepath.Join("..", "..", "libexec", "linnet", "bin", "limactl")
 	if _, err := os.Stat(real); err != nil {

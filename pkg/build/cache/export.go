@@ -18,7 +18,7 @@ import (
 	"github.com/moby/buildkit/client/ociindex"
 
 	"github.com/linnet-dev/linnet/pkg/build"
-	"github.com/linnet-dev/linnet/pkg/build/folder"
+	"github.com/linnet-dev/linnet/pkg/build/localdir"
 	"github.com/linnet-dev/linnet/pkg/build/options"
 	"github.com/linnet-dev/linnet/pkg/build/state"
 	"github.com/linnet-dev/linnet/pkg/build/store"
@@ -46,7 +46,7 @@ func rebuildable(l host.Layout, project string) (all []state.Recipe) {
 	tags := map[string]bool{}
 	for _, r := range state.Recent(l) {
 		switch {
-		case project != "" && r.Options.Project != project, folder.Check(r.Options.Context) != nil:
+		case project != "" && r.Options.Project != project, localdir.Check(r.Options.Context) != nil:
 		case tags[r.Tag()]: // the same build in another checkout
 		default:
 			tags[r.Tag()] = true

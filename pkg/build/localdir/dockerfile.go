@@ -1,4 +1,4 @@
-package folder
+package localdir
 
 import (
 	"context"
@@ -32,13 +32,13 @@ type Dockerfile struct {
 	Text []byte
 	// In is the directory that is sent for it; with none it is sent from memory, and so is Ignore,
 	// the .dockerignore of its own.
-	In     *Folder
+	In     *Dir
 	Ignore []byte
 }
 
 // FindDockerfile reads the Dockerfile that the options name, or the one in the context, where that is
 // a directory of the host.
-func FindDockerfile(ctx context.Context, h options.Host, o options.Options, in *Folder) (Dockerfile, error) {
+func FindDockerfile(ctx context.Context, h options.Host, o options.Options, in *Dir) (Dockerfile, error) {
 	switch {
 	case o.Inline != "":
 		return Dockerfile{Shown: "inline", Name: "Dockerfile", Text: []byte(o.Inline)}, nil
@@ -70,14 +70,14 @@ func FindDockerfile(ctx context.Context, h options.Host, o options.Options, in *
 }
 
 // isLocal reports whether an absolute path is one of a file below a directory.
-func isLocal(path string, in *Folder) bool {
+func isLocal(path string, in *Dir) bool {
 	rel, err := filepath.Rel(in.Dir, path)
 	return err == nil && filepath.IsAbs(path) && filepath.IsLocal(rel)
 }
 
 // openDockerfile reads a Dockerfile by its path. One in the context is read below the context's
 // descriptor, and any other below that of its own directory.
-func openDockerfile(shown, path string, in *Folder) (Dockerfile, error) {
+func openDockerfile(shown, path string, in *Dir) (Dockerfile, error) {
 	f, err := locateDockerfile(path, in, 0)
 	var hinted *hint.Error
 	if errors.As(err, &hinted) {
@@ -108,7 +108,7 @@ const mostLinks = 40
 
 // locateDockerfile finds a Dockerfile. Links that stay in the directory that it is read below are followed, as
 // BuildKit does it. One that leads out is followed where no other user can have put it there.
-func locateDockerfile(path string, in *Folder, links int) (Dockerfile, error) {
+func locateDockerfile(path string, in *Dir, links int) (Dockerfile, error) {
 	if links > mostLinks {
 		return Dockerfile{}, errors.New("too many links")
 	}
@@ -151,7 +151,7 @@ func locateDockerfile(path string, in *Folder, links int) (Dockerfile, error) {
 }
 
 // dockerfile is the file of a directory that has this text. Its directory is sent, where it is really in it.
-func (f Folder) dockerfile(name string, text []byte) (Dockerfile, error) {
+func (f Dir) dockerfile(name string, text []byte) (Dockerfile, error) {
 	d := Dockerfile{Text: text}
 	own, err := f.below(filepath.Dir(name))
 	if err == nil {
@@ -229,7 +229,7 @@ const mostIgnored = 256 << 10
 
 // Ignored reads a .dockerignore, nil where there is none. One that is too large is refused before anything
 // is sent.
-func (f Folder) Ignored(name, shown string) ([]byte, error) {
+func (f Dir) Ignored(name, shown string) ([]byte, error) {
 	text, err := f.Read(name, mostIgnored)
 	var path *fs.PathError
 	switch {

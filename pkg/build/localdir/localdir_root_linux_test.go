@@ -1,6 +1,6 @@
 //go:build e2e
 
-package folder
+package localdir
 
 import (
 	"errors"

@@ -1,6 +1,6 @@
-// Package folder reads the directories that a build sends, and the Dockerfile, below a descriptor: a user who may write there
+// Package localdir reads the directories that a build sends, and the Dockerfile, below a descriptor: a user who may write there
 // cannot have another file sent. It must not know who asks for them: no BuildKit.
-package folder
+package localdir
 
 import (
 	"errors"
@@ -16,12 +16,12 @@ import (
 	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
-// Folder is one directory of the host, as it is sent. Everything in it is read below a descriptor of
+// Dir is one directory of the host, as it is sent. Everything in it is read below a descriptor of
 // it, so that a user who may write the directory cannot have a file sent that is not in it, by
 // putting a link in the place of a directory while it is read. It also keeps two things from being
 // lost without a word: a file that may not be read would arrive empty, and one that goes away while
 // the directory is listed would take those behind it along.
-type Folder struct {
+type Dir struct {
 	root *os.Root
 	self *os.File // the same once more, for what os.Root cannot do
 	Dir  string   // its path, for messages
@@ -31,41 +31,41 @@ type Folder struct {
 }
 
 // Open opens a directory by the path that the user gave, whatever links lead there.
-func Open(dir string, lost func(error)) (Folder, error) {
+func Open(dir string, lost func(error)) (Dir, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return Folder{}, err
+		return Dir{}, err
 	}
-	return folderOf(root, dir, lost)
+	return dirOf(root, dir, lost)
 }
 
-func folderOf(root *os.Root, dir string, lost func(error)) (Folder, error) {
+func dirOf(root *os.Root, dir string, lost func(error)) (Dir, error) {
 	file, err := root.Open(".")
 	if err != nil {
 		_ = root.Close() // nothing was written
-		return Folder{}, err
+		return Dir{}, err
 	}
-	return Folder{root, file, dir, lost}, nil
+	return Dir{root, file, dir, lost}, nil
 }
 
 // Close closes the descriptors; nothing is written through them.
-func (f Folder) Close() {
+func (f Dir) Close() {
 	_ = f.root.Close()
 	_ = f.self.Close()
 }
 
 // below opens a directory of the directory. No link on the way leads out of it.
-func (f Folder) below(dir string) (Folder, error) {
+func (f Dir) below(dir string) (Dir, error) {
 	root, err := f.root.OpenRoot(dir)
 	if err != nil {
-		return Folder{}, err
+		return Dir{}, err
 	}
-	return folderOf(root, filepath.Join(f.Dir, dir), f.Lost)
+	return dirOf(root, filepath.Join(f.Dir, dir), f.Lost)
 }
 
 // Open implements fsutil.FS. A socket, and a file that is gone meanwhile, arrive empty, as with
 // every client. What is no longer the file that was listed, but a link or a pipe, is an error.
-func (f Folder) Open(path string) (io.ReadCloser, error) {
+func (f Dir) Open(path string) (io.ReadCloser, error) {
 	file, err := f.open(path)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) && !f.isSocket(path) {
@@ -95,7 +95,7 @@ func isLink(root *os.Root, path string) bool {
 }
 
 // open opens a regular file; it does not follow a link of that name, nor wait for who writes a pipe.
-func (f Folder) open(path string) (*os.File, error) {
+func (f Dir) open(path string) (*os.File, error) {
 	file, err := openBeneath(f.self, path)
 	if errors.Is(err, errors.ErrUnsupported) {
 		file, err = f.root.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
@@ -120,7 +120,7 @@ func notRegular(path string) error { return &fs.PathError{Op: "open", Path: path
 
 // Read is the content of one file, found as BuildKit would find it in a copy of the directory, where links lead
 // to what is in the directory. More than limit bytes are an error.
-func (f Folder) Read(name string, limit int64) ([]byte, error) {
+func (f Dir) Read(name string, limit int64) ([]byte, error) {
 	name, err := f.file(name)
 	if err != nil {
 		return nil, err
@@ -145,7 +145,7 @@ func tooLarge(limit int64) error {
 }
 
 // file is where a regular file of the directory is, as BuildKit would find it in a copy.
-func (f Folder) file(name string) (string, error) {
+func (f Dir) file(name string) (string, error) {
 	path, err := confined.RootPath(f.Dir, name)
 	if err != nil {
 		return "", err
@@ -160,7 +160,7 @@ func (f Folder) file(name string) (string, error) {
 	return path, err
 }
 
-func (f Folder) isSocket(path string) bool {
+func (f Dir) isSocket(path string) bool {
 	info, err := f.root.Lstat(path)
 	return err == nil && info.Mode()&fs.ModeSocket != 0
 }

@@ -1,4 +1,4 @@
-package folder
+package localdir
 
 import (
 	"errors"
@@ -58,7 +58,7 @@ func TestAFileThatVanishesTakesNoneAlong(t *testing.T) {
 }
 
 // opened is a directory that is closed when the test ends.
-func opened(t testing.TB, dir string, lost func(error)) Folder {
+func opened(t testing.TB, dir string, lost func(error)) Dir {
 	t.Helper()
 	f, err := Open(dir, lost)
 	if err != nil {
@@ -98,7 +98,7 @@ func TestWhatCannotBeReadIsTold(t *testing.T) {
 }
 
 // What is listed is what fsutil lists by paths: the same files, in the same order, each described the same.
-func TestFoldersAreListedAsByPaths(t *testing.T) {
+func TestDirectoriesAreListedAsByPaths(t *testing.T) {
 	dir := hosttest.Files(t, map[string]string{"b/c/d": "x", "a": "y", "b.txt": "", "link": "->a", "out": "->/etc/passwd", "b/loop": "->.."})
 	for _, err := range []error{
 		os.Link(filepath.Join(dir, "a"), filepath.Join(dir, "b", "hard")), os.Mkdir(filepath.Join(dir, "empty"), 0o700),
@@ -189,7 +189,7 @@ func TestWhatTookTheirPlaceIsNotSent(t *testing.T) {
 }
 
 // Files are read as they would be found in a copy of the directory.
-func TestFilesAreThoseOfTheFolder(t *testing.T) {
+func TestFilesAreThoseOfTheDirectory(t *testing.T) {
 	top := hosttest.Files(t, map[string]string{"out": "outside", "in/real": "inside", "in/deep/x": ""})
 	dir := filepath.Join(top, "in")
 	for link, target := range map[string]string{"link": "real", "absolute": "/real", "outside": "../out", "gone": "nowhere"} {

@@ -1,4 +1,4 @@
-package folder
+package localdir
 
 import (
 	"cmp"
@@ -21,7 +21,7 @@ import (
 // each path anew, opens each file for its attributes and looks at what a filter leaves out: with
 // 100,000 files that takes four times as long as a walk by paths. This one takes as long: it
 // opens each directory once, in that above it.
-func (f Folder) Walk(ctx context.Context, target string, fn fs.WalkDirFunc) error {
+func (f Dir) Walk(ctx context.Context, target string, fn fs.WalkDirFunc) error {
 	w := &walker{fn: fn, root: f.root, dir: f.Dir, links: map[uint64]string{}}
 	if _, err := attributesOf(f.root); err != nil {
 		return fmt.Errorf("reading the attributes of %s: %w", f.Dir, hint.Cause(err)) // all that is in it would seem gone
