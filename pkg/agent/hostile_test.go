@@ -84,8 +84,8 @@ func (h *hostile) serve(t *testing.T) *Client {
 	return c
 }
 
-// within fails when something takes longer than any of it may.
-func within(t *testing.T, what func() error) error {
+// withinAMinute fails when a call takes longer than a minute, which none may.
+func withinAMinute(t *testing.T, what func() error) error {
 	t.Helper()
 	done := make(chan error, 1)
 	go func() { done <- what() }()
@@ -212,7 +212,7 @@ func TestAnAgentChoosesNoSize(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			client, before := c.agent.serve(t), runtime.NumGoroutine()
 			peak := peakHeap(t)
-			err := within(t, func() error { return c.ask(client) })
+			err := withinAMinute(t, func() error { return c.ask(client) })
 			if !errors.Is(err, ErrBreach) || !strings.HasSuffix(err.Error(), "the guest's agent does not keep to the protocol: it "+c.want) {
 				t.Errorf("it ends with %v", err)
 			}
@@ -288,7 +288,7 @@ func TestCredentialsAreGivenOneAtATime(t *testing.T) {
 		return nil
 	}}
 	var now, most, all atomic.Int64
-	err := within(t, func() error {
+	err := withinAMinute(t, func() error {
 		return h.serve(t).Run(t.Context(), guest.Process{Argv: []string{"x"}, Credentials: func(ctx context.Context, _ string) (guest.Credentials, error) {
 			all.Add(1)
 			most.Store(max(most.Load(), now.Add(1)))
@@ -328,7 +328,7 @@ func TestAnAgentThatSpeaksNoProtocolIsAnError(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			if err := within(t, func() error { _, err := c.Info(ctx); return err }); err == nil || ctx.Err() != nil {
+			if err := withinAMinute(t, func() error { _, err := c.Info(ctx); return err }); err == nil || ctx.Err() != nil {
 				t.Errorf("it ends with %v", err)
 			}
 		})

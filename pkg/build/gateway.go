@@ -30,7 +30,7 @@ func (j *job) send(ctx context.Context, c *client.Client, status chan *client.So
 	res, err := c.Build(ctx, j.opt, "linnet", func(ctx context.Context, g gateway.Client) (*gateway.Result, error) {
 		j.begun.Store(true)
 		// Build closes the channel only after this has returned.
-		res, err := j.convert(ctx, &localGateway{Client: g, job: j, status: status, told: &told{}})
+		res, err := j.convert(ctx, &localGateway{Client: g, job: j, status: status, log: &frontendLog{}})
 		j.failed = err
 		return res, err
 	}, status)

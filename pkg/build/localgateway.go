@@ -24,11 +24,11 @@ type localGateway struct {
 	status chan<- *client.SolveStatus
 	// opts are the frontend's; nil are the client's own.
 	opts map[string]string
-	told *told
+	log  *frontendLog
 }
 
-// told is what a frontend has done and remarked.
-type told struct {
+// frontendLog is what a frontend has done and remarked.
+type frontendLog struct {
 	mu       sync.Mutex
 	steps    []*client.Vertex
 	warnings []*client.VertexWarning
@@ -105,33 +105,33 @@ func (n *localGateway) ResolveImageConfig(ctx context.Context, ref string, opt s
 func (n *localGateway) show(def *pb.Definition) {
 	step, now := digest.FromBytes(def.Def[0]), time.Now()
 	v := &client.Vertex{Digest: step, Name: def.Metadata[step.String()].GetDescription()["llb.customname"], Started: &now}
-	n.told.mu.Lock()
-	defer n.told.mu.Unlock()
-	if n.told.ended || n.told.has(step) {
+	n.log.mu.Lock()
+	defer n.log.mu.Unlock()
+	if n.log.ended || n.log.has(step) {
 		return // the frontend runs once more
 	}
 	begun := *v
 	n.status <- &client.SolveStatus{Vertexes: []*client.Vertex{&begun}}
 	ended := time.Now()
 	v.Completed = &ended
-	n.told.steps = append(n.told.steps, v)
+	n.log.steps = append(n.log.steps, v)
 }
 
-func (t *told) has(step digest.Digest) bool {
+func (t *frontendLog) has(step digest.Digest) bool {
 	return slices.ContainsFunc(t.steps, func(v *client.Vertex) bool { return v.Digest == step })
 }
 
 // Warn implements gateway.Client. A remark on what was read here belongs to the step that has read it.
 func (n *localGateway) Warn(ctx context.Context, step digest.Digest, text string, opts gateway.WarnOpts) error {
-	n.told.mu.Lock()
-	defer n.told.mu.Unlock()
+	n.log.mu.Lock()
+	defer n.log.mu.Unlock()
 	switch {
-	case n.told.ended:
+	case n.log.ended:
 		return nil // the frontend runs once more
-	case !n.told.has(step):
+	case !n.log.has(step):
 		return n.Client.Warn(ctx, step, text, opts)
 	}
-	n.told.warnings = append(n.told.warnings, &client.VertexWarning{
+	n.log.warnings = append(n.log.warnings, &client.VertexWarning{
 		Vertex: step, Level: opts.Level, Short: []byte(text), Detail: opts.Detail, URL: opts.URL, SourceInfo: opts.SourceInfo, Range: opts.Range,
 	})
 	return nil
@@ -139,13 +139,13 @@ func (n *localGateway) Warn(ctx context.Context, step digest.Digest, text string
 
 // end shows a frontend's steps as done, with its remarks: a display looks for those while a step goes on.
 func (n *localGateway) end() {
-	n.told.mu.Lock()
-	defer n.told.mu.Unlock()
-	if n.told.ended {
+	n.log.mu.Lock()
+	defer n.log.mu.Unlock()
+	if n.log.ended {
 		return
 	}
-	n.told.ended = true
-	n.status <- &client.SolveStatus{Vertexes: n.told.steps, Warnings: n.told.warnings}
+	n.log.ended = true
+	n.status <- &client.SolveStatus{Vertexes: n.log.steps, Warnings: n.log.warnings}
 }
 
 // directory is a directory of this host that is asked for to read single files of it, as frontends do; nil

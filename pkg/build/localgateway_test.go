@@ -42,7 +42,7 @@ func TestAFrontendIsToldThePlatform(t *testing.T) {
 // however often the frontend runs.
 func TestRemarksBelongToAStep(t *testing.T) {
 	status := make(chan *client.SolveStatus, 9)
-	n := &localGateway{Client: engineless{}, job: &job{}, status: status, told: &told{}}
+	n := &localGateway{Client: engineless{}, job: &job{}, status: status, log: &frontendLog{}}
 	def := graph(t, llb.Local("dockerfile", llb.Differ(llb.DiffNone, false), llb.WithCustomName("reading")))
 	step := digest.FromBytes(def.Def[0])
 	for range 2 {

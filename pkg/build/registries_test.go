@@ -81,7 +81,7 @@ func TestADockerfileNamesTheRegistriesThatItNeeds(t *testing.T) {
 			t.Fatal(err)
 		}
 		named = nil
-		n := &localGateway{Client: engine{&frontendHost{j}}, job: j, status: make(chan *client.SolveStatus, 99), told: &told{}}
+		n := &localGateway{Client: engine{&frontendHost{j}}, job: j, status: make(chan *client.SolveStatus, 99), log: &frontendLog{}}
 		if _, err := builder.Build(t.Context(), n); err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +105,7 @@ func TestAFrontendAtTheEngineMayNeedOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &localGateway{Client: engine{&frontendHost{j}}, job: j, status: make(chan *client.SolveStatus, 99), told: &told{}}
+	n := &localGateway{Client: engine{&frontendHost{j}}, job: j, status: make(chan *client.SolveStatus, 99), log: &frontendLog{}}
 	if _, err := n.Solve(t.Context(), gateway.SolveRequest{Frontend: "gateway.v0", FrontendOpt: map[string]string{"source": "frontend.example.com/x"}}); err != nil {
 		t.Fatal(err)
 	}

@@ -83,5 +83,5 @@ func pathReason(err error) error {
 	return err
 }
 
-// contentsOnly says that a path was typed as a/. : the directory's contents and not itself.
+// contentsOnly reports whether a path was typed as a/. : the directory's contents and not itself.
 func contentsOnly(path string) bool { return strings.HasSuffix(path, "/.") }

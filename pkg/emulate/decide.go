@@ -72,7 +72,7 @@ const (
 	Unknown Know = "unknown"
 )
 
-// Whole says that nothing is missing.
+// Whole reports whether nothing is missing.
 func (a Ability) Whole() bool { return a.Runs != Not && a.Missing == "" }
 
 // Decide says for each known architecture how its programs run.

@@ -25,7 +25,7 @@ func endLeftovers(ctx context.Context, l host.Layout, env []string) error {
 	var errs []error
 	found, ids := append(bundles(l), strayRuncStates(l)...), noted(l)
 	if len(found) > 0 {
-		remove, err := standIn(socketOf(l, guest.Containerd))
+		remove, err := leaveDeadSocket(socketOf(l, guest.Containerd))
 		if err != nil {
 			errs = append(errs, err)
 		} else {
@@ -42,9 +42,9 @@ func endLeftovers(ctx context.Context, l host.Layout, env []string) error {
 	return errors.Join(append(errs, unmountOwn(l))...)
 }
 
-// standIn leaves a dead socket at path, if nothing is there: nerdctl's hooks look whether
+// leaveDeadSocket leaves a dead socket at path, if nothing is there: nerdctl's hooks look whether
 // containerd's is, although what takes down a network has no need of it.
-func standIn(path string) (remove func(), err error) {
+func leaveDeadSocket(path string) (remove func(), err error) {
 	if _, err := os.Lstat(path); err == nil {
 		return func() {}, nil
 	}

@@ -19,8 +19,8 @@ func belongs(pid int, dir string) bool {
 		slices.ContainsFunc(host.CommandLine(pid), func(word string) bool { return strings.Contains(word, dir) })
 }
 
-// ended says that a process has ended and only its parent has not collected it yet.
-func ended(pid int) bool {
+// isZombie reports whether a process has ended and only its parent has not collected it yet.
+func isZombie(pid int) bool {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return false

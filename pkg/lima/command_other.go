@@ -19,6 +19,6 @@ func belongs(pid int, _ string) bool {
 	return strings.HasPrefix(name, "lima") || strings.HasPrefix(name, "qemu-system-")
 }
 
-// ended says that a process has ended and only its parent has not collected it yet. Here init
+// isZombie reports whether a process has ended and only its parent has not collected it yet. Here init
 // does so at once, and no other process is the parent of what we look at.
-func ended(int) bool { return false }
+func isZombie(int) bool { return false }

@@ -51,7 +51,7 @@ func (m *Machine) run(ctx context.Context, args ...string) (stdout, stderr strin
 		return "", "", fmt.Errorf("running limactl: %w", err)
 	}
 	if code != 0 {
-		return out.String(), log.String(), &failure{command: command(args, m.o.Layout.Machine()), code: code, reason: reason(log.String())}
+		return out.String(), log.String(), &failure{command: command(args, m.o.Layout.Machine()), code: code, reason: lastFailure(log.String())}
 	}
 	return out.String(), log.String(), nil
 }
@@ -121,9 +121,9 @@ var vague = regexp.MustCompile(`^exiting, status=|^host agent process has exited
 // ownHint is where limactl itself points, in parentheses.
 var ownHint = regexp.MustCompile(` \((hint:|maybe use) [^)]*\)`)
 
-// reason is why a limactl failed: its last fatal line; the last error before it when that says
+// lastFailure is why a limactl failed: its last fatal line; the last error before it when that says
 // nothing; a line that is no log when there is neither.
-func reason(log string) string {
+func lastFailure(log string) string {
 	all := entries(log)
 	for _, level := range []string{"fatal", "error", "text"} {
 		for i := len(all) - 1; i >= 0; i-- {

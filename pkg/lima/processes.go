@@ -24,7 +24,7 @@ type Alive struct {
 	HostAgent, Driver, Starting bool
 }
 
-// Any says that there is a machine, or will be one soon.
+// Any reports whether there is a machine, or will be one soon.
 func (a Alive) Any() bool { return a.HostAgent || a.Driver || a.Starting }
 
 // Processes looks at Lima's files and at the processes that they name, which takes
@@ -92,7 +92,7 @@ func alive(pid int) bool {
 		return false
 	}
 	err := syscall.Kill(pid, 0)
-	return (err == nil || errors.Is(err, syscall.EPERM)) && !ended(pid)
+	return (err == nil || errors.Is(err, syscall.EPERM)) && !isZombie(pid)
 }
 
 // Target is the machine's sshd and how to log in there.

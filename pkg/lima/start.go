@@ -141,7 +141,7 @@ func (m *Machine) wait(ctx context.Context) error {
 	}
 }
 
-// gone says that there is nothing any more that could come to answer.
+// gone reports whether there is nothing any more that could come to answer.
 func (m *Machine) gone() bool {
 	p := Processes(m.o.Layout)
 	return !p.Starting && !p.Driver
@@ -180,7 +180,7 @@ func (m *Machine) startFailure() error {
 		}
 	}
 	text, _ := host.ReadTail(own, logMost)
-	return m.withHint(&failure{command: "limactl start", reason: reason(string(text))}, own)
+	return m.withHint(&failure{command: "limactl start", reason: lastFailure(string(text))}, own)
 }
 
 // serious is the reason in a log in which something says fatal, or QEMU says why it ends; what

@@ -119,7 +119,7 @@ func (c choice) fits(f Facts) error {
 	return nil
 }
 
-// unsafeFor9p says that a path means something to QEMU, or to how Lima starts it.
+// unsafeFor9p reports whether a path means something to QEMU, or to how Lima starts it.
 func unsafeFor9p(m Mount) bool {
 	return strings.Contains(m.Path, ",") || strings.Contains(m.Path, "{{")
 }

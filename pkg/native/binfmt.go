@@ -52,7 +52,7 @@ func (n *Native) register(ctx context.Context, f emulate.Facts, a emulate.Archit
 		err := &emulate.Error{Architecture: a, Problem: emulator + " does not run programs as containers need it", Fix: "install another qemu-user-static"}
 		return now, errors.Join(err, remove(entry))
 	}
-	if names := n.emulated(); !slices.Contains(names, a.Name) {
+	if names := n.rememberedNames(); !slices.Contains(names, a.Name) {
 		if err := n.remember(append(names, a.Name)); err != nil {
 			return now, err
 		}

@@ -27,7 +27,7 @@ func (n *Native) Emulation(ctx context.Context, try ...emulate.Architecture) (em
 	}
 	f.Own = l.BinfmtOwn()
 	f.Emulators = emulators(append([]string{l.Emulators()}, searched(n.o.Environ)...))
-	f.Off = slices.Equal(n.emulated(), off)
+	f.Off = slices.Equal(n.rememberedNames(), off)
 	return f, nil
 }
 
@@ -75,7 +75,7 @@ func (n *Native) EnableEmulation(ctx context.Context, wanted []emulate.Architect
 		return err
 	}
 	defer func() { _ = lock.Close() }()
-	if slices.Equal(n.emulated(), off) {
+	if slices.Equal(n.rememberedNames(), off) {
 		if err := n.remember(nil); err != nil {
 			return err
 		}
@@ -134,8 +134,8 @@ func (n *Native) DisableEmulation(ctx context.Context) error {
 // off is what is remembered instead of names when no emulation is wanted.
 var off = []string{"off"}
 
-// emulated are the names that are remembered.
-func (n *Native) emulated() []string {
+// rememberedNames are the names that are remembered.
+func (n *Native) rememberedNames() []string {
 	text, err := os.ReadFile(n.o.Layout.Emulation())
 	if err != nil {
 		return nil
@@ -153,7 +153,7 @@ func (n *Native) remember(names []string) error {
 // restoreEmulation registers again what a reboot has made the kernel forget. What does not work
 // any more keeps no engine from starting. The caller holds the start lock.
 func (n *Native) restoreEmulation(ctx context.Context) {
-	for _, name := range n.emulated() {
+	for _, name := range n.rememberedNames() {
 		a, ok := emulate.Find(name)
 		if !ok {
 			continue

@@ -59,7 +59,7 @@ func verify(ctx context.Context, registry string, with guest.Credentials, how Ac
 	}
 	defer base.CloseIdleConnections()
 	client := &http.Client{Transport: &guarded{base, insecure}}
-	return reason(letIn(ctx, client, address, insecure, with), address)
+	return loginFailure(letIn(ctx, client, address, insecure, with), address)
 }
 
 // letIn is nil when the registry lets us in.
@@ -198,8 +198,8 @@ func isLocal(address string) bool {
 	return name == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// reason is why a registry did not let us in, with what may help.
-func reason(err error, address string) error {
+// loginFailure is why a registry did not let us in, with what may help.
+func loginFailure(err error, address string) error {
 	var answered *statusError
 	var requested *url.Error
 	var certificate *tls.CertificateVerificationError

@@ -19,7 +19,7 @@ type link struct {
 
 func (l *link) lose() { l.once.Do(func() { close(l.gone) }) }
 
-// lost says that the connection broke: what its streams read as an end is none.
+// lost reports whether the connection broke: what its streams read as an end is none.
 func (l *link) lost() bool {
 	select {
 	case <-l.gone:

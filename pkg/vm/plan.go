@@ -87,7 +87,7 @@ type Plan struct {
 	Refused *Refusal
 }
 
-// Empty says that nothing has to be done.
+// Empty reports whether nothing has to be done.
 func (p Plan) Empty() bool { return len(p.Steps) == 0 && p.Refused == nil }
 
 // String is the plan as it is shown: a line for each step, with its cause, then the notes.

@@ -144,7 +144,7 @@ func (f Files) Find(m Marker) (hits []Hit, read int, err error) {
 	return hits, read, nil
 }
 
-// gone says that there is nothing to read any more, or never was: a namespace that is bound
+// gone reports whether there is nothing to read any more, or never was: a namespace that is bound
 // to a file below /run/netns answers EINVAL.
 func gone(err error) bool {
 	return errors.Is(err, syscall.EINVAL) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESTALE) || errors.Is(err, syscall.ESRCH)

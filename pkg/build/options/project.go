@@ -57,9 +57,9 @@ func linkedGitDir(top, path string) string {
 	if !ok {
 		return ""
 	}
-	dir = within(top, dir)
+	dir = resolve(top, dir)
 	if common, err := readSmall(filepath.Join(dir, "commondir")); err == nil {
-		return within(dir, strings.TrimSpace(string(common)))
+		return resolve(dir, strings.TrimSpace(string(common)))
 	}
 	return dir
 }
@@ -85,7 +85,8 @@ func readSmall(path string) ([]byte, error) {
 	return text, err
 }
 
-func within(base, path string) string {
+// resolve makes a path that a git file names absolute: base is what it is relative to.
+func resolve(base, path string) string {
 	if filepath.IsAbs(path) {
 		return path
 	}

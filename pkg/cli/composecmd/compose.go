@@ -80,7 +80,7 @@ func runBuilt(ctx context.Context, env *cli.Env, inv *nerdctl.Invocation) error 
 	if err != nil {
 		return err
 	}
-	told, err := emulated(ctx, env, project.Platforms(wanted))
+	told, err := ensureEmulation(ctx, env, project.Platforms(wanted))
 	if err != nil {
 		return err
 	}
@@ -165,9 +165,9 @@ func registries(p *compose.Project) []string {
 	return all
 }
 
-// emulated ensures that containers of other platforms run, as for `run --platform`, and returns
+// ensureEmulation ensures that containers of other platforms run, as for `run --platform`, and returns
 // what it has told the user of that.
-func emulated(ctx context.Context, env *cli.Env, platforms []string) (told map[string]string, err error) {
+func ensureEmulation(ctx context.Context, env *cli.Env, platforms []string) (told map[string]string, err error) {
 	c, err := env.Client()
 	if err != nil {
 		return nil, err
