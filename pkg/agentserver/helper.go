@@ -15,7 +15,7 @@ import (
 // configuration names it as credsStore "linnet".
 const HelperName = "docker-credential-linnet"
 
-// DockerConfig makes every program that reads Docker's configuration ask the helper, and no other.
+// DockerConfig makes every program that reads Docker's configuration ask this helper alone.
 const DockerConfig = `{"credsStore":"linnet"}` + "\n"
 
 // notFound is what helpers say, and callers compare, when there are no credentials.

@@ -96,7 +96,7 @@ func TestAMachineThatDiesWhileItIsWaitedForIsTold(t *testing.T) {
 
 // A command that waits for the agent hears of a machine that is gone before anybody has looked: what
 // is told is why, not that.
-func TestWhyAMachineIsGoneIsToldBeforeThatItIs(t *testing.T) {
+func TestWhyAMachineIsGoneIsToldBeforeThatItIsGone(t *testing.T) {
 	m := newMachine(t)
 	m.want.Config = vmtest.Config(m.want.Shape, "")
 	m.check(t, m.fake.Put("stopped", m.want.Config, 100<<30, "free"))
