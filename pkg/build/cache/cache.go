@@ -171,8 +171,13 @@ func (p Prune) Run(ctx context.Context, s build.Session) ([]Record, error) {
 	if err != nil || !p.imported() {
 		return removed, err
 	}
-	more, err := removeAll(s.Layout, func(i state.ImportedBuild) bool { return time.Since(i.Imported) >= p.Unused })
+	more, err := removeAll(s.Layout, func(i state.ImportedBuild) bool { return p.covers(i, time.Now()) })
 	return append(removed, more...), err
+}
+
+// covers reports whether a build that was imported has, at now, been there long enough to go.
+func (p Prune) covers(i state.ImportedBuild, now time.Time) bool {
+	return now.Sub(i.Imported) >= p.Unused
 }
 
 // imported reports whether imported cache goes as well.

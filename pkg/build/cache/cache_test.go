@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/linnet-dev/linnet/pkg/build/state"
 )
 
 func TestACacheMountIsKnownByItsDescription(t *testing.T) {
@@ -67,5 +69,19 @@ func TestWhatStandsOnARecordGoesWithIt(t *testing.T) {
 	slices.Sort(got)
 	if want := []string{"leaf", "merged", "middle"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// What was imported goes when it has been there for as long as asked, and not before.
+func TestPruneCoversWhatWasImportedLongEnoughAgo(t *testing.T) {
+	now := time.Date(2026, 1, 10, 12, 0, 0, 0, time.UTC)
+	p := Prune{Unused: 24 * time.Hour}
+	for age, want := range map[time.Duration]bool{0: false, 24*time.Hour - 1: false, 24 * time.Hour: true, 72 * time.Hour: true} {
+		if got := p.covers(state.ImportedBuild{Imported: now.Add(-age)}, now); got != want {
+			t.Errorf("imported %v ago: %v, want %v", age, got, want)
+		}
+	}
+	if !(Prune{}).covers(state.ImportedBuild{Imported: now}, now) {
+		t.Error("without an age, what was imported just now stays")
 	}
 }
