@@ -137,6 +137,7 @@ func strange(t *testing.T, dir string) {
 
 // What is strange in a context arrives as it is, that is, as with buildctl on the same engine.
 func TestStrangeContexts(t *testing.T) {
+	t.Parallel()
 	e := lab.Shared(t)
 	e.Busybox(t)
 	dir := project(t, "FROM scratch\nCOPY . /\n")
@@ -225,6 +226,7 @@ func mortal(ctx context.Context, cmd *exec.Cmd) *exec.Cmd {
 // changes the next build has it as it is: nothing torn stays in a cache. A file that goes is no
 // reason to hang.
 func TestAContextThatChanges(t *testing.T) {
+	t.Parallel()
 	e := lab.Shared(t)
 	base := e.Busybox(t)
 	dir := project(t, "FROM "+base+"\nCOPY . /c\nRUN test -f /c/last && sha256sum </c/file >/sum\n")

@@ -14,6 +14,7 @@ import (
 
 // Every flag that docker's or nerdctl's build has does here what it does there.
 func TestBuildFlags(t *testing.T) {
+	t.Parallel()
 	var names []string
 	for _, f := range options.Flags {
 		names = append(names, f.Name)

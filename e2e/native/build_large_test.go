@@ -18,6 +18,7 @@ import (
 
 // A hundred thousand files of which most are ignored, as in a directory with node_modules.
 func TestAHundredThousandFiles(t *testing.T) {
+	t.Parallel()
 	e := lab.Shared(t)
 	e.Busybox(t)
 	dir, err := os.MkdirTemp("/dev/shm", "many-") // in memory: making them is not what is looked at

@@ -21,6 +21,7 @@ import (
 // afterwards: on no command line, in no log at level debug, in no layer, no history, no metadata, no
 // provenance, no exported cache or archive, in nothing that the engine keeps.
 func TestBuildSecretsAreNowhere(t *testing.T) {
+	t.Parallel()
 	m := scan.NewMarker()
 	w := newWatch(t, m)
 	values := secrets(m)
@@ -84,6 +85,7 @@ func TestBuildSecretsAreNowhere(t *testing.T) {
 // A secret is asked for when its step runs, and not when the step is cached: a pipe to which no process
 // writes would keep the build waiting.
 func TestACachedStepDoesNotAskForItsSecret(t *testing.T) {
+	t.Parallel()
 	m := scan.NewMarker()
 	w := newWatch(t, m)
 	w.run(t, "ps")
@@ -118,6 +120,7 @@ func TestACachedStepDoesNotAskForItsSecret(t *testing.T) {
 // what was given, whichever user the step runs as and whatever it runs, and it is not asked for when the step is
 // cached.
 func TestASecretAsAVariableIsNowhere(t *testing.T) {
+	t.Parallel()
 	m := scan.NewMarker()
 	w := newWatch(t, m)
 	w.run(t, "ps")
@@ -165,6 +168,7 @@ func TestASecretAsAVariableIsNowhere(t *testing.T) {
 // --no-cache, which leaves cache mounts as they are. What is attested of an image stands on the same run of it,
 // and its layers are those that it has without the variable.
 func TestAStepWithASecretIsCachedAsAnyOther(t *testing.T) {
+	t.Parallel()
 	m := scan.NewMarker()
 	w := newWatch(t, m)
 	w.Env = unbounded
@@ -239,6 +243,7 @@ func TestAStepWithASecretIsCachedAsAnyOther(t *testing.T) {
 
 // So it is with a frontend that a Dockerfile names itself, and that the engine runs.
 func TestASecretAsAVariableOfAFetchedFrontend(t *testing.T) {
+	t.Parallel()
 	m := scan.NewMarker()
 	w := newWatch(t, m)
 	w.run(t, "ps")

@@ -102,6 +102,7 @@ func kindsOf(all []cache.Record) (kinds []cache.Kind) {
 // A cache mount is its project's: every checkout of it has the same one, whatever its path and
 // by whatever protocol it was cloned, and another project has another; a setting shares it.
 func TestCacheMountsAreTheProjects(t *testing.T) {
+	t.Parallel()
 	e := unmeasured(t)
 	shop := checkout(t, counting, "https://example.com/team/shop.git")
 	again := checkout(t, counting, "git@example.com:team/shop.git")
@@ -147,6 +148,7 @@ func TestCacheMountsOfOthersDoNotMakeStepsRunAgain(t *testing.T) {
 
 // `system prune` removes all that nerdctl's does, and no cache mount.
 func TestSystemPruneKeepsCacheMounts(t *testing.T) {
+	t.Parallel()
 	e := unmeasured(t)
 	image := e.Busybox(t)
 	dir := checkout(t, counting, "https://example.com/team/shop.git")
@@ -178,6 +180,7 @@ func TestSystemPruneKeepsCacheMounts(t *testing.T) {
 
 // What prunes by routine keeps cache mounts; asked to, prune takes them as well.
 func TestPruneKeepsCacheMountsUntilAsked(t *testing.T) {
+	t.Parallel()
 	e := unmeasured(t)
 	dir := checkout(t, counting, "https://example.com/team/shop.git")
 	runs(t, e, dir)
@@ -261,6 +264,7 @@ var unbounded = []string{"LINNET_BUILD_CACHE_SIZE=0"}
 // Steps that run again because of --no-cache have the cache mounts that they had, and their
 // results take the place of the former ones.
 func TestNoCacheKeepsCacheMounts(t *testing.T) {
+	t.Parallel()
 	e := unmeasured(t)
 	dir := checkout(t, uncached, "https://example.com/team/shop.git")
 	counts := func(flags ...string) (text, progress string) {
@@ -323,6 +327,7 @@ func TestNoCacheKeepsCacheMounts(t *testing.T) {
 // Above twice its size the cache is collected, what is used now included, until it fits; a cache
 // mount that is as large as all of that stays.
 func TestGarbageCollectionKeepsCacheMounts(t *testing.T) {
+	t.Parallel()
 	e := lab.New(t)
 	dir := checkout(t, `FROM scratch
 COPY busybox /bin/busybox

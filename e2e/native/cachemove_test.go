@@ -55,6 +55,7 @@ func notCached(progress string) (steps []string) {
 // machine (another checkout, at another path, without the secret and without a network) every step
 // comes from the imported cache.
 func TestExportedCacheBuildsElsewhereWithoutANetwork(t *testing.T) {
+	t.Parallel()
 	alone := newNetns(t)
 	e := lab.New(t)
 	registry := lab.NewRegistry(t)

@@ -255,6 +255,7 @@ func same(t *testing.T, how, out string, values map[string]string) {
 // command line, in no log at level debug and in no file but containerd's metadata and, while
 // the container lives, its bundle in memory.
 func TestEnvironmentIsExactAndNowhereElse(t *testing.T) {
+	t.Parallel()
 	m := scan.NewMarker()
 	w := newWatch(t, m)
 	bare, typed := map[string]string{}, map[string]string{}
@@ -333,6 +334,7 @@ func TestEnvironmentIsExactAndNowhereElse(t *testing.T) {
 // What is in the user's environment and is not passed to the container is kept nowhere at
 // all: nerdctl would write it into the container's hooks, and these are kept on disk.
 func TestEnvironmentThatIsNotPassedIsNowhere(t *testing.T) {
+	t.Parallel()
 	m := scan.NewMarker()
 	w := newWatch(t, m)
 	w.run(t, "ps")

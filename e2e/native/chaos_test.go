@@ -21,6 +21,7 @@ import (
 // Whatever of the engine is killed: the next command works, nothing is lost, and a running
 // container does not notice.
 func TestKilledDaemons(t *testing.T) {
+	t.Parallel()
 	e := hasty(t)
 	image := e.Busybox(t)
 	e.Must(t, "volume", "create", "data")
@@ -100,6 +101,7 @@ func TestKilledDaemons(t *testing.T) {
 // An agent that dies while it stops the engine leaves a containerd that starts nothing
 // again. The next command puts that right, and so does another stop.
 func TestAgentKilledWhileItStops(t *testing.T) {
+	t.Parallel()
 	e := hasty(t)
 	image := e.Busybox(t)
 	for _, next := range [][]string{{"ps", "-q"}, {"engine", "stop", "-t", "0s"}} {
@@ -133,6 +135,7 @@ func TestAgentKilledWhileItStops(t *testing.T) {
 // After a power cut everything in memory is gone and everything on disk is as it happened to
 // be: the engine starts, containers are there and start again, with their addresses.
 func TestPowerCut(t *testing.T) {
+	t.Parallel()
 	e := hasty(t)
 	image := e.Busybox(t)
 	e.Must(t, "volume", "create", "data")

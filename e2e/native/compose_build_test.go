@@ -264,6 +264,7 @@ var coveredKeys = []string{"context", "cache_from", "isolation"}
 // Every key of a service's build section does here what it says, those too that nerdctl's compose
 // ignores.
 func TestComposeBuildKeys(t *testing.T) {
+	t.Parallel()
 	e := lab.Shared(t)
 	section := reflect.TypeFor[types.BuildConfig]()
 	for i := range section.NumField() {
@@ -284,6 +285,7 @@ func TestComposeBuildKeys(t *testing.T) {
 // A secret of a variable, which nerdctl's compose has no word for, is the build's alone: up does
 // not stumble over it, and shows no command line with it.
 func TestComposeUpWithASecretOfTheBuild(t *testing.T) {
+	t.Parallel()
 	p := newComposing(t, lab.Shared(t)).with("SECRET_OF_COMPOSE=of the environment")
 	t.Cleanup(func() { p.compose("down") })
 	p.app("FROM BASE\nRUN --mount=type=secret,id=env,required=true wc -c </run/secrets/env >/size\n", "secrets: [env]")
@@ -298,6 +300,7 @@ func TestComposeUpWithASecretOfTheBuild(t *testing.T) {
 
 // Ctrl-C ends all builds of a project, soon.
 func TestComposeBuildIsCalledOff(t *testing.T) {
+	t.Parallel()
 	p := newComposing(t, lab.Shared(t))
 	p.file("compose.yaml", "services:\n  a: {build: {dockerfile_inline: \"FROM BASE\\nRUN sleep 100\"}}\n  b: {build: {dockerfile_inline: \"FROM BASE\\nRUN sleep 101\"}}\n")
 	cmd := p.e.Command(t.Context(), "compose", "-f", filepath.Join(p.dir, "compose.yaml"), "build", "--progress=plain")
@@ -342,6 +345,7 @@ func TestComposeBuildsRunAtOnce(t *testing.T) {
 
 // A service that is built from another one's image waits for it, and brings it along.
 func TestComposeBuildFromAnotherService(t *testing.T) {
+	t.Parallel()
 	p := newComposing(t, lab.Shared(t))
 	p.file("app/Dockerfile", "FROM base\nRUN cat /made\n")
 	p.file("base/Dockerfile", "FROM BASE\nRUN sleep 1; echo made-in-base >/made\n")
@@ -372,6 +376,7 @@ func TestComposeBuildErrors(t *testing.T) {
 // up builds what is missing, again with --build, and leaves containers alone whose image is the
 // same.
 func TestComposeUpBuilds(t *testing.T) {
+	t.Parallel()
 	p := newComposing(t, lab.Shared(t))
 	t.Cleanup(func() { p.compose("down") })
 	sock := sshAgent(t)

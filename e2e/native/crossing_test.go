@@ -170,6 +170,7 @@ func (c *crossing) guest(t *testing.T) crossed {
 // What crosses the agent's socket keeps the contract of a guest, with a shell and with
 // containers.
 func TestCrossing(t *testing.T) {
+	t.Parallel()
 	c := newCrossing(t)
 	if err := c.guest(t).Ready(t.Context()); err != nil {
 		t.Fatal(err)
@@ -185,6 +186,7 @@ func TestCrossing(t *testing.T) {
 // A container whose client vanished is not left behind, and what outlives an agent is
 // there for the next one: daemons and containers, not the commands of its clients.
 func TestCrossingOutlives(t *testing.T) {
+	t.Parallel()
 	outer := t
 	c := newCrossing(t)
 	g := c.guest(t)

@@ -10,5 +10,6 @@ import (
 
 // Every project of examples/build does what it says when its own commands are followed.
 func TestExamples(t *testing.T) {
+	t.Parallel()
 	builds.Examples(t, buildTarget(t))
 }

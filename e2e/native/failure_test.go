@@ -18,6 +18,7 @@ import (
 
 // Things that lie in the engine's directories and are not what they seem hinder no command.
 func TestStaleAndTornFiles(t *testing.T) {
+	t.Parallel()
 	e := hasty(t)
 	image := e.Busybox(t)
 	e.Must(t, "volume", "create", "data")

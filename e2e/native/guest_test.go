@@ -28,6 +28,7 @@ func nativeOf(home string) *native.Native {
 
 // The rootful native guest keeps the contract of a guest, with a shell and with containers.
 func TestNativeGuest(t *testing.T) {
+	t.Parallel()
 	e := lab.Shared(t)
 	image := e.Busybox(t)
 	guesttest.Suite(t, guesttest.Target{
@@ -40,6 +41,7 @@ func TestNativeGuest(t *testing.T) {
 // The fake guest keeps it too, with the same engine's nerdctl behind it: what is tested on
 // the fake is tested on something that is like the real ones.
 func TestFakeGuestWithContainers(t *testing.T) {
+	t.Parallel()
 	e := lab.Shared(t)
 	image := e.Busybox(t)
 	share, hidden := t.TempDir(), t.TempDir()

@@ -64,6 +64,7 @@ func shownStatus(t testing.TB, e *lab.Engine, name string) string {
 // A container's health is what its check says, from its start on, whatever of the engine is killed,
 // and nothing is checked any more once it is gone.
 func TestHealthChecksRun(t *testing.T) {
+	t.Parallel()
 	e := hasty(t)
 	image := e.Busybox(t)
 	begun := time.Now()
@@ -125,6 +126,7 @@ func TestHealthChecksRun(t *testing.T) {
 
 // A failure among many successes is no sickness.
 func TestHealthForgetsAFailure(t *testing.T) {
+	t.Parallel()
 	e := lab.Shared(t)
 	image := e.Busybox(t)
 	e.Must(t, "run", "-d", "--name", "moody", "--health-cmd", "test ! -e /tmp/ill", "--health-interval", "300ms", "--health-retries", "2", image, "sleep", "1000")
@@ -138,6 +140,7 @@ func TestHealthForgetsAFailure(t *testing.T) {
 
 // A check that hangs ends after its timeout, and holds up no other.
 func TestAHangingHealthCheck(t *testing.T) {
+	t.Parallel()
 	e := lab.Shared(t)
 	image := e.Busybox(t)
 	run := func(name string, flags ...string) {
@@ -159,6 +162,7 @@ func TestAHangingHealthCheck(t *testing.T) {
 
 // An image's own check runs, and compose's, and --no-healthcheck ends both.
 func TestHealthChecksOfImagesAndCompose(t *testing.T) {
+	t.Parallel()
 	e := lab.Shared(t)
 	image := e.Busybox(t)
 	dir := t.TempDir()

@@ -209,6 +209,7 @@ func TestStopEndsContainersAndLeavesNothingRunning(t *testing.T) {
 // Restart policies are honoured when the engine comes back, and what a user has stopped
 // stays stopped.
 func TestRestartPoliciesWhenTheEngineComesBack(t *testing.T) {
+	t.Parallel()
 	e := hasty(t)
 	image := e.Busybox(t)
 	for _, c := range [][2]string{{"always", "always"}, {"unless", "unless-stopped"}, {"failing", "on-failure"}, {"never", "no"}, {"ended", "unless-stopped"}} {
@@ -309,6 +310,7 @@ func TestResetLeavesNothing(t *testing.T) {
 // A network gets an interface and leases of linnet's own before its first container, however
 // it is made, and removing it leaves alone what a nerdctl beside us has under that name.
 func TestNetworksAreOurOwn(t *testing.T) {
+	t.Parallel()
 	e := hasty(t)
 	image := e.Busybox(t)
 	t.Run("made and used at once", func(t *testing.T) {

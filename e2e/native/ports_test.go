@@ -159,6 +159,7 @@ func free(t *testing.T, address string) {
 // What containers of a virtual machine publish is published on the host, when the command
 // that says so returns and for as long as they run, whatever is restarted in between.
 func TestPortsOfAVirtualMachine(t *testing.T) {
+	t.Parallel()
 	outer := t
 	r := newRelayed(t)
 	defer r.stop(t)

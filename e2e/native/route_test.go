@@ -14,6 +14,7 @@ import (
 // A global flag between the words of a command has the effect that it has before them: what is pruned is the other namespace's, and
 // what builds or prunes the build cache is linnet's own, which keeps cache mounts.
 func TestAGlobalFlagBetweenWords(t *testing.T) {
+	t.Parallel()
 	e := lab.New(t)
 	image := e.Busybox(t)
 	archive := filepath.Join(t.TempDir(), "image.tar")

@@ -82,6 +82,7 @@ var interruptions = []interruption{
 // Ctrl-C, SIGTERM and SIGHUP do to linnet what they do to nerdctl alone: the same exit code,
 // the same container afterwards, no process left behind, the terminal as it was.
 func TestSignalsAsWithNerdctlAlone(t *testing.T) {
+	t.Parallel()
 	e := lab.Shared(t)
 	image := e.Busybox(t)
 	registry := newSlowRegistry(t)

@@ -182,6 +182,7 @@ func TestADockerfileThatIsALink(t *testing.T) {
 
 // What is in .dockerignore cannot hold a build up: it is refused soon, by its size or by what matching it takes.
 func TestAHostileDockerignore(t *testing.T) {
+	t.Parallel()
 	e := lab.Shared(t)
 	e.Busybox(t) // the engine runs
 	dir := project(t, "FROM scratch\nCOPY . /\n")

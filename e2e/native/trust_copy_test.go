@@ -25,6 +25,7 @@ func copying(t *testing.T, e *lab.Engine) string {
 
 // No name is an option: of a directory of this host, of one of the container, or of one that a link there leads to.
 func TestCopyTakesNoNameForAnOption(t *testing.T) {
+	t.Parallel()
 	e := lab.Shared(t)
 	id := copying(t, e)
 	shadow, err := os.ReadFile("/etc/shadow")

@@ -186,6 +186,7 @@ func (l *labelled) compose(t *testing.T) {
 // TestLabelsOfImagesSteerNothing: no label of an image has an effect on the engine, whatever is done with it. Without the mends
 // that see to it, the same test finds effects.
 func TestLabelsOfImagesSteerNothing(t *testing.T) {
+	t.Parallel()
 	l := newLabelled(t, lab.New(t))
 	for _, problem := range l.steer(t) {
 		t.Error(problem)

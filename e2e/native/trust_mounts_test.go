@@ -78,6 +78,7 @@ exec "$@"
 // Whatever a user has mounted at a path of ours is not removed by a reset: by the home's name or by a
 // link to it. What would be removed with it stays, too, and the mount is named.
 func TestResetRemovesNothingThatIsMounted(t *testing.T) {
+	t.Parallel()
 	e := lab.New(t)
 	e.Must(t, "engine", "start")
 	e.Must(t, "engine", "stop")
@@ -175,6 +176,7 @@ func resetKeepsRunning(t *testing.T, e *lab.Engine) {
 
 // A stop takes down what the engine has mounted, and nothing that a user has.
 func TestStopLeavesUsersMounts(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"home", "link"} {
 		t.Run(kind, func(t *testing.T) {
 			e := lab.New(t)

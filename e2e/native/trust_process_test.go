@@ -308,6 +308,7 @@ func parentOf(t *testing.T, pid int) int {
 
 // A shim that dies while the engine is stopped is a container that has stopped: restart starts.
 func TestRestartWhileAShimDies(t *testing.T) {
+	t.Parallel()
 	e := hasty(t)
 	image := e.Busybox(t)
 	e.Must(t, "volume", "create", "notes")

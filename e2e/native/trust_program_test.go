@@ -16,6 +16,7 @@ import (
 // TestTheCommandProgramHasNerdctlsCommands: each command and flag of the pinned nerdctl, as pkg/nerdctl has them from its source, is
 // there in the program that is built from its library.
 func TestTheCommandProgramHasNerdctlsCommands(t *testing.T) {
+	t.Parallel()
 	program := filepath.Join(lab.Root(), "libexec", "linnet", "bin", "nerdctl")
 	commands := 0
 	var walk func(path []string, c *nerdctl.Command)

@@ -107,6 +107,7 @@ func (o *outsiders) helper(t *testing.T) {
 // TestVariablesReachTheContainerAlone: whatever name a variable of a container has, no program on the way sees it, and the
 // container gets it. The names are all that those programs may look up.
 func TestVariablesReachTheContainerAlone(t *testing.T) {
+	t.Parallel()
 	o := newOutsiders(t, lab.New(t))
 	o.helper(t)
 	o.run(t, "ps") // the engine's own processes are watched from their start
@@ -154,6 +155,7 @@ func TestVariablesReachTheContainerAlone(t *testing.T) {
 // TestVariablesOfServicesReachTheirContainersAlone: the same through compose. Without the mend that sees to it the same test
 // finds them on a command line.
 func TestVariablesOfServicesReachTheirContainersAlone(t *testing.T) {
+	t.Parallel()
 	compose := func(t *testing.T, e *lab.Engine) *outsiders {
 		o := newOutsiders(t, e)
 		o.run(t, "ps")
