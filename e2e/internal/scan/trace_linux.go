@@ -83,11 +83,8 @@ func (x *Execs) Run(cmd *exec.Cmd) (code int, err error) {
 	}
 	ended := make(chan end, 1)
 	x.wg.Add(1)
-	go func() {
+	go onOwnThread(func() {
 		defer x.wg.Done()
-		// The thread is the tracer: it must start the command, wait for everything, and end
-		// with it, for which it stays locked.
-		runtime.LockOSThread()
 		cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true}
 		if err := cmd.Start(); err != nil {
 			ended <- end{err: err}
@@ -103,9 +100,27 @@ func (x *Execs) Run(cmd *exec.Cmd) (code int, err error) {
 		case ended <- end{err: err}:
 		default: // it had ended before
 		}
-	}()
+	})
 	e := <-ended
 	return e.code, e.err
+}
+
+// onOwnThread runs f on a thread that has no children and that ends with f. A tracer must start what it traces, and waits
+// for every child of its thread: for one that another test has started there, too.
+func onOwnThread(f func()) {
+	runtime.LockOSThread() // from here on nothing else starts a child on it
+	children, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/children", syscall.Gettid()))
+	if err != nil || len(children) == 0 { // a kernel without that file cannot be asked
+		f()
+		return
+	}
+	done := make(chan struct{})
+	go func() { // on another thread, as this one is held
+		defer close(done)
+		onOwnThread(f)
+	}()
+	<-done
+	runtime.UnlockOSThread()
 }
 
 type tracer struct {
