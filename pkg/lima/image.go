@@ -1,13 +1,19 @@
 package lima
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"github.com/linnet-dev/linnet/pkg/hint"
+	"github.com/linnet-dev/linnet/pkg/host"
+	"github.com/linnet-dev/linnet/pkg/vm"
 )
 
 // Image is what a machine is made from.
@@ -22,11 +28,72 @@ type Image struct {
 	Packed string
 }
 
-// ReadImage reads the directory of an image; its error is fs.ErrNotExist when there is none.
-func ReadImage(dir string) (Image, error) {
+// Source is where an image is, or comes from.
+type Source struct {
+	// Dir is the image's directory, and Digest what it is known by; "" goes by the key in its manifest.
+	Dir, Digest string
+	// From is where Fetch brings it from, for people; "" when Dir is to be there.
+	From string
+	// Fetch makes Dir, and tells note what it is at. Made is called when a machine was made from the image. Both may be nil.
+	Fetch func(ctx context.Context, note func(text string)) error
+	Made  func(ctx context.Context) error
+}
+
+// read reads the image; of one that has to be fetched it is known only where it will be.
+func (s Source) read() (Image, error) {
+	if s.From != "" {
+		image := imageIn(s.Dir)
+		image.Key = s.Digest
+		return image, nil
+	}
+	image, err := ReadImage(s.Dir)
+	if err == nil && s.Digest != "" {
+		image.Key = s.Digest
+	}
+	return image, err
+}
+
+// source is where the machine's image is: beside the client, unless the options say more.
+func (m *Machine) source(ctx context.Context) (Source, error) {
+	arch, err := m.o.Facts.arch()
+	if err != nil {
+		return Source{}, hint.With(err, "set backend: native")
+	}
+	beside := m.o.Layout.Image(arch)
+	if m.o.Image != nil {
+		return m.o.Image(ctx, m.o.Facts.Arch, beside)
+	}
+	return Source{Dir: beside}, nil
+}
+
+// ImagesInUse are the names of the virtual machines of a home, by what the image is known by that each was made from, or is
+// being made from.
+func ImagesInUse(l host.Layout) map[string][]string {
+	used := map[string][]string{}
+	for _, pattern := range []string{filepath.Join(l.LimaHome(), "*", "lima.yaml"), filepath.Join(filepath.Dir(l.VM()), "*", "lima.yaml")} {
+		paths, _ := filepath.Glob(pattern) // the pattern is right
+		for _, path := range paths {
+			text, err := os.ReadFile(path)
+			name := filepath.Base(filepath.Dir(path))
+			if shape, ok := vm.ParseShape(string(text)); err == nil && ok && !slices.Contains(used[shape.Image], name) {
+				used[shape.Image] = append(used[shape.Image], name)
+			}
+		}
+	}
+	return used
+}
+
+func imageIn(dir string) Image {
 	image := Image{
 		Disk: filepath.Join(dir, "disk.raw"), Kernel: filepath.Join(dir, "kernel"), Initrd: filepath.Join(dir, "initrd"),
 	}
+	image.Packed = image.Kernel
+	return image
+}
+
+// ReadImage reads the directory of an image; its error is fs.ErrNotExist when there is none.
+func ReadImage(dir string) (Image, error) {
+	image := imageIn(dir)
 	text, err := os.ReadFile(filepath.Join(dir, "manifest.json"))
 	if err != nil {
 		return Image{}, fmt.Errorf("reading the image: %w", err)
@@ -47,7 +114,6 @@ func ReadImage(dir string) (Image, error) {
 	if emulated, err := os.ReadFile(filepath.Join(dir, "cmdline.tcg")); err == nil {
 		image.Emulated = strings.TrimSpace(string(emulated))
 	}
-	image.Packed = image.Kernel
 	if packed := filepath.Join(dir, "kernel.packed"); exists(packed) {
 		image.Packed = packed
 	}

@@ -75,7 +75,7 @@ func TestAnImageThatIsNotWholeIsTold(t *testing.T) {
 		{"none", func() error { return os.RemoveAll(dir) }, "there is no image to make a virtual machine from: " + dir + "; install linnet's image (`make image` in its sources), or set LINNET_LIBEXEC to the directory of its components"},
 	} {
 		m.check(t, c.spoil())
-		if got := m.noImage(); got == nil || told(got) != c.want {
+		if got, _ := m.noImage(t.Context()); got == nil || told(got) != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}

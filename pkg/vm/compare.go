@@ -136,6 +136,9 @@ func (c *comparison) initialise() {
 // prepare makes a whole machine, as it is wanted, of one that does not run or is not there.
 func (c *comparison) prepare() {
 	c.plan.refuse(c.have.Image)
+	if c.have.ImageFrom != "" { // before anything is removed
+		c.plan.add(Fetch, c.have.ImageFrom, "it is not on this host")
+	}
 	switch c.have.Status {
 	case Incomplete:
 		c.plan.add(RemoveTorn, "", "it was not finished, or lost its configuration")

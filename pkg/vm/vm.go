@@ -105,6 +105,8 @@ type State struct {
 	// Tool says why nothing can be done at all, Host why no machine can run here, Image why
 	// none can be made; nil where that is not so.
 	Tool, Host, Image *Refusal
+	// ImageFrom is where the image can be fetched from that is wanted and not on this host; empty when it is there.
+	ImageFrom string
 
 	Status Status
 	// Live says that a torn machine still has processes.
