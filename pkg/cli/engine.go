@@ -23,7 +23,7 @@ func (a *app) newEngine() *cobra.Command {
 	c := group("engine", "start, stop and look at the engine", "vm")
 	c.AddCommand(
 		a.newEngineInit(), a.newEngineStart(), a.newEngineStop(), a.newEngineRestart(), a.newEngineStatus(),
-		a.newEngineShell(), a.newEngineLogs(), a.newEngineReset(), a.newEngineRemove(), a.newRelay(), a.newView(),
+		a.newEngineShell(), a.newEngineLogs(), a.newEngineReset(), a.newEngineRemove(), a.newImage(), a.newRelay(), a.newView(),
 	)
 	return c
 }

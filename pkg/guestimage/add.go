@@ -27,17 +27,13 @@ func (e *MismatchError) Hint() string {
 
 // Import takes a packed form from a file or a pipe into the store. want is its digest; "" takes what comes. It returns
 // the digest that it has.
-func (s *Store) Import(ctx context.Context, from *os.File, want Digest, note Note) (d Digest, err error) {
+func (s *Store) Import(ctx context.Context, from io.Reader, want Digest, note Note) (d Digest, err error) {
 	err = s.locked(ctx, note, func() error {
-		info, err := from.Stat()
+		file, regular, err := regularFile(from)
 		if err != nil {
 			return err
 		}
-		if info.IsDir() {
-			return hint.New("it is a directory", "set vm.image to it: it is used where it is")
-		}
-		file := from
-		if !info.Mode().IsRegular() {
+		if !regular {
 			if file, err = s.spool(ctx, from, note); err != nil {
 				return err
 			}
@@ -53,6 +49,19 @@ func (s *Store) Import(ctx context.Context, from *os.File, want Digest, note Not
 		return s.add(ctx, file, d, note)
 	})
 	return d, err
+}
+
+// regularFile returns a reader as the file that it is, if that can be read twice.
+func regularFile(r io.Reader) (file *os.File, regular bool, err error) {
+	file, ok := r.(*os.File)
+	if !ok {
+		return nil, false, nil
+	}
+	info, err := file.Stat()
+	if err == nil && info.IsDir() {
+		err = hint.New("it is a directory", "set vm.image to it: it is used where it is")
+	}
+	return file, err == nil && info.Mode().IsRegular(), err
 }
 
 // spool keeps what comes through a pipe, which cannot be read twice.

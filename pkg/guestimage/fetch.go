@@ -1,9 +1,9 @@
 package guestimage
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 
@@ -13,12 +13,12 @@ import (
 
 // Fetch brings the image of a source, which has a digest, into the store, unless it is there. Of several processes one does,
 // and the others wait for it. What has come stays when it fails, and the next Fetch goes on from there; a file that is not
-// what the digest says goes. Its errors name the source, and have a hint.
+// what the digest says goes. Its errors say what is wrong, and not with which source; they have a hint.
 func (s *Store) Fetch(ctx context.Context, from Source, note Note) error {
 	if from.Digest == "" {
 		return errors.New("fetching an image: it has no digest")
 	}
-	err := s.locked(ctx, note, func() error {
+	return s.locked(ctx, note, func() error {
 		switch {
 		case s.Has(from.Digest):
 			return nil
@@ -27,15 +27,10 @@ func (s *Store) Fetch(ctx context.Context, from Source, note Note) error {
 		}
 		return s.download(ctx, from, note)
 	})
-	if err != nil && ctx.Err() == nil {
-		place := from.URL
-		if place == "" {
-			place = from.Path
-		}
-		return fmt.Errorf("%s: %w", place, err)
-	}
-	return err
 }
+
+// Place is where the source is, for people.
+func (s Source) Place() string { return cmp.Or(s.URL, s.Path, string(s.Digest)) }
 
 func (s *Store) takeFile(ctx context.Context, from Source, note Note) error {
 	file, err := os.Open(from.Path)

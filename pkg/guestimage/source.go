@@ -139,14 +139,28 @@ func (s *Store) chooseFile(ctx context.Context, source Source) (Choice, error) {
 	case info.IsDir():
 		return Choice{Dir: source.Path, There: true}, nil
 	case source.Digest == "":
-		file, err := os.Open(source.Path)
-		if err != nil {
+		if source.Digest, err = s.digest(ctx, source.Path, info); err != nil {
 			return Choice{}, hint.With(hint.PathCause(err), fix)
-		}
-		defer file.Close()
-		if source.Digest, err = hash(ctx, file); err != nil {
-			return Choice{}, fmt.Errorf("%s: %w", source.Path, err)
 		}
 	}
 	return s.stored(source), nil
+}
+
+// digest is a file's; it is read once, as long as its size and time stay: a start asks several times.
+func (s *Store) digest(ctx context.Context, path string, info fs.FileInfo) (Digest, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k, ok := s.known[path]; ok && k.size == info.Size() && k.time.Equal(info.ModTime()) {
+		return k.digest, nil
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	d, err := hash(ctx, file)
+	if err == nil {
+		s.known[path] = knownFile{size: info.Size(), time: info.ModTime(), digest: d}
+	}
+	return d, err
 }

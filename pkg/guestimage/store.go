@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/linnet-dev/linnet/pkg/hint"
@@ -22,11 +23,22 @@ type Store struct {
 	net    network
 	// free is host.Free, but for tests.
 	free func(path string) (int64, bool)
+
+	mu sync.Mutex
+	// known are digests of files, as long as size and time stay.
+	known map[string]knownFile
+}
+
+// knownFile is a file whose digest was taken.
+type knownFile struct {
+	size   int64
+	time   time.Time
+	digest Digest
 }
 
 // Open returns the store of a home. Nothing is made yet.
 func Open(l host.Layout) *Store {
-	return &Store{layout: l, net: newNetwork(), free: host.Free}
+	return &Store{layout: l, net: newNetwork(), free: host.Free, known: map[string]knownFile{}}
 }
 
 // Note is told what work on an image is at, for people: "120 MiB of 310 MiB". Nil is told nothing.

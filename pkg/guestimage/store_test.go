@@ -172,7 +172,7 @@ func TestAFileIsFetchedByItsDigest(t *testing.T) {
 	if err := s.Fetch(t.Context(), Source{Path: path, Digest: d}, nil); err != nil || !s.Has(d) {
 		t.Error(told(err))
 	}
-	want := path + ": its digest is " + string(d) + ", and " + string(one) + " is expected; nothing of it is used\nhint: take the file that belongs to this linnet; one that you trust is taken by its own digest"
+	want := "its digest is " + string(d) + ", and " + string(one) + " is expected; nothing of it is used\nhint: take the file that belongs to this linnet; one that you trust is taken by its own digest"
 	if err := s.Fetch(t.Context(), Source{Path: path, Digest: one}, nil); told(err) != want {
 		t.Error(told(err))
 	}

@@ -55,15 +55,23 @@ func (s Source) read() (Image, error) {
 
 // source is where the machine's image is: beside the client, unless the options say more.
 func (m *Machine) source(ctx context.Context) (Source, error) {
-	arch, err := m.o.Facts.arch()
+	beside, err := ImageBeside(m.o.Layout, m.o.Facts.Arch)
 	if err != nil {
-		return Source{}, hint.With(err, "set backend: native")
+		return Source{}, err
 	}
-	beside := m.o.Layout.Image(arch)
 	if m.o.Image != nil {
 		return m.o.Image(ctx, m.o.Facts.Arch, beside)
 	}
 	return Source{Dir: beside}, nil
+}
+
+// ImageBeside is where an image stands that came with the client, for an architecture as Go names it.
+func ImageBeside(l host.Layout, goarch string) (string, error) {
+	arch, err := Facts{Arch: goarch}.arch()
+	if err != nil {
+		return "", hint.With(err, "set backend: native")
+	}
+	return l.Image(arch), nil
 }
 
 // ImagesInUse are the names of the virtual machines of a home, by what the image is known by that each was made from, or is
