@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/linnet-dev/linnet/pkg/hint"
@@ -74,18 +73,14 @@ func ImageBeside(l host.Layout, goarch string) (string, error) {
 	return l.Image(arch), nil
 }
 
-// ImagesInUse are the names of the virtual machines of a home, by what the image is known by that each was made from, or is
-// being made from.
+// ImagesInUse are the names of the virtual machines of a home, by what the image is known by that each was made from.
 func ImagesInUse(l host.Layout) map[string][]string {
 	used := map[string][]string{}
-	for _, pattern := range []string{filepath.Join(l.LimaHome(), "*", "lima.yaml"), filepath.Join(filepath.Dir(l.VM()), "*", "lima.yaml")} {
-		paths, _ := filepath.Glob(pattern) // the pattern is right
-		for _, path := range paths {
-			text, err := os.ReadFile(path)
-			name := filepath.Base(filepath.Dir(path))
-			if shape, ok := vm.ParseShape(string(text)); err == nil && ok && !slices.Contains(used[shape.Image], name) {
-				used[shape.Image] = append(used[shape.Image], name)
-			}
+	machines, _ := os.ReadDir(l.LimaHome()) // without it there is none
+	for _, m := range machines {
+		text, err := os.ReadFile(filepath.Join(l.LimaHome(), m.Name(), "lima.yaml"))
+		if shape, ok := vm.ParseShape(string(text)); err == nil && ok {
+			used[shape.Image] = append(used[shape.Image], m.Name())
 		}
 	}
 	return used
