@@ -171,20 +171,32 @@ func TestAServersAnswersAreTold(t *testing.T) {
 		tries  int
 		want   string
 	}{
-		"not found": {func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }, d, 1,
-			"the server answers 404 Not Found\nhint: set vm.image to where the image is; or `linnet vm image import FILE`"},
-		"always too busy": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) }, d, 5,
-			"the server answers 429 Too Many Requests\nhint: see that the network and its proxy (HTTPS_PROXY) work; or `linnet vm image import FILE`"},
-		"another file": {nil, other, 1,
-			"its digest is " + string(d) + ", and " + string(other) + " is expected; nothing of it is used\nhint: take the file that belongs to this linnet; one that you trust is taken by its own digest"},
-		"too large": {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Length", "5000000000") }, d, 1,
-			"it is no image: it has 4768 MiB, and at most 4096 MiB are taken\nhint: take an image that `make image` has made and packed; this one is not used"},
-		"sent on to http": {func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "http://example.com/image", http.StatusFound)
-		}, d, 1,
-			"it sends on to another place: http://example.com/image is not reached over https\nhint: use https; http is for this very host alone (127.0.0.1)"},
-		"sent on for ever": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/image", http.StatusFound) }, d, 11,
-			"it sends on and on\nhint: name the address that it ends at"},
+		"not found": {
+			func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }, d, 1,
+			"the server answers 404 Not Found\nhint: set vm.image to where the image is; or `linnet vm image import FILE`",
+		},
+		"always too busy": {
+			func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) }, d, 5,
+			"the server answers 429 Too Many Requests\nhint: see that the network and its proxy (HTTPS_PROXY) work; or `linnet vm image import FILE`",
+		},
+		"another file": {
+			nil, other, 1,
+			"its digest is " + string(d) + ", and " + string(other) + " is expected; nothing of it is used\nhint: take the file that belongs to this linnet; one that you trust is taken by its own digest",
+		},
+		"too large": {
+			func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Length", "5000000000") }, d, 1,
+			"it is no image: it has 4768 MiB, and at most 4096 MiB are taken\nhint: take an image that `make image` has made and packed; this one is not used",
+		},
+		"sent on to http": {
+			func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, "http://example.com/image", http.StatusFound)
+			}, d, 1,
+			"it sends on to another place: http://example.com/image is not reached over https\nhint: use https; http is for this very host alone (127.0.0.1)",
+		},
+		"sent on for ever": {
+			func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/image", http.StatusFound) }, d, 11,
+			"it sends on and on\nhint: name the address that it ends at",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			plain = serve(t, data, func(_ int, w http.ResponseWriter, r *http.Request) bool {

@@ -17,8 +17,8 @@ import (
 
 // Image is what a machine is made from.
 type Image struct {
-	// Key changes with the contents.
-	Key string
+	// Key changes with the contents. Arch is the architecture, as Lima names it, that it is for; "" is not known.
+	Key, Arch string
 	// Disk, Kernel and Initrd are paths; Cmdline is the kernel's command line, and Emulated the
 	// one for a processor that is emulated.
 	Disk, Kernel, Initrd, Cmdline, Emulated string
@@ -102,7 +102,8 @@ func ReadImage(dir string) (Image, error) {
 		return Image{}, fmt.Errorf("reading the image: %w", err)
 	}
 	var manifest struct {
-		Key string `json:"key"`
+		Key  string `json:"key"`
+		Arch string `json:"arch"`
 	}
 	if err := json.Unmarshal(text, &manifest); err != nil {
 		return Image{}, fmt.Errorf("reading the image: %s/manifest.json: %w", dir, err)
@@ -110,7 +111,7 @@ func ReadImage(dir string) (Image, error) {
 	if manifest.Key == "" {
 		return Image{}, fmt.Errorf("reading the image: %s/manifest.json: it has no key", dir)
 	}
-	image.Key = manifest.Key
+	image.Key, image.Arch = manifest.Key, manifest.Arch
 	cmdline, err := os.ReadFile(filepath.Join(dir, "cmdline"))
 	image.Cmdline = strings.TrimSpace(string(cmdline))
 	image.Emulated = image.Cmdline

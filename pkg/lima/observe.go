@@ -172,7 +172,8 @@ func (m *Machine) noImage(ctx context.Context) (refused *vm.Refusal, from string
 	if err != nil {
 		return &vm.Refusal{Reason: "there is no image to make a virtual machine from: " + err.Error(), Fix: hint.Of(err)}, ""
 	}
-	switch _, err := source.read(); {
+	arch, _ := m.o.Facts.arch() // of which source has found the image
+	switch image, err := source.read(); {
 	case errors.Is(err, fs.ErrNotExist):
 		return &vm.Refusal{
 			Reason: "there is no image to make a virtual machine from: " + source.Dir,
@@ -180,6 +181,11 @@ func (m *Machine) noImage(ctx context.Context) (refused *vm.Refusal, from string
 		}, ""
 	case err != nil:
 		return &vm.Refusal{Reason: err.Error(), Fix: "install linnet's image again (`make image` in its sources)"}, ""
+	case image.Arch != "" && image.Arch != arch:
+		return &vm.Refusal{
+			Reason: fmt.Sprintf("the image in %s is for %s, and this host is %s", source.Dir, image.Arch, arch),
+			Fix:    "set vm.image to one for this host",
+		}, ""
 	}
 	return nil, source.From
 }
