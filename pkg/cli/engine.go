@@ -98,6 +98,11 @@ func (a *app) newEngineRestart() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if e.machine != nil {
+				if err := e.machine.FetchImage(cmd.Context()); err != nil {
+					return err // and what runs, runs on
+				}
+			}
 			// What could not be ended is told, and is no reason to leave the user without an engine.
 			_, stopping := e.Stop(cmd.Context(), timeout)
 			if cmd.Context().Err() != nil {

@@ -26,6 +26,8 @@ const (
 	Stopped Goal = "stopped"
 	// Restarted is Stopped, and then Started.
 	Restarted Goal = "restarted"
+	// Fetched is with the image that it would be made from on this host; nothing else changes.
+	Fetched Goal = "fetched"
 	// Initialised is there, and as wanted when it is not running; it is not started.
 	Initialised Goal = "initialised"
 	// Removed is not there any more; the data disk is.
