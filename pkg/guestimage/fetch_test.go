@@ -350,7 +350,7 @@ func TestAFetchEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// What a process that was killed has left is no image, and in nobody's way.
+// What a process that was killed has left is no image, and in no other process's way.
 func TestWhatAKilledProcessLeftIsReplaced(t *testing.T) {
 	data, d := pack(t)
 	s := store(t)

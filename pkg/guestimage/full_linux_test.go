@@ -10,7 +10,7 @@ import (
 
 func TestADiskThatFillsUpIsTold(t *testing.T) { hosttest.Mounting(t, diskThatFillsUpIsTold) }
 
-// A disk that is full in the middle of the download, then in the middle of unpacking, although nobody could tell before: what
+// A disk that is full in the middle of the download, then in the middle of unpacking, although free space was not known before: what
 // has come stays, nothing half-made does, and with more room it goes on from there.
 func diskThatFillsUpIsTold(t *testing.T) {
 	data, d := pack(t)

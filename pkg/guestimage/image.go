@@ -17,7 +17,7 @@ import (
 // part is a file of an image.
 type part struct {
 	name string
-	// most is its largest size in bytes: whoever packed an image does not choose how much is written here.
+	// most is its largest size in bytes: the maker of a packed image does not choose how much is written here.
 	most     int64
 	optional bool
 }

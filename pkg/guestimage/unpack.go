@@ -167,7 +167,7 @@ func within(size int64, name string) int64 {
 	return min(max(size, 0), p.most)
 }
 
-// roomIn is unpack's room for a directory: free is what there is, false when nobody knows.
+// roomIn is unpack's room for a directory: free is what there is, false when it is not known.
 func roomIn(dir string, free func(string) (int64, bool)) func(need int64) error {
 	return func(need int64) error {
 		has, known := free(dir)
