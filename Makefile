@@ -2,8 +2,13 @@
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  := -s -w -X github.com/linnet-dev/linnet/pkg/agent.Version=$(VERSION)
+# A release knows the digests of the images that go with it: IMAGE_AMD64 and IMAGE_ARM64, as `sha256:...`. They are the client's
+# alone: the agent is in the image, and its bytes must not depend on the image's digest.
+GUEST    := github.com/linnet-dev/linnet/pkg/guestimage
+DIGESTS  := $(if $(IMAGE_AMD64),-X $(GUEST).digestAMD64=$(IMAGE_AMD64)) $(if $(IMAGE_ARM64),-X $(GUEST).digestARM64=$(IMAGE_ARM64))
+CLIENTS  := $(if $(strip $(DIGESTS)),$(foreach p,linnet linnet-build linnet-compose,-ldflags 'github.com/linnet-dev/linnet/cmd/$(p)=$(LDFLAGS) $(DIGESTS)'))
 # grpcnotrace: without gRPC's debugging pages, whose templates take a fifth of the time that the client needs to start.
-BUILD    := go build -tags grpcnotrace -trimpath -ldflags '$(LDFLAGS)'
+BUILD    := go build -tags grpcnotrace -trimpath -ldflags '$(LDFLAGS)' $(CLIENTS)
 # What needs more than Go and its modules has this tag: an engine, root, the pinned sources and so a network.
 E2E      := -tags e2e
 UNIT      = $(shell go list $(E2E) ./... | grep -v /e2e/)
@@ -12,7 +17,7 @@ LINT     := _output/tools/bin/golangci-lint
 # In order: `make -j` must not test what is being built.
 .NOTPARALLEL:
 
-.PHONY: help all build deps image system clean check lint cross test-unit test-differential test-seeds test-fuzz e2e test test-mends test-e2e test-chaos test-vm-smoke test-limactl test-vm demo bench bench-vm picture sbom update record-limactl
+.PHONY: help all build deps image pack-image system clean check lint cross test-unit test-differential test-seeds test-fuzz e2e test test-mends test-e2e test-chaos test-vm-smoke test-limactl test-vm demo bench bench-vm picture sbom update record-limactl
 
 ##@ Make it
 
@@ -32,6 +37,9 @@ image: PURPOSES = build vm
 image: system build deps ## the guest's disk, kernel and initrd, into libexec/linnet/image (as root)
 	@go run ./deps/build lima
 	@deps/image/bake.sh $(ARCH)
+
+pack-image: ## the baked image of ARCH as one file, with its digest, in _output/dist
+	@go run ./deps/image/pack -version $(VERSION) $(if $(ARCH),-arch $(ARCH))
 
 system: ## the Debian packages that building, testing and the demo need (as root)
 	@deps/system.sh $(PURPOSES)

@@ -33,7 +33,7 @@ var allowed = map[string][]string{
 	"cmd/linnet-agent":   {"pkg/engine", "pkg/agentserver", "pkg/agentserver/portplugin"},
 	"cmd/linnet-env":     {}, // steps of builds are cached by its bytes
 
-	"pkg/cli":          {"deps", "pkg/agent", "pkg/client", "pkg/emulate", "pkg/guest", "pkg/host", "pkg/lima", "pkg/native", "pkg/nerdctl", "pkg/registry", "pkg/relay", "pkg/report", "pkg/route", "pkg/settings", "pkg/streams", "pkg/vm"},
+	"pkg/cli":          {"deps", "pkg/agent", "pkg/client", "pkg/emulate", "pkg/guest", "pkg/guestimage", "pkg/host", "pkg/lima", "pkg/native", "pkg/nerdctl", "pkg/registry", "pkg/relay", "pkg/report", "pkg/route", "pkg/settings", "pkg/streams", "pkg/vm"},
 	"pkg/cli/buildcmd": {"pkg/build", "pkg/build/cache", "pkg/build/options", "pkg/cli", "pkg/host", "pkg/report", "pkg/settings", "pkg/streams"},
 	"pkg/build":        {"pkg/build/localdir", "pkg/build/options", "pkg/build/state", "pkg/build/store", "pkg/guest", "pkg/host", "pkg/report"},
 	"pkg/compose":      {"pkg/build/options"},
@@ -50,6 +50,8 @@ var allowed = map[string][]string{
 
 	"pkg/registry": {"pkg/guest", "pkg/host"},
 	"pkg/route":    {"pkg/nerdctl"},
+
+	"pkg/guestimage": {"pkg/host"},
 
 	"pkg/vm":   {"pkg/report"},
 	"pkg/lima": {"config", "pkg/agent", "pkg/agent/agentpb", "pkg/guest", "pkg/host", "pkg/relay", "pkg/report", "pkg/vm"},
@@ -230,6 +232,7 @@ func TestImportsOfOthers(t *testing.T) {
 		"github.com/spf13/cobra":              {"pkg/cli", "pkg/cli/buildcmd", "pkg/cli/composecmd"},
 		"os/exec":                             {"pkg/host", "pkg/host/hosttest", "cmd/linnet-env"},
 		"github.com/containerd/containerd/v2": {"pkg/engine", "pkg/build", "pkg/build/cache", "pkg/build/store"},
+		"github.com/klauspost/compress":       {"pkg/guestimage"},
 		"github.com/moby/buildkit":            {"pkg/build", "pkg/build/cache"},
 		"github.com/compose-spec/compose-go":  {"pkg/compose"},
 		"github.com/containerd/nerdctl":       {},
@@ -304,6 +307,7 @@ func TestClientStaysThin(t *testing.T) {
 var clientModules = []string{
 	"github.com/creack/pty",
 	"github.com/goccy/go-yaml",
+	"github.com/klauspost/compress",
 	"github.com/sirupsen/logrus",
 	"github.com/spf13/cobra",
 	"github.com/spf13/pflag",

@@ -23,7 +23,7 @@ func (a *app) newEngine() *cobra.Command {
 	c := group("engine", "start, stop and look at the engine", "vm")
 	c.AddCommand(
 		a.newEngineInit(), a.newEngineStart(), a.newEngineStop(), a.newEngineRestart(), a.newEngineStatus(),
-		a.newEngineShell(), a.newEngineLogs(), a.newEngineReset(), a.newEngineRemove(), a.newRelay(), a.newView(),
+		a.newEngineShell(), a.newEngineLogs(), a.newEngineReset(), a.newEngineRemove(), a.newImage(), a.newRelay(), a.newView(),
 	)
 	return c
 }
@@ -97,6 +97,11 @@ func (a *app) newEngineRestart() *cobra.Command {
 			e, err := a.Engine()
 			if err != nil {
 				return err
+			}
+			if e.machine != nil {
+				if err := e.machine.FetchImage(cmd.Context()); err != nil {
+					return err // and what runs, runs on
+				}
 			}
 			// What could not be ended is told, and is no reason to leave the user without an engine.
 			_, stopping := e.Stop(cmd.Context(), timeout)

@@ -23,6 +23,7 @@ func (a *app) machine(l host.Layout, s *settings.Settings, program string) *lima
 		Ports:  relay.PortRules{Max: int(s.VM.Ports.Max), Lowest: uint16(s.VM.Ports.Lowest), Widest: s.VM.Ports.Address.Addr}, //nolint:gosec // checked
 		Warn:   func(text string) { fmt.Fprintln(a.Report().Writer(), "warning:", text) },
 		Engine: func() ([]byte, error) { return json.Marshal(guestSpec(s)) },
+		Image:  openImages(l, s).source,
 	}, program)
 }
 

@@ -73,7 +73,7 @@ func runVMScripts(t *testing.T, scripts string) {
 		Dir: scripts, WorkdirRoot: root, RequireExplicitExec: true, RequireUniqueNames: true,
 		UpdateScripts: os.Getenv("UPDATE") != "",
 		Setup:         func(env *testscript.Env) error { return setupMachine(env, bin) },
-		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"guest": startGuest},
+		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"guest": startGuest, "serve": serveImage},
 	})
 }
 

@@ -103,7 +103,7 @@ func (l Layout) ID() string {
 func (l Layout) dirs() []string {
 	return []string{
 		l.Home, l.Engine(), l.Run(), filepath.Dir(l.Spec()), l.NetConf(),
-		l.BuildTokens(), l.ImportedCache(), l.Compose(), l.LimaHome(), l.VM(), l.VMRun(), l.Volatile(), l.Stages(),
+		l.BuildTokens(), l.ImportedCache(), l.Compose(), l.LimaHome(), l.VM(), l.VMRun(), l.Images(), l.Volatile(), l.Stages(),
 	}
 }
 
@@ -246,6 +246,25 @@ func (l Layout) VMView() string { return filepath.Join(l.VM(), "view") }
 // Image is the directory of the virtual machine's image for an architecture as Lima names it:
 // x86_64, aarch64.
 func (l Layout) Image(arch string) string { return filepath.Join(l.Libexec, "image", arch) }
+
+// Images holds the virtual machine's images that were fetched or imported, by digest.
+func (l Layout) Images() string { return filepath.Join(l.Home, "images") }
+
+// ImagesLock is held by the one process that changes Images.
+func (l Layout) ImagesLock() string { return filepath.Join(l.Images(), "lock") }
+
+// StoredImage is the directory of an image there; digest is the SHA-256 of its packed form in hexadecimal. While it is being
+// unpacked it has .new behind its name.
+func (l Layout) StoredImage(digest string) string { return filepath.Join(l.Images(), "sha256-"+digest) }
+
+// ImagePart is what has come of an image's packed form, and ImageOrigin says where it comes from.
+func (l Layout) ImagePart(digest string) string { return l.StoredImage(digest) + ".part" }
+
+// ImageOrigin is the URL, the size and the validator of what is in ImagePart, as JSON.
+func (l Layout) ImageOrigin(digest string) string { return l.StoredImage(digest) + ".origin" }
+
+// ImageImport is a packed form that comes through a pipe, until it is unpacked.
+func (l Layout) ImageImport() string { return filepath.Join(l.Images(), "import.part") }
 
 // Binfmt is where the kernel tells which programs it runs through an interpreter, and is told.
 func (l Layout) Binfmt() string { return "/proc/sys/fs/binfmt_misc" }

@@ -117,6 +117,10 @@ func TestTheDocumentNamesEveryPath(t *testing.T) {
 		"VMLog":    {"relay", "limactl-start"},
 		"Image":    {"<arch>"},
 
+		"StoredImage": {"<digest>"},
+		"ImagePart":   {"<digest>"},
+		"ImageOrigin": {"<digest>"},
+
 		"BinfmtEntry":  {"<machine>"},
 		"BinfmtMarker": {"<machine>"},
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 // Do does one step of a plan. Its errors say what limactl said, and what to do.
-func (m *Machine) Do(ctx context.Context, want vm.Spec, step vm.Step) error {
+func (m *Machine) Do(ctx context.Context, want vm.Spec, step vm.Step, note func(text string)) error {
 	l := m.o.Layout
 	size := strconv.FormatInt(want.DataDisk, 10)
 	switch step.Kind {
@@ -32,6 +32,8 @@ func (m *Machine) Do(ctx context.Context, want vm.Spec, step vm.Step) error {
 		return m.withHint(m.powerOff(ctx), "")
 	case vm.Kill:
 		return m.withHint(m.kill(ctx), "")
+	case vm.Fetch:
+		return m.fetch(ctx, note)
 	case vm.Delete:
 		return m.withHint(m.remove(ctx), "")
 	case vm.RemoveTorn:
@@ -243,7 +245,31 @@ func (m *Machine) create(ctx context.Context, want vm.Spec) error {
 	if _, err := m.limactl(ctx, "create", "--name="+m.o.Layout.Machine(), path); err != nil {
 		return err
 	}
-	return m.configure(want)
+	if err := m.configure(want); err != nil {
+		return err
+	}
+	m.made(ctx)
+	return nil
+}
+
+// fetch brings the image.
+func (m *Machine) fetch(ctx context.Context, note func(text string)) error {
+	source, err := m.source(ctx)
+	if err != nil || source.Fetch == nil {
+		return err
+	}
+	return source.Fetch(ctx, note)
+}
+
+// made tells where the image came from that a machine was made from it.
+func (m *Machine) made(ctx context.Context) {
+	source, err := m.source(ctx)
+	if err != nil || source.Made == nil {
+		return
+	}
+	if err := source.Made(ctx); err != nil && ctx.Err() == nil {
+		m.warn("images that no virtual machine uses are still there: " + err.Error())
+	}
 }
 
 func (m *Machine) configure(want vm.Spec) error {

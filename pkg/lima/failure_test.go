@@ -259,10 +259,10 @@ func TestHowToReachAMachineIsReadFromItsFiles(t *testing.T) {
 		t.Errorf("its processes: %+v", p)
 	}
 	// What an earlier start has written is not read by those who wait for this one.
-	m.check(t, m.Do(t.Context(), m.want, vm.Step{Kind: vm.Stop}))
+	m.check(t, m.Do(t.Context(), m.want, vm.Step{Kind: vm.Stop}, nil))
 	m.check(t, os.WriteFile(Consoles(m.o.Layout)[0], []byte(earlyMark+"another start's failure\n"), 0o600))
 	m.check(t, m.fake.Fail("start", "no-image"))
-	if err := m.Do(t.Context(), m.want, vm.Step{Kind: vm.Start}); err == nil {
+	if err := m.Do(t.Context(), m.want, vm.Step{Kind: vm.Start}, nil); err == nil {
 		t.Error("it started")
 	}
 	if why := consoleFailure(m.o.Layout); why != "" {

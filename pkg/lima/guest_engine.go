@@ -153,6 +153,9 @@ func (g *Guest) Reset(ctx context.Context) error {
 	return errors.Join(g.Remove(ctx, true), host.ForgetBuilds(g.layout))
 }
 
+// FetchImage brings the image here that the machine would be made from at its next start.
+func (g *Guest) FetchImage(ctx context.Context) error { return g.machine.Ensure(ctx, vm.Fetched) }
+
 // Initialise makes the machine without starting it.
 func (g *Guest) Initialise(ctx context.Context) error { return g.machine.Ensure(ctx, vm.Initialised) }
 

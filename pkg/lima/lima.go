@@ -36,6 +36,9 @@ type Options struct {
 	Program string
 	// Warn tells the user something that goes on all the same; nil tells nothing.
 	Warn func(text string)
+	// Image says where the image for an architecture, as Go names it, is; beside is where one stands that came with the client.
+	// Nil: there. Its error, which has a hint, is why there is none.
+	Image func(ctx context.Context, arch, beside string) (Source, error)
 	// Engine returns what the engine is started with, as JSON; nil means that none is.
 	Engine func() ([]byte, error)
 
@@ -134,18 +137,12 @@ func (m *Machine) Want(ctx context.Context) (vm.Spec, error) {
 	if len(chosen.hidden) > 0 && m.views() {
 		chosen.mounts = m.viewed(chosen.mounts)
 	}
-	// Without an image nothing is made, and Observe says why.
-	chosen.image, _ = ReadImage(m.o.Layout.Image(chosen.arch))
-	switch chosen.accelerator {
-	case "kvm":
-		if d := device(m.kvm); d != "there" {
-			return vm.Spec{}, &hint.Error{Err: fmt.Errorf("configuring the virtual machine: vm.accelerator: %q, and %s", "kvm", noDevice(d)), Fix: deviceHint(d)}
-		}
-	case auto:
-		chosen.accelerator = m.accelerator(ctx, chosen)
-		if err := ctx.Err(); err != nil {
-			return vm.Spec{}, err
-		}
+	source, err := m.source(ctx)
+	if err == nil {
+		chosen.image, _ = source.read() // without an image nothing is made, and Observe says why
+	}
+	if err := m.accelerate(ctx, &chosen, source.From == ""); err != nil {
+		return vm.Spec{}, err
 	}
 	if m.o.Engine != nil {
 		if chosen.engine, err = m.o.Engine(); err != nil {
@@ -154,6 +151,27 @@ func (m *Machine) Want(ctx context.Context) (vm.Spec, error) {
 	}
 	chosen.machine = m.o.Layout.Machine()
 	return chosen.render()
+}
+
+// accelerate decides what runs the machine's instructions; there says that the image is there to try it with.
+func (m *Machine) accelerate(ctx context.Context, chosen *choice, there bool) error {
+	switch chosen.accelerator {
+	case "kvm":
+		if d := device(m.kvm); d != "there" {
+			return &hint.Error{Err: fmt.Errorf("configuring the virtual machine: vm.accelerator: %q, and %s", "kvm", noDevice(d)), Fix: deviceHint(d)}
+		}
+	case auto:
+		shape, made := ReadShape(m.o.Layout)
+		switch {
+		case there:
+			chosen.accelerator = m.accelerator(ctx, *chosen)
+		case made:
+			chosen.accelerator = shape.Accelerator
+		default:
+			chosen.accelerator = "kvm" // it is decided when the image is there
+		}
+	}
+	return ctx.Err()
 }
 
 // existing resolves the links on the way to each directory: the guest has it where it really is.

@@ -155,6 +155,20 @@ func (m machine) put(t *testing.T, c vmtest.Case) {
 	if c.Have.Image != nil {
 		check(os.RemoveAll(l.Image(amd64)))
 	}
+	if c.Have.ImageFrom != "" {
+		elsewhere := filepath.Join(l.Home, "fetched")
+		m.o.Image = func(context.Context, string, string) (Source, error) {
+			s := Source{Dir: elsewhere, Digest: "one", From: c.Have.ImageFrom}
+			if exists(elsewhere) {
+				s.From = ""
+			}
+			s.Fetch = func(_ context.Context, note func(string)) error {
+				note("half of it")
+				return os.Rename(l.Image(amd64), elsewhere)
+			}
+			return s, nil
+		}
+	}
 }
 
 // From every state that has a golden plan: it is seen as such, the plan is the golden one, it

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/vm"
 )
@@ -51,7 +52,7 @@ func (m *Machine) Observe(ctx context.Context) (s vm.State, err error) {
 	}
 	s.Files = hasFiles(l)
 	s.Host = m.lacks()
-	s.Image = m.noImage()
+	s.Image, s.ImageFrom = m.noImage(ctx)
 	return s, nil
 }
 
@@ -165,23 +166,28 @@ func (m *Machine) lacks() *vm.Refusal {
 	return &vm.Refusal{Reason: "a virtual machine needs what this host does not have: " + strings.Join(missing, ", "), Fix: fix}
 }
 
-// noImage says why no machine can be made.
-func (m *Machine) noImage() *vm.Refusal {
-	arch, err := m.o.Facts.arch()
+// noImage says why no machine can be made, or where the image is that has to be fetched before.
+func (m *Machine) noImage(ctx context.Context) (refused *vm.Refusal, from string) {
+	source, err := m.source(ctx)
 	if err != nil {
-		return &vm.Refusal{Reason: err.Error(), Fix: "set backend: native"}
+		return &vm.Refusal{Reason: "there is no image to make a virtual machine from: " + err.Error(), Fix: hint.Of(err)}, ""
 	}
-	dir := m.o.Layout.Image(arch)
-	switch _, err := ReadImage(dir); {
+	arch, _ := m.o.Facts.arch() // of which source has found the image
+	switch image, err := source.read(); {
 	case errors.Is(err, fs.ErrNotExist):
 		return &vm.Refusal{
-			Reason: "there is no image to make a virtual machine from: " + dir,
+			Reason: "there is no image to make a virtual machine from: " + source.Dir,
 			Fix:    "install linnet's image (`make image` in its sources), or set LINNET_LIBEXEC to the directory of its components",
-		}
+		}, ""
 	case err != nil:
-		return &vm.Refusal{Reason: err.Error(), Fix: "install linnet's image again (`make image` in its sources)"}
+		return &vm.Refusal{Reason: err.Error(), Fix: "install linnet's image again (`make image` in its sources)"}, ""
+	case image.Arch != "" && image.Arch != arch:
+		return &vm.Refusal{
+			Reason: fmt.Sprintf("the image in %s is for %s, and this host is %s", source.Dir, image.Arch, arch),
+			Fix:    "set vm.image to one for this host",
+		}, ""
 	}
-	return nil
+	return nil, source.From
 }
 
 // hasFiles reports whether there is something around the machine that goes with the data.

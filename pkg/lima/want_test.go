@@ -70,12 +70,15 @@ func TestAnImageThatIsNotWholeIsTold(t *testing.T) {
 		spoil func() error
 		want  string
 	}{
+		{"another architecture", func() error {
+			return os.WriteFile(filepath.Join(dir, "manifest.json"), []byte(`{"key": "one", "arch": "aarch64"}`), 0o644)
+		}, "the image in " + dir + " is for aarch64, and this host is x86_64; set vm.image to one for this host"},
 		{"no kernel", func() error { return os.Remove(filepath.Join(dir, "kernel")) }, "reading the image: a part of " + dir + " is missing; install linnet's image again (`make image` in its sources)"},
 		{"no key", func() error { return os.WriteFile(filepath.Join(dir, "manifest.json"), []byte("{}"), 0o644) }, "reading the image: " + dir + "/manifest.json: it has no key; install linnet's image again (`make image` in its sources)"},
 		{"none", func() error { return os.RemoveAll(dir) }, "there is no image to make a virtual machine from: " + dir + "; install linnet's image (`make image` in its sources), or set LINNET_LIBEXEC to the directory of its components"},
 	} {
 		m.check(t, c.spoil())
-		if got := m.noImage(); got == nil || told(got) != c.want {
+		if got, _ := m.noImage(t.Context()); got == nil || told(got) != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}

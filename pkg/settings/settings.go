@@ -78,6 +78,8 @@ type VM struct {
 	// Disk is the size of the data disk, which grows and never shrinks. It takes up on the
 	// host only what is in use.
 	Disk Size
+	// Image is what it is made from; empty for the image that belongs to the client.
+	Image Image
 	// Mounts are the host's directories that containers can reach besides the home directory.
 	Mounts Mounts
 	// MountType is how they get there.
@@ -226,6 +228,7 @@ func (s *Settings) fields() []field {
 		{"vm.cpus", &s.VM.CPUs, s.VM.CPUs.between(1, 1024)},
 		{"vm.memory", &s.VM.Memory, s.VM.Memory.atLeast(512 * MiB)},
 		{"vm.disk", &s.VM.Disk, s.VM.Disk.atLeast(GiB)},
+		{"vm.image", &s.VM.Image, nil},
 		{"vm.mounts", &s.VM.Mounts, nil},
 		{"vm.mountType", &s.VM.MountType, nil},
 		{"vm.accelerator", &s.VM.Accelerator, nil},

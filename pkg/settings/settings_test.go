@@ -190,6 +190,7 @@ build.cacheMountAge = 0s (default)
 vm.cpus = 4 (default)
 vm.memory = 8GiB (default)
 vm.disk = 200GiB (~/linnet.yaml:11)
+vm.image =  (default)
 vm.mounts = /data,~:ro (~/linnet.yaml:12)
 vm.mountType = auto (default)
 vm.accelerator = tcg (environment LINNET_VM_ACCELERATOR)
@@ -248,5 +249,15 @@ func TestReadingNeverChangesTheFile(t *testing.T) {
 	after, _ := os.Stat(in.Path)
 	if data, _ := os.ReadFile(in.Path); string(data) != text || !before.ModTime().Equal(after.ModTime()) {
 		t.Errorf("the file changed: %q", data)
+	}
+}
+
+func TestAnImageIsAPlaceOrADigest(t *testing.T) {
+	digest := "sha256:" + strings.Repeat("0a", 32)
+	for _, text := range []string{"", "/srv/guest.tar.zst", "~/image", "https://example.com/a#" + digest, "http://127.0.0.1:1/a", "/a#" + digest, digest} {
+		s, err := Read(Input{Env: env(map[string]string{"LINNET_VM_IMAGE": text})})
+		if err != nil || string(s.VM.Image) != text {
+			t.Errorf("%q: %v", text, err)
+		}
 	}
 }

@@ -2,6 +2,8 @@ package settings
 
 import (
 	"fmt"
+	"net/netip"
+	"net/url"
 	"path"
 	"strings"
 )
@@ -42,6 +44,48 @@ func (m *Mounts) item(text string) *fault {
 		f.hint = fmt.Sprintf("a directory has the same path on both sides: try %q", dir)
 	}
 	return f
+}
+
+// Image names the image that a virtual machine is made from: a path from / or ~ on, a URL, each with "#sha256:" and its digest
+// behind it or without, or a digest alone; empty for the client's own.
+type Image string
+
+func (i *Image) kind() string { return "text" }
+
+// String is the text as it stands in the file.
+func (i Image) String() string { return string(i) }
+
+func (i *Image) set(text string) *fault {
+	place, digest, named := strings.Cut(text, "#")
+	if strings.HasPrefix(text, "sha256:") {
+		place, digest, named = "/", text, true
+	}
+	u, err := url.Parse(place)
+	isURL := err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
+	switch {
+	case text == "":
+	case strings.ContainsFunc(text, func(r rune) bool { return r < ' ' }):
+		return &fault{text: fmt.Sprintf("%q is not an image", text)}
+	case named && !isDigest(digest):
+		return &fault{fmt.Sprintf("%q is not a digest", digest), "write it as sha256: and 64 hexadecimal digits"}
+	case isURL && u.Scheme == "http" && !isLoopback(u.Hostname()):
+		return &fault{fmt.Sprintf("%q is not reached over https", place), "use https; http is for this very host alone (127.0.0.1)"}
+	case isURL || path.IsAbs(place) || strings.HasPrefix(place, "~/"):
+	default:
+		return &fault{fmt.Sprintf("%q is not an image", text), `write it like "/srv/guest.tar.zst" or "https://example.com/guest.tar.zst#sha256:..."`}
+	}
+	*i = Image(text)
+	return nil
+}
+
+func isLoopback(name string) bool {
+	addr, err := netip.ParseAddr(name)
+	return name == "localhost" || err == nil && addr.IsLoopback()
+}
+
+func isDigest(text string) bool {
+	digits, ok := strings.CutPrefix(text, "sha256:")
+	return ok && len(digits) == 64 && strings.Trim(digits, "0123456789abcdef") == ""
 }
 
 // MountType is how the host's directories get into the virtual machine.

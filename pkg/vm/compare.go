@@ -15,9 +15,12 @@ func Compare(want Spec, have State, goal Goal) Plan {
 	case Stopped:
 		c.stop()
 		c.tidy()
+	case Fetched:
+		c.fetch()
 	case Restarted:
+		c.fetch() // while it runs
 		c.stop()
-		c.have = stopped(have)
+		c.have = stopped(c.have)
 		c.start()
 	case Removed:
 		c.remove()
@@ -135,7 +138,7 @@ func (c *comparison) initialise() {
 
 // prepare makes a whole machine, as it is wanted, of one that does not run or is not there.
 func (c *comparison) prepare() {
-	c.plan.refuse(c.have.Image)
+	c.fetch() // before anything is removed
 	switch c.have.Status {
 	case Incomplete:
 		c.plan.add(RemoveTorn, "", "it was not finished, or lost its configuration")
@@ -163,6 +166,15 @@ func (c *comparison) prepare() {
 				c.plan.Steps[len(c.plan.Steps)-1].Cause += ", " + change
 			}
 		}
+	}
+}
+
+// fetch brings the image here, once.
+func (c *comparison) fetch() {
+	c.plan.refuse(c.have.Image)
+	if c.have.ImageFrom != "" {
+		c.plan.add(Fetch, c.have.ImageFrom, "it is not on this host")
+		c.have.ImageFrom = ""
 	}
 }
 

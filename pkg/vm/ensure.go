@@ -18,8 +18,8 @@ type Machine interface {
 	Want(ctx context.Context) (Spec, error)
 	// Observe says what is there.
 	Observe(ctx context.Context) (State, error)
-	// Do does one step of a plan.
-	Do(ctx context.Context, want Spec, step Step) error
+	// Do does one step of a plan, and may tell note what the step is at.
+	Do(ctx context.Context, want Spec, step Step, note func(text string)) error
 }
 
 // Ensure makes a machine as the goal says, and shows each step. A command that waited for the lock
@@ -33,14 +33,23 @@ func Ensure(ctx context.Context, m Machine, goal Goal, r *report.Reporter) error
 	if goal == Started && m.Answers(ctx) {
 		return nil // another one has just started it
 	}
-	want, plan, err := Find(ctx, m, goal)
-	if err != nil {
-		return err
+	for fetched := false; ; fetched = true {
+		want, plan, err := Find(ctx, m, goal)
+		if err != nil {
+			return err
+		}
+		if plan.Refused != nil {
+			return plan.Refused
+		}
+		steps, fetches := plan.untilFetched()
+		if fetches && fetched {
+			return fmt.Errorf("%s: it has come, and is not here", steps[len(steps)-1].Name())
+		}
+		if err := execute(ctx, m, want, steps, r); err != nil || !fetches {
+			return err
+		}
+		// Only now is it known what is wanted: it depends on the image. It is looked at again.
 	}
-	if plan.Refused != nil {
-		return plan.Refused
-	}
-	return execute(ctx, m, want, plan.Steps, r)
 }
 
 // Find observes and compares.
@@ -61,7 +70,7 @@ func Find(ctx context.Context, m Machine, goal Goal) (want Spec, plan Plan, err 
 func execute(ctx context.Context, m Machine, want Spec, steps []Step, r *report.Reporter) error {
 	for i, step := range steps {
 		shown := r.Step(step.Name())
-		if err := m.Do(ctx, want, step); err != nil {
+		if err := m.Do(ctx, want, step, shown.Note); err != nil {
 			shown.Fail(err)
 			err = fmt.Errorf("%s: %w", step.Name(), err)
 			return errors.Join(err, undo(context.WithoutCancel(ctx), m, want, steps[:i+1]))
@@ -93,7 +102,7 @@ func undo(ctx context.Context, m Machine, want Spec, done []Step) (failed error)
 		default:
 			continue
 		}
-		if err := m.Do(ctx, want, back); err != nil {
+		if err := m.Do(ctx, want, back, func(string) {}); err != nil {
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", back.Name(), err))
 		}
 	}

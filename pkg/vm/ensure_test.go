@@ -33,11 +33,12 @@ func (m *model) Answers(context.Context) bool                  { return m.have.A
 func (m *model) Want(context.Context) (vm.Spec, error)         { return m.want, nil }
 func (m *model) Observe(context.Context) (s vm.State, _ error) { m.looked++; return m.have, nil }
 
-func (m *model) Do(ctx context.Context, want vm.Spec, step vm.Step) error {
+func (m *model) Do(ctx context.Context, want vm.Spec, step vm.Step, note func(string)) error {
 	m.did = append(m.did, step.Name())
 	if m.during != nil {
 		m.during(step.Kind)
 	}
+	note("half of it")
 	err := m.fail[step.Kind]
 	if err == nil {
 		err = ctx.Err()
@@ -66,6 +67,10 @@ func (m *model) apply(want vm.Spec, step vm.Step, failed bool) {
 		s.Disk, s.DiskSize, s.Files = vm.Disk, want.DataDisk, true
 		if failed {
 			s.Disk = vm.TornDisk
+		}
+	case vm.Fetch:
+		if !failed {
+			s.ImageFrom = ""
 		}
 	case vm.UnlockDisk:
 		s.DiskUser = ""
@@ -168,6 +173,37 @@ func TestACreationThatFailsUndoesItself(t *testing.T) {
 				t.Errorf("shown: %q", shown.String())
 			}
 		})
+	}
+}
+
+// What depends on the image is found out when it is there, and a step tells what it is at.
+func TestAfterAFetchItIsLookedAtAgain(t *testing.T) {
+	m := &model{want: vmtest.Base(), have: vm.State{Status: vm.Absent, Disk: vm.NoDisk, ImageFrom: "there"}}
+	m.during = func(kind vm.Kind) {
+		if kind == vm.Fetch {
+			m.want.DataDisk = 1 << 30
+		}
+	}
+	var shown bytes.Buffer
+	if err := vm.Ensure(t.Context(), m, vm.Initialised, report.New(report.Options{Err: &shown, Format: report.Plain})); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"fetching the virtual machine's image (there)", "creating the data disk (1GiB)", "creating the virtual machine"}; !slices.Equal(m.did, want) || m.looked != 2 {
+		t.Errorf("done: %q, looked %d times", m.did, m.looked)
+	}
+	if !strings.Contains(shown.String(), "fetching the virtual machine's image (there): half of it\n") {
+		t.Errorf("shown: %s", shown.String())
+	}
+}
+
+// A fetch that fails has removed nothing.
+func TestAFetchThatFailsLeavesTheMachine(t *testing.T) {
+	m := &model{want: vmtest.Base(), fail: map[vm.Kind]error{vm.Fetch: errors.New("no network")}}
+	m.have = vm.State{Status: vm.Halted, Shape: vmtest.Base().Shape, Disk: vm.Disk, DiskSize: 100 << 30, ImageFrom: "there"}
+	m.want.Image = "two"
+	err := vm.Ensure(t.Context(), m, vm.Started, nil)
+	if err == nil || err.Error() != "fetching the virtual machine's image (there): no network" || m.have.Status != vm.Halted {
+		t.Errorf("%v, after %q", err, m.did)
 	}
 }
 

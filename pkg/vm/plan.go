@@ -1,7 +1,9 @@
 package vm
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -19,6 +21,8 @@ const (
 	Stop     Kind = "stop"
 	PowerOff Kind = "power off"
 	Kill     Kind = "kill"
+	// Fetch brings the image, from its Arg, onto this host.
+	Fetch Kind = "fetch"
 	// Delete removes the machine, RemoveTorn what there is of an unfinished one.
 	Delete     Kind = "delete"
 	RemoveTorn Kind = "remove torn"
@@ -47,6 +51,7 @@ var names = map[Kind]string{
 	Stop:           "stopping the virtual machine",
 	PowerOff:       "turning the virtual machine off",
 	Kill:           "ending what is left of the virtual machine",
+	Fetch:          "fetching the virtual machine's image",
 	Delete:         "removing the virtual machine",
 	RemoveTorn:     "removing a half-made instance",
 	DeleteDisk:     "removing the data disk",
@@ -106,6 +111,12 @@ func (p Plan) String() string {
 		fmt.Fprintf(&b, "refused: %s\nhint: %s\n", p.Refused.Reason, p.Refused.Fix)
 	}
 	return b.String()
+}
+
+// untilFetched are the steps up to the one that fetches the image; all, and false, when none does.
+func (p Plan) untilFetched() (steps []Step, fetches bool) {
+	i := slices.IndexFunc(p.Steps, func(s Step) bool { return s.Kind == Fetch })
+	return p.Steps[:cmp.Or(i+1, len(p.Steps))], i >= 0
 }
 
 func (p *Plan) add(kind Kind, arg, cause string) {

@@ -26,6 +26,8 @@ const (
 	Stopped Goal = "stopped"
 	// Restarted is Stopped, and then Started.
 	Restarted Goal = "restarted"
+	// Fetched is with the image that it would be made from on this host; nothing else changes.
+	Fetched Goal = "fetched"
 	// Initialised is there, and as wanted when it is not running; it is not started.
 	Initialised Goal = "initialised"
 	// Removed is not there any more; the data disk is.
@@ -105,6 +107,8 @@ type State struct {
 	// Tool says why nothing can be done at all, Host why no machine can run here, Image why
 	// none can be made; nil where that is not so.
 	Tool, Host, Image *Refusal
+	// ImageFrom is where the image can be fetched from that is wanted and not on this host; empty when it is there.
+	ImageFrom string
 
 	Status Status
 	// Live says that a torn machine still has processes.

@@ -14,7 +14,7 @@ var span = regexp.MustCompile("`([^`]+)`")
 // relative, and those outside, absolute, but for the kernel's own in /proc. id takes the place of
 // <id>; what else stands for something is given a name.
 func Paths(text, id string) (paths []string) {
-	names := strings.NewReplacer("<id>", id, "<namespace>", "default", "<container>", "0123", "*", "1")
+	names := strings.NewReplacer("<id>", id, "<namespace>", "default", "<container>", "0123", "<digest>", "0123", "*", "1")
 	text, _, _ = strings.Cut(text, "\n## Read, never written")
 	for line := range strings.Lines(text) {
 		cells := strings.Split(line, "|")

@@ -165,6 +165,8 @@ func (c *Case) observed(key, value string) (err error) {
 		h.Tool = &vm.Refusal{Reason: value, Fix: "install it"}
 	case "host":
 		h.Host = &vm.Refusal{Reason: value, Fix: "install it"}
+	case "fetch":
+		h.ImageFrom = value
 	case "image":
 		h.Image = &vm.Refusal{Reason: value, Fix: "install it"}
 	default:
