@@ -8,11 +8,13 @@ BUILD    := go build -tags grpcnotrace -trimpath -ldflags '$(LDFLAGS)'
 E2E      := -tags e2e
 UNIT      = $(shell go list $(E2E) ./... | grep -v /e2e/)
 LINT     := _output/tools/bin/golangci-lint
+NFPM     := _output/tools/bin/nfpm
+ACTIONS  := _output/tools/bin/actionlint
 
 # In order: `make -j` must not test what is being built.
 .NOTPARALLEL:
 
-.PHONY: help all build deps image system clean check lint cross test-unit test-differential test-seeds test-fuzz e2e test test-mends test-e2e test-chaos test-vm-smoke test-limactl test-vm demo bench bench-vm picture sbom update record-limactl
+.PHONY: help all build deps image system clean check lint cross test-unit test-differential test-seeds test-fuzz e2e test test-mends test-e2e test-chaos test-vm-smoke test-limactl test-vm demo bench bench-vm picture sbom dist lint-workflows update record-limactl
 
 ##@ Make it
 
@@ -123,6 +125,16 @@ picture: build deps ## the terminal in the README, docs/terminal.svg, from a rea
 
 sbom: deps ## what the components are made of, mends included (CycloneDX), on standard output
 	@go run ./deps/build -sbom
+
+dist: $(NFPM) ## what a release consists of, into _output/dist; ARCH=amd64 and OS=linux leave the others out, STRICT=1 refuses what no release may be
+	@go run ./installer/dist -nfpm $(NFPM) $(if $(ARCH),-arch $(ARCH)) $(if $(OS),-os $(OS)) $(if $(STRICT),-strict)
+
+# Each in a module of its own: what they depend on does not agree.
+$(NFPM) $(ACTIONS): _output/tools/bin/%: installer/tools/%/go.mod installer/tools/%/go.sum
+	@mkdir -p $(@D) && go build -C installer/tools/$* -trimpath -mod=readonly -o $(CURDIR)/$(@D)/ tool && touch $@
+
+lint-workflows: $(ACTIONS) ## the workflows of .github
+	@$(ACTIONS) -no-color
 
 update: ## generated code and golden files
 	@go run ./pkg/nerdctl/internal/gen
