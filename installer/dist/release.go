@@ -52,12 +52,12 @@ func (r release) dirty() bool { return strings.HasSuffix(r.Version, "-dirty") }
 func (r release) Name() string { return strings.TrimPrefix(r.Version, "v") }
 
 // described is a version that begins with a tag: the tag, its pre-release, and how many commits came after it.
-var described = regexp.MustCompile(`^v(\d+\.\d+\.\d+)(?:-([A-Za-z][0-9A-Za-z.]*))?(?:-(\d+)-(g[0-9a-f]+))?(-dirty)?$`)
+var described = regexp.MustCompile(`^v(\d+\.\d+\.\d+)(?:-([A-Za-z][0-9A-Za-z.]*))?(?:-(\d+)-(g[0-9a-f]+))?$`)
 
 // Package is the version as deb and rpm compare it: "0.1.0~rc.1" comes before "0.1.0", and that before "0.1.0+5.gb2626b5"
 // (deb-version(7), rpm-version(7)). Before the first tag it comes before all others.
 func (r release) Package() string {
-	m := described.FindStringSubmatch(r.Version)
+	m := described.FindStringSubmatch(strings.TrimSuffix(r.Version, "-dirty"))
 	if m == nil {
 		return "0.0.0~" + regexp.MustCompile(`[^0-9A-Za-z.]+`).ReplaceAllString(r.Name(), ".")
 	}
@@ -69,7 +69,7 @@ func (r release) Package() string {
 	if m[3] != "" {
 		later = append(later, m[3], m[4])
 	}
-	if m[5] != "" {
+	if r.dirty() {
 		later = append(later, "dirty")
 	}
 	if len(later) > 0 {

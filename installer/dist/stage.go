@@ -133,7 +133,11 @@ func writeList(stage string) error {
 		return err
 	}
 	slices.Sort(names)
-	return os.WriteFile(filepath.Join(stage, filepath.FromSlash(listName)), []byte(strings.Join(names, "\n")+"\n"), 0o644)
+	list := filepath.Join(stage, filepath.FromSlash(listName))
+	if err := os.MkdirAll(filepath.Dir(list), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(list, []byte(strings.Join(names, "\n")+"\n"), 0o644)
 }
 
 func copyTree(from, to string) error {
