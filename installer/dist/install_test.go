@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -25,6 +26,7 @@ type lab struct {
 	cut    bool              // it ends in the middle of a file
 	bin    string            // the machine's PATH
 	home   string
+	mu     sync.Mutex // the server's turn, or the test's
 }
 
 const labArchive = "linnet-1.2.3-linux-amd64.tar.gz"
@@ -33,6 +35,8 @@ func newLab(t *testing.T, fetcher string) *lab {
 	t.Helper()
 	l := &lab{files: map[string][]byte{}, bin: t.TempDir(), home: t.TempDir()}
 	l.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
 		text, ok := l.files[strings.TrimPrefix(r.URL.Path, "/")]
 		switch {
 		case !ok:
@@ -129,7 +133,11 @@ func (l *lab) run(t *testing.T, shell string, args ...string) (int, string) {
 	cmd.Env = []string{"PATH=" + l.bin, "HOME=" + l.home, "TMPDIR=" + t.TempDir()}
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
+	l.mu.Lock() // what the test has changed is there for the server
+	l.mu.Unlock() //nolint:staticcheck // nothing else is meant
 	err := cmd.Run()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if _, exited := err.(*exec.ExitError); err != nil && !exited { //nolint:errorlint // Run returns it as it is
 		t.Fatal(err)
 	}
