@@ -133,7 +133,7 @@ func (l *lab) run(t *testing.T, shell string, args ...string) (int, string) {
 	cmd.Env = []string{"PATH=" + l.bin, "HOME=" + l.home, "TMPDIR=" + t.TempDir()}
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	l.mu.Lock() // what the test has changed is there for the server
+	l.mu.Lock()   // what the test has changed is there for the server
 	l.mu.Unlock() //nolint:staticcheck // nothing else is meant
 	err := cmd.Run()
 	l.mu.Lock()
