@@ -33,7 +33,7 @@ func writeArchive(name, dir string, when time.Time) (err error) {
 	return errors.Join(err, packed.Close(), zipped.Close())
 }
 
-// addFile adds a file alone: directories are made as unpacking needs them, with whoever's modes they have there.
+// addFile adds a file alone: unpacking makes directories as it needs them, and leaves the modes of those that are there.
 func addFile(packed *tar.Writer, dir, path string, when time.Time) error {
 	name, err := filepath.Rel(dir, path)
 	if err != nil {

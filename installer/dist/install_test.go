@@ -250,7 +250,7 @@ func TestInstallChoosesTheArchiveOfTheMachine(t *testing.T) {
 
 // Whatever goes wrong on the way, nothing is installed, and one line says what, another what to do.
 func TestInstallRefuses(t *testing.T) {
-	false := []byte("an archive of somebody else's")
+	false := []byte("another archive")
 	for name, c := range map[string]struct {
 		prepare func(t *testing.T, l *lab)
 		args    []string

@@ -56,7 +56,7 @@ func (a archived) Processor() string {
 	return "intel"
 }
 
-// render writes what carries the archives' digests: whoever trusts it need not trust where the archives come from.
+// render writes what carries the archives' digests: with it, a user need not trust where the archives come from.
 func (d *dist) render(targets []target) error {
 	p := published{Name: d.release.Name(), URL: home + "/releases/download/" + d.release.Version, Home: home}
 	for _, t := range targets {

@@ -97,7 +97,7 @@ func (d *dist) writePages(ctx context.Context, dir string) error {
 	return nil
 }
 
-// settle gives all files of a stage the one time, and the modes of files that everybody may read: what packs them takes both as they are.
+// settle gives all files of a stage the one time, and the modes of files that all may read: what packs them takes both as they are.
 func settle(stage string, when time.Time) error {
 	return filepath.WalkDir(stage, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {

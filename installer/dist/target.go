@@ -55,7 +55,7 @@ func known(what string, names, all []string) error {
 // programs are ours in an archive, by where they go.
 func (t target) programs() map[string]string {
 	if t.OS == "darwin" {
-		// They run in the virtual machine, which is sent them, and so are not in anybody's PATH.
+		// They run in the virtual machine, which is sent them, and so are in no directory of PATH.
 		return map[string]string{"linnet-agent": "libexec/linnet/bin", "linnet-env": "libexec/linnet/bin"}
 	}
 	return map[string]string{"linnet-agent": "bin", "linnet-env": "bin"}

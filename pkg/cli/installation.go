@@ -16,7 +16,7 @@ import (
 type installation struct {
 	// Prefix is the directory that bin and libexec are in.
 	Prefix string
-	// Files are an archive's, slash-separated, below Prefix; none where somebody else removes them.
+	// Files are an archive's, slash-separated, below Prefix; none where linnet does not remove them.
 	Files []string
 	// Instead is the command of a package manager that removes the programs, or where they can be found.
 	Instead string

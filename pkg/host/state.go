@@ -32,8 +32,8 @@ func (l Layout) CheckVersion() error {
 	return err
 }
 
-// KeepVersion notes the version of a home whose directories this linnet makes or takes over. The caller holds the lock of who
-// starts an engine, or is about to take it: two that do this at once write the same.
+// KeepVersion notes the version of a home whose directories this linnet makes or takes over. Two processes
+// that do this at once write the same.
 func (l Layout) KeepVersion() error {
 	if err := l.CheckVersion(); err != nil {
 		return err
@@ -43,7 +43,7 @@ func (l Layout) KeepVersion() error {
 	}
 	err := WriteFile(l.Version(), []byte(stateText), 0o600)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // a reset has removed the home meanwhile: whoever makes it again comes here again
+		return nil // a reset has removed the home meanwhile: what makes it again calls this again
 	}
 	return err
 }
@@ -55,7 +55,7 @@ var stateText = strconv.Itoa(StateVersion) + "\n"
 func (l Layout) stateVersion() (int, error) {
 	text, err := ReadOwn(l.Version())
 	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission): // of a home that cannot be read, whoever needs it says so
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission): // a home that cannot be read is an error of what needs it
 		return 1, nil
 	case err != nil:
 		return 0, Distrusted("reading "+l.Version(), err, "see what is in it and who made it; then remove it")
