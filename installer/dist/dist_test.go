@@ -76,6 +76,9 @@ func TestComponentsThatAreMissingAreNamed(t *testing.T) {
 	d := &dist{root: t.TempDir(), log: new(bytes.Buffer)}
 	mine := target{"linux", other()}
 	prefix := filepath.Join(d.root, "_output", "components", mine.String())
+	if runtime.GOOS == "linux" {
+		prefix = filepath.Join(d.root, "libexec", "linnet-"+other())
+	}
 	_, err := d.parts(mine)
 	wantError(t, err, mine.String()+": nerdctl is not there: no "+prefix+"/bin/nerdctl",
 		"go run ./deps/build -arch "+other()+" -prefix "+prefix+" nerdctl; ARCH="+runtime.GOARCH+" leaves it out")
@@ -100,6 +103,28 @@ func TestMacOSIsMadeWithoutLimactlUnlessItIsARelease(t *testing.T) {
 	d.strict = true
 	_, err := d.part(target{"darwin", "arm64"}, lima, limactl)
 	wantError(t, err, "darwin-arm64: lima is not there: no "+d.components+"/bin/limactl", "on a Mac: installer/macos/limactl.sh; OS=linux leaves macOS out")
+}
+
+// The client is linked with the digest of its image, which goes into the release; without one, no release is made.
+func TestTheClientKnowsItsImage(t *testing.T) {
+	var log bytes.Buffer
+	d := &dist{release: release{Version: "v0.1.0"}, work: t.TempDir(), log: &log, options: options{images: t.TempDir()}}
+	amd, arm := target{"linux", "amd64"}, target{"linux", "arm64"}
+	write(t, filepath.Join(d.images, "linnet-guest-0.1.0-amd64.tar.zst"), "image", 0o600)
+	if err := d.takeImages([]target{amd, arm, {"darwin", "amd64"}}); err != nil {
+		t.Fatal(err)
+	}
+	if want := " -X github.com/linnet-dev/linnet/pkg/guestimage.digestAMD64=sha256:" + hexDigest([]byte("image")); d.imageFlag(amd) != want {
+		t.Errorf("the flag is %q", d.imageFlag(amd))
+	}
+	if text, err := os.ReadFile(filepath.Join(d.work, "linnet-guest-0.1.0-amd64.tar.zst")); err != nil || string(text) != "image" {
+		t.Errorf("the release has %q, %v", text, err)
+	}
+	if want := "dist: no image for guests with arm64: the client knows no digest of one\n"; d.imageFlag(arm) != "" || log.String() != want {
+		t.Errorf("the flag is %q, and it said %q", d.imageFlag(arm), log.String())
+	}
+	d.strict = true
+	wantError(t, d.takeImages([]target{arm}), "there is no image for guests with arm64: no "+d.images+"/linnet-guest-0.1.0-arm64.tar.zst", "make pack-image ARCH=arm64")
 }
 
 // A test is a Go program, too: of this system, and of no component.

@@ -37,9 +37,10 @@ const (
 
 // options are what the command line says.
 type options struct {
-	out, components, nfpm string
-	systems, archs        []string
-	strict                bool
+	out, components string
+	images, nfpm    string
+	systems, archs  []string
+	strict          bool
 }
 
 func parseOptions(args []string, stderr io.Writer) (options, error) {
@@ -49,9 +50,10 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	systems := flags.String("os", strings.Join(allSystems, ","), "make it for these `systems`, a comma between them")
 	archs := flags.String("arch", strings.Join(allArchs, ","), "make it for these `architectures`, as Go names them, a comma between them")
 	flags.StringVar(&o.out, "out", "_output/dist", "make it in `dir`, which is replaced")
-	flags.StringVar(&o.components, "components", "", "take a system's components from `dir`, in which {os} and {arch} stand for its names (default "+defaultComponents+", and libexec/linnet for this host's)")
+	flags.StringVar(&o.components, "components", "", "take a system's components from `dir`, in which {os} and {arch} stand for its names (default "+defaultComponents+", and libexec/linnet or libexec/linnet-ARCH for this system's)")
+	flags.StringVar(&o.images, "images", "", "take the guest's packed images from `dir` (default what -out names, where make pack-image leaves them)")
 	flags.StringVar(&o.nfpm, "nfpm", "_output/tools/bin/nfpm", "make packages with the `program` nfpm")
-	flags.BoolVar(&o.strict, "strict", false, "refuse to make what a release must not be: of changed files, or for macOS without limactl")
+	flags.BoolVar(&o.strict, "strict", false, "refuse to make what a release must not be: of changed files, without images, or for macOS without limactl")
 	err := flags.Parse(args)
 	if err == nil && flags.NArg() > 0 {
 		err = fmt.Errorf("no arguments are taken, got %q", flags.Args())
@@ -99,7 +101,10 @@ func (o options) do(ctx context.Context, log io.Writer) error {
 	if o.strict && r.dirty() {
 		return &hintError{fmt.Errorf("%s: a release is made of a commit, and files have changed since", r.Version), "git status"}
 	}
-	for _, path := range []*string{&o.out, &o.nfpm} {
+	if o.images == "" {
+		o.images = o.out
+	}
+	for _, path := range []*string{&o.out, &o.images, &o.nfpm} {
 		if *path, err = filepath.Abs(*path); err != nil {
 			return err
 		}
@@ -124,6 +129,8 @@ type dist struct {
 	root    string
 	release release
 	log     io.Writer
+	// digests are of the guest's images, in hex, by architecture as Go names it.
+	digests map[string]string
 	// work becomes the directory that was asked for, once everything is in it.
 	work string
 }
@@ -146,6 +153,9 @@ func (d *dist) makeAll(ctx context.Context, targets []target) error {
 		if _, err := os.Stat(d.nfpm); err != nil {
 			return &hintError{fmt.Errorf("packages are made by nfpm, and there is no %s", d.nfpm), "make dist builds it"}
 		}
+	}
+	if err := d.takeImages(targets); err != nil {
+		return err
 	}
 	pages := filepath.Join(d.stages(), "pages")
 	if err := d.writePages(ctx, pages); err != nil {

@@ -57,7 +57,7 @@ func (d *dist) stage(ctx context.Context, t target, parts []part, pages, dir str
 func (d *dist) buildPrograms(ctx context.Context, t target, dir string) error {
 	version := "-s -w -buildid= -X github.com/linnet-dev/linnet/pkg/agent.Version=" + d.release.Version
 	for _, name := range clients {
-		if err := d.goBuild(ctx, t, name, filepath.Join(dir, "bin"), "-tags", "grpcnotrace", "-ldflags", version); err != nil {
+		if err := d.goBuild(ctx, t, name, filepath.Join(dir, "bin"), "-tags", "grpcnotrace", "-ldflags", version+d.imageFlag(t)); err != nil {
 			return err
 		}
 	}

@@ -70,14 +70,18 @@ type part struct {
 	from, to  string
 }
 
+// defaultComponents is where the components of another system are looked for, below the repository.
 const defaultComponents = "_output/components/{os}-{arch}"
 
 // prefix is where a target's components were built into. Nothing else says where they come from.
 func (d *dist) prefix(t target) string {
 	pattern := d.components
 	if pattern == "" {
-		if t.OS == runtime.GOOS && t.Arch == runtime.GOARCH {
+		switch {
+		case t.OS == runtime.GOOS && t.Arch == runtime.GOARCH:
 			return filepath.Join(d.root, "libexec", "linnet")
+		case t.OS == runtime.GOOS: // beside it, where deps/build puts what it builds for another architecture
+			return filepath.Join(d.root, "libexec", "linnet-"+t.Arch)
 		}
 		pattern = filepath.Join(d.root, filepath.FromSlash(defaultComponents))
 	}

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -123,11 +122,12 @@ func whatGoes(ctx context.Context, l host.Layout, in installation, engines []gue
 	return strings.Join(parts, "; ")
 }
 
-// forgetAll removes what engines leave in LINNET_HOME, by the list in docs/files.md, and the directory itself when nothing else is in it.
+// forgetAll removes what engines leave of linnet's entries in LINNET_HOME, and the directory itself when nothing else is in it.
 func forgetAll(l host.Layout) error {
-	err := errors.Join(host.RemoveTree(l.LimaHome()), host.RemoveTree(filepath.Dir(l.VM())), host.ForgetBuilds(l), host.RemoveTree(l.Settings()))
-	if err != nil {
-		return err
+	for _, entry := range l.Entries() {
+		if err := host.RemoveTree(entry); err != nil {
+			return err
+		}
 	}
 	host.ForgetHome(l)
 	return nil

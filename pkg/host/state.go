@@ -67,10 +67,20 @@ func (l Layout) stateVersion() (int, error) {
 	return version, nil
 }
 
+// Entries are all that linnet keeps directly below Home: everything else there is the user's.
+func (l Layout) Entries() []string {
+	return append(l.engineEntries(), l.Settings(), l.Version())
+}
+
+// engineEntries are what engines and builds keep, without which the version of the state says nothing.
+func (l Layout) engineEntries() []string {
+	return []string{l.Engine(), l.LimaHome(), filepath.Dir(l.VM()), l.BuildTokens(), l.Compose()}
+}
+
 // ForgetHome removes the version of a home in which no engine keeps anything any more, and the home itself where nothing else is in it.
 // What is in the way stays, and is no error.
 func ForgetHome(l Layout) {
-	for _, kept := range []string{l.Engine(), l.LimaHome(), filepath.Dir(l.VM()), l.BuildTokens(), l.Compose()} {
+	for _, kept := range l.engineEntries() {
 		if _, err := os.Lstat(kept); !errors.Is(err, fs.ErrNotExist) {
 			return
 		}
