@@ -17,17 +17,17 @@ import (
 
 func TestVersionsOfPackagesAreInOrder(t *testing.T) {
 	for described, want := range map[string]string{
-		"v0.1.0":                   "0.1.0",
-		"v0.1.0-rc.1":              "0.1.0~rc.1",
-		"v0.1.0-5-gb2626b5":        "0.1.0+5.gb2626b5",
-		"v0.1.0-rc.1-5-gb2626b5":   "0.1.0~rc.1+5.gb2626b5",
-		"v0.1.0-dirty":             "0.1.0+dirty",
-		"v0.1.0-5-gb2626b5-dirty":  "0.1.0+5.gb2626b5.dirty",
-		"b2626b5":                  "0.0.0~b2626b5",
-		"b2626b5-dirty":            "0.0.0~b2626b5.dirty",
-		"v1.2.3-beta2-1-g0-dirty":  "1.2.3~beta2+1.g0.dirty",
-		"release-2026-5-gb2626b5":  "0.0.0~release.2026.5.gb2626b5",
-		"v0.1.0-5-gb2626b5-unkown": "0.0.0~0.1.0.5.gb2626b5.unkown",
+		"v0.1.0":                  "0.1.0",
+		"v0.1.0-rc.1":             "0.1.0~rc.1",
+		"v0.1.0-5-gb2626b5":       "0.1.0+5.gb2626b5",
+		"v0.1.0-rc.1-5-gb2626b5":  "0.1.0~rc.1+5.gb2626b5",
+		"v0.1.0-dirty":            "0.1.0+dirty",
+		"v0.1.0-5-gb2626b5-dirty": "0.1.0+5.gb2626b5.dirty",
+		"b2626b5":                 "0.0.0~b2626b5",
+		"b2626b5-dirty":           "0.0.0~b2626b5.dirty",
+		"v1.2.3-beta2-1-g0-dirty": "1.2.3~beta2+1.g0.dirty",
+		"release-2026-5-gb2626b5": "0.0.0~release.2026.5.gb2626b5",
+		"v0.1.0-5-gb2626b5-other": "0.0.0~0.1.0.5.gb2626b5.other",
 	} {
 		if have := (release{Version: described}).Package(); have != want {
 			t.Errorf("%s is %s as a package, want %s", described, have, want)

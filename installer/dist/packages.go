@@ -129,7 +129,7 @@ func linkedBy(path string) (libraries, error) {
 	if err != nil {
 		return libraries{}, fmt.Errorf("reading what %s is linked with: %w", filepath.Base(path), err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	names, err := f.ImportedLibraries()
 	if err != nil || len(names) == 0 {
 		return libraries{}, err

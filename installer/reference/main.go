@@ -98,7 +98,7 @@ func pages(ctx context.Context, version string, day time.Time) (map[string][]byt
 		if code := cli.Main(ctx, route.Client, []string{"completion", shell}, s); code != 0 {
 			return nil, fmt.Errorf("completion %s: exit code %d: %s", shell, code, errs)
 		}
-		files[name] = []byte(out.String())
+		files[name] = out.Bytes()
 	}
 	return files, nil
 }
