@@ -45,7 +45,6 @@ func tree(ctx context.Context) *cobra.Command {
 			full.AddCommand(build)
 		}
 	}
-	root.InitDefaultHelpCmd()
 	root.DisableAutoGenTag = true
 	return root
 }
