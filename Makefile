@@ -13,11 +13,13 @@ BUILD    := go build -tags grpcnotrace -trimpath -ldflags '$(LDFLAGS)' $(CLIENTS
 E2E      := -tags e2e
 UNIT      = $(shell go list $(E2E) ./... | grep -v /e2e/)
 LINT     := _output/tools/bin/golangci-lint
+NFPM     := _output/tools/bin/nfpm
+ACTIONS  := _output/tools/bin/actionlint
 
 # In order: `make -j` must not test what is being built.
 .NOTPARALLEL:
 
-.PHONY: help all build deps image pack-image system clean check lint cross test-unit test-differential test-seeds test-fuzz e2e test test-mends test-e2e test-chaos test-vm-smoke test-limactl test-vm demo bench bench-vm picture sbom update record-limactl
+.PHONY: help all build deps image pack-image system clean check lint cross test-unit test-differential test-seeds test-fuzz e2e test test-mends test-e2e test-chaos test-vm-smoke test-limactl test-vm demo bench bench-vm picture sbom dist lint-workflows update record-limactl
 
 ##@ Make it
 
@@ -86,7 +88,7 @@ e2e: build deps ## RUN=REGEXP: the native tests whose names match
 
 # Seconds that each part of the tests may take with filled caches, on two cores; LEDGER is for all of them. The goal for all is 780.
 LEDGER := 1800
-PARTS  := system=30 build=90 deps=60 lint=240 cross=120 test-mends=90 test-unit=480 test-differential=60 test-fuzz=120 test-e2e+test-vm-smoke=1000 test-limactl=60
+PARTS  := system=30 build=90 deps=60 lint=240 lint-workflows=60 cross=120 test-mends=90 test-unit=480 test-differential=60 test-fuzz=120 test-e2e+test-vm-smoke=1000 test-limactl=60
 
 test: ## everything; what CI runs; it ends with what each part took, and fails where that is more than its budget
 	@MAKE='$(MAKE)' deps/ledger.sh $(LEDGER) $(PARTS)
@@ -131,6 +133,16 @@ picture: build deps ## the terminal in the README, docs/terminal.svg, from a rea
 
 sbom: deps ## what the components are made of, mends included (CycloneDX), on standard output
 	@go run ./deps/build -sbom
+
+dist: $(NFPM) ## what a release consists of, into _output/dist; ARCH=amd64 and OS=linux leave the others out, STRICT=1 refuses what no release may be
+	@go run ./installer/dist -nfpm $(NFPM) $(if $(ARCH),-arch $(ARCH)) $(if $(OS),-os $(OS)) $(if $(STRICT),-strict)
+
+# Each in a module of its own: what they depend on does not agree.
+$(NFPM) $(ACTIONS): _output/tools/bin/%: installer/tools/%/go.mod installer/tools/%/go.sum
+	@mkdir -p $(@D) && go build -C installer/tools/$* -trimpath -mod=readonly -o $(CURDIR)/$(@D)/ tool && touch $@
+
+lint-workflows: $(ACTIONS) ## the workflows of .github
+	@$(ACTIONS) -no-color
 
 update: ## generated code and golden files
 	@go run ./pkg/nerdctl/internal/gen

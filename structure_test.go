@@ -75,6 +75,10 @@ var allowed = map[string][]string{
 	"pkg/settings":      {},
 	"pkg/streams":       {},
 
+	// What makes releases.
+	"installer/dist":      {"deps"},
+	"installer/reference": {"pkg/cli", "pkg/cli/buildcmd", "pkg/cli/composecmd", "pkg/nerdctl", "pkg/route", "pkg/streams"},
+
 	// Tests' own and tools.
 	"pkg/guest/guesttest": {"pkg/guest", "pkg/host"},
 	"pkg/host/hosttest":   {},
@@ -97,10 +101,10 @@ type listed struct {
 	XTestImports []string
 }
 
-// everything is what cmd, pkg, config, deps and e2e have, and all that it is made of, by import path. Go asks itself whether
+// everything is what cmd, pkg, config, deps, e2e and installer have, and all that it is made of, by import path. Go asks itself whether
 // a test has to run again by what the test looks at, and that does not count what another process lists: so each of our files is looked at.
 var everything = sync.OnceValues(func() (map[string]listed, error) {
-	for _, dir := range []string{"cmd", "config", "deps", "e2e", "pkg"} {
+	for _, dir := range []string{"cmd", "config", "deps", "e2e", "installer", "pkg"} {
 		err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
 			if err == nil && strings.HasSuffix(path, ".go") {
 				_, err = os.Stat(path)
@@ -111,7 +115,7 @@ var everything = sync.OnceValues(func() (map[string]listed, error) {
 			return nil, err
 		}
 	}
-	cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Imports,Deps,Module,TestGoFiles,XTestGoFiles,TestImports,XTestImports", "./cmd/...", "./pkg/...", "./config", "./deps", "./e2e/...")
+	cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Imports,Deps,Module,TestGoFiles,XTestGoFiles,TestImports,XTestImports", "./cmd/...", "./pkg/...", "./config", "./deps", "./e2e/...", "./installer/...")
 	cmd.Env = append(os.Environ(), "GOOS=linux", "CGO_ENABLED=0")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
@@ -158,7 +162,7 @@ func ours(imports []string) (own []string) {
 }
 
 func TestImportsAmongOurPackages(t *testing.T) {
-	for _, p := range list(t, "cmd/", "pkg/", "config", "deps") {
+	for _, p := range list(t, "cmd/", "pkg/", "installer/", "config", "deps") {
 		name := strings.TrimPrefix(p.ImportPath, module)
 		if strings.Contains(name, "/internal/") || strings.HasPrefix(name, "deps/") {
 			continue // seen by their parent alone
@@ -358,7 +362,7 @@ var longFiles = map[string]string{}
 func TestNothingIsTooLong(t *testing.T) {
 	const mostOfFunction, mostOfFile = 60, 400
 	files := token.NewFileSet()
-	for _, dir := range []string{".", "cmd", "config", "deps", "docs", "e2e", "pkg"} {
+	for _, dir := range []string{".", "cmd", "config", "deps", "docs", "e2e", "installer", "pkg"} {
 		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() && dir == "." && path != "." {
 				return cmp.Or(err, fs.SkipDir)

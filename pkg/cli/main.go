@@ -87,6 +87,9 @@ func (a *app) Layout() (host.Layout, error) {
 	if err == nil {
 		err = l.CheckOwners(program)
 	}
+	if err == nil {
+		err = l.CheckVersion()
+	}
 	if err != nil {
 		return l, err
 	}

@@ -136,6 +136,9 @@ func setupScript(env *testscript.Env) error {
 		return err
 	}
 	for _, dir := range filepath.SplitList(env.Getenv("PATH")) {
+		if linnet := filepath.Join(dir, string(route.Client)); env.Getenv("PROGRAM") == "" && there(linnet) {
+			env.Setenv("PROGRAM", linnet)
+		}
 		program := filepath.Join(dir, "nerdctl")
 		if _, err := os.Stat(program); err == nil {
 			if err := copyFile(program, filepath.Join(libexec, "bin", "nerdctl")); err != nil {

@@ -47,7 +47,7 @@ func clean(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldL
 	removeCgroups(l)
 	_ = os.Remove(filepath.Dir(l.Volatile())) // another home may have a directory there
 	// The home itself goes only when nothing of the user's is in it.
-	_ = os.Remove(l.Home)
+	host.ForgetHome(l)
 	return errors.Join(errs...)
 }
 

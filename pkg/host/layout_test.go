@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -100,7 +101,10 @@ func TestHomesAreToldApartByNamesThatFit(t *testing.T) {
 	}
 }
 
+func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
+
 // docs/files.md explains to people what the layout lists for the code: every path of it.
+// What is below Home is in an entry that linnet uninstall removes, too.
 func TestTheDocumentNamesEveryPath(t *testing.T) {
 	text, err := os.ReadFile("../../docs/files.md")
 	if err != nil {
@@ -124,7 +128,7 @@ func TestTheDocumentNamesEveryPath(t *testing.T) {
 		"BinfmtEntry":  {"<machine>"},
 		"BinfmtMarker": {"<machine>"},
 	}
-	elsewhere := map[string]bool{"ID": true, "Home": true, "Bin": true, "Agent": true, "Env": true, "BinfmtOwn": true, "BinfmtExtension": true, "CheckDirs": true, "CheckOwners": true, "CheckPrograms": true} // no path, or one in BinDir
+	elsewhere := map[string]bool{"ID": true, "Home": true, "Bin": true, "Agent": true, "Env": true, "BinfmtOwn": true, "BinfmtExtension": true, "CheckDirs": true, "CheckOwners": true, "CheckPrograms": true, "CheckVersion": true, "KeepVersion": true, "Entries": true} // no path, or one in BinDir
 	v := reflect.ValueOf(l)
 	for i := range v.NumMethod() {
 		name, method := v.Type().Method(i).Name, v.Method(i)
@@ -144,6 +148,9 @@ func TestTheDocumentNamesEveryPath(t *testing.T) {
 			}
 		}
 		for _, path := range paths {
+			if within(path, l.Home) && !slices.ContainsFunc(l.Entries(), func(entry string) bool { return within(path, entry) }) {
+				t.Errorf("%s: Entries has nothing that %s is in: linnet uninstall would leave it", name, path)
+			}
 			path = strings.TrimPrefix(strings.Replace(path, l.ID(), "<id>", 1), "/HOME/")
 			if name == "Engine" || name == "Volatile" || name == "BinDir" || name == "CNI" {
 				// Said as such.

@@ -150,7 +150,9 @@ func (g *Guest) Reset(ctx context.Context) error {
 	if err := host.CheckUnmounted("removing what the engine keeps", l.BuildTokens(), l.Compose()); err != nil {
 		return err
 	}
-	return errors.Join(g.Remove(ctx, true), host.ForgetBuilds(g.layout))
+	err := errors.Join(g.Remove(ctx, true), host.ForgetBuilds(g.layout))
+	host.ForgetHome(g.layout)
+	return err
 }
 
 // FetchImage brings the image here that the machine would be made from at its next start.

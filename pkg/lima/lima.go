@@ -93,6 +93,9 @@ func (m *Machine) Lock(ctx context.Context) (release func(), err error) {
 				return nil, host.HomeError(l.Home, err)
 			}
 		}
+		if err := l.KeepVersion(); err != nil {
+			return nil, host.HomeError(l.Home, err)
+		}
 		lock, err := host.Lock(ctx, l.VMLock("start"))
 		switch {
 		case errors.Is(err, fs.ErrNotExist):

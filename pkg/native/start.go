@@ -23,6 +23,9 @@ func (n *Native) makeRun() error {
 			return host.HomeError(l.Home, err)
 		}
 	}
+	if err := l.KeepVersion(); err != nil {
+		return host.HomeError(l.Home, err)
+	}
 	return nil
 }
 

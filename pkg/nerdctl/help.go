@@ -84,7 +84,10 @@ func writeCommands(b *strings.Builder, title string, c *Command, management bool
 }
 
 // flagUsages lists the flags that c defines, aligned as pflag aligns them.
-func flagUsages(c *Command, program string) string {
+func flagUsages(c *Command, program string) string { return FlagSet(c, program).FlagUsages() }
+
+// FlagSet is the flags that a command defines, described in the name of a program: to be shown, not to be parsed with.
+func FlagSet(c *Command, program string) *pflag.FlagSet {
 	fs := pflag.NewFlagSet("", pflag.ContinueOnError)
 	for i := range c.Flags {
 		f := &c.Flags[i]
@@ -98,7 +101,7 @@ func flagUsages(c *Command, program string) string {
 			Value: value, DefValue: def, NoOptDefVal: f.NoOpt, Hidden: f.Hidden,
 		})
 	}
-	return fs.FlagUsages()
+	return fs
 }
 
 // Rename puts a program's name in the place of nerdctl's, wherever a text means the program

@@ -232,6 +232,20 @@ understand its command line; 130 after Ctrl-C and 143 after SIGTERM.`
 // buildTree reads a command line of `compose build`. It is a tree of its own, since what
 // nerdctl's commands have for flags is not known to cobra.
 func buildTree(ctx context.Context, env *cli.Env, words []string) error {
+	root := BuildCommand(env).Root()
+	s := env.Streams()
+	root.SetIn(s.In)
+	root.SetOut(s.Out)
+	root.SetErr(s.Err)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return cli.Usage(fmt.Errorf("compose build: %w", err), "linnet compose build --help lists the flags")
+	})
+	root.SetArgs(words)
+	return root.ExecuteContext(ctx)
+}
+
+// BuildCommand is `linnet compose build`, in a tree of its own.
+func BuildCommand(env *cli.Env) *cobra.Command {
 	v := &buildFlags{}
 	root := &cobra.Command{Use: "linnet", SilenceUsage: true, SilenceErrors: true, TraverseChildren: true}
 	comp := &cobra.Command{Use: "compose", Short: "Compose", TraverseChildren: true}
@@ -253,15 +267,7 @@ func buildTree(ctx context.Context, env *cli.Env, words []string) error {
 	v.add(b)
 	comp.AddCommand(b)
 	root.AddCommand(comp)
-	s := env.Streams()
-	root.SetIn(s.In)
-	root.SetOut(s.Out)
-	root.SetErr(s.Err)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return cli.Usage(fmt.Errorf("compose build: %w", err), "linnet compose build --help lists the flags")
-	})
-	root.SetArgs(words)
-	return root.ExecuteContext(ctx)
+	return b
 }
 
 func (v *buildFlags) add(c *cobra.Command) {
