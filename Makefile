@@ -4,6 +4,12 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 LDFLAGS  := -s -w -X github.com/linnet-dev/linnet/pkg/agent.Version=$(VERSION)
 # grpcnotrace: without gRPC's debugging pages, whose templates take a fifth of the time that the client needs to start.
 BUILD    := go build -tags grpcnotrace -trimpath -ldflags '$(LDFLAGS)'
+# What is made for another architecture than this machine's stands beside what is made for this one.
+HOSTARCH := $(shell go env GOHOSTARCH)
+FOREIGN  := $(filter-out $(HOSTARCH),$(ARCH))
+TARGET   := $(or $(FOREIGN),$(HOSTARCH))
+SUFFIX   := $(addprefix -,$(FOREIGN))
+FORARCH  := $(if $(FOREIGN),GOOS=linux GOARCH=$(FOREIGN))
 # What needs more than Go and its modules has this tag: an engine, root, the pinned sources and so a network.
 E2E      := -tags e2e
 UNIT      = $(shell go list $(E2E) ./... | grep -v /e2e/)
@@ -21,23 +27,23 @@ all: build deps ## the client, the agent and every component
 help: ## this list
 	@awk -F ':.*## ' '/^##@ / { printf "%s%s:\n", nl, substr($$0, 5); nl = "\n" } /^[a-z][a-z0-9-]*:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
 
-build: ## bin/linnet and the programs that it becomes or sends
-	@CGO_ENABLED=0 $(BUILD) -o bin/ ./cmd/...
-	@CGO_ENABLED=0 GOOS=linux go build -trimpath -buildvcs=false -ldflags '-s -w -buildid=' -o bin/ ./cmd/linnet-env # steps are cached by its bytes
+build: ## bin/linnet and the programs that it becomes or sends; ARCH=arm64: Linux's for arm64, into bin-arm64
+	@CGO_ENABLED=0 $(FORARCH) $(BUILD) -o bin$(SUFFIX)/ ./cmd/...
+	@CGO_ENABLED=0 $(FORARCH) GOOS=linux go build -trimpath -buildvcs=false -ldflags '-s -w -buildid=' -o bin$(SUFFIX)/ ./cmd/linnet-env # steps are cached by its bytes
 
-deps: ## every third-party component this host needs, into libexec/linnet
-	@go run ./deps/build
+deps: ## every third-party component this host needs, into libexec/linnet; ARCH=arm64: into libexec/linnet-arm64
+	@go run ./deps/build -arch $(TARGET)
 
-image: PURPOSES = build vm
-image: system build deps ## the guest's disk, kernel and initrd, into libexec/linnet/image (as root)
-	@go run ./deps/build lima
-	@deps/image/bake.sh $(ARCH)
+image: PURPOSES = build vm $(FOREIGN)
+image: system build deps ## the guest's disk, kernel and initrd, into libexec/linnet/image, or with ARCH into libexec/linnet-ARCH/image (as root)
+	@go run ./deps/build -arch $(TARGET) lima
+	@deps/image/bake.sh $(TARGET)
 
 system: ## the Debian packages that building, testing and the demo need (as root)
 	@deps/system.sh $(PURPOSES)
 
 clean: ## what was built here; caches outside the repository stay
-	@rm -rf bin libexec _output
+	@rm -rf bin bin-* libexec _output
 
 ##@ While you work (no root, no engine)
 
