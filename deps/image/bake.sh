@@ -65,7 +65,7 @@ if grep -qs "\"key\": \"$key\"" "$out/manifest.json"; then
 fi
 
 [ "$(id -u)" = 0 ] || fail 'only root can make an image: its files belong to root' 'sudo make image'
-for tool in mmdebstrap mkfs.ext4 cpio depmod xz zstd; do
+for tool in mmdebstrap cpio depmod xz zstd; do
 	command -v $tool >/dev/null || fail "$tool is not there" 'deps/system.sh vm'
 done
 mkdir -p "$cache"
@@ -117,11 +117,9 @@ mkdir "$new"
 uuid=1c0de000-11ae-4e75-8000-000000000001
 used=$(du -sm --apparent-size "$root" | cut -f1)
 truncate -s $((used * 5 / 4 + 384))M "$new/disk.raw"
-# The guest's own mke2fs, where it runs here: with the same time in every inode the same contents make the same disk.
-mkfs=(mkfs.ext4)
-if [ "$arch" = "$host" ]; then
-	mkfs=("$root/$loader" --library-path "$root/usr/lib/$machine-linux-gnu" "$root/usr/sbin/mke2fs" -t ext4)
-fi
+# The guest's own mke2fs: with the same time in every inode the same contents make the same disk.
+mkfs=("$root/$loader" --library-path "$root/usr/lib/$machine-linux-gnu" "$root/usr/sbin/mke2fs" -t ext4)
+[ "$arch" = "$host" ] || mkfs=("qemu-$machine-static" "${mkfs[@]}")
 MKE2FS_CONFIG="$root/etc/mke2fs.conf" E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH "${mkfs[@]}" -q -d "$root" -L linnet-root -U $uuid \
 	-m 0 -J size=16 -N 65536 -E "hash_seed=$uuid,lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0" "$new/disk.raw"
 fallocate --dig-holes "$new/disk.raw"
