@@ -9,6 +9,7 @@ HOSTARCH := $(shell go env GOHOSTARCH)
 FOREIGN  := $(filter-out $(HOSTARCH),$(ARCH))
 TARGET   := $(or $(FOREIGN),$(HOSTARCH))
 SUFFIX   := $(addprefix -,$(FOREIGN))
+LABARCH  := $(if $(FOREIGN),LINNET_LAB_ARCH=$(FOREIGN))
 FORARCH  := $(if $(FOREIGN),GOOS=linux GOARCH=$(FOREIGN))
 # What needs more than Go and its modules has this tag: an engine, root, the pinned sources and so a network.
 E2E      := -tags e2e
@@ -18,7 +19,7 @@ LINT     := _output/tools/bin/golangci-lint
 # In order: `make -j` must not test what is being built.
 .NOTPARALLEL:
 
-.PHONY: help all build deps image system clean check lint cross test-unit test-differential test-seeds test-fuzz e2e test test-mends test-e2e test-chaos test-vm-smoke test-limactl test-vm demo bench bench-vm picture sbom update record-limactl
+.PHONY: help all build deps image system clean check lint cross test-unit test-differential test-seeds test-fuzz e2e test test-mends test-e2e test-chaos test-vm-smoke vm-tree test-limactl test-vm demo bench bench-vm picture sbom update record-limactl
 
 ##@ Make it
 
@@ -103,14 +104,17 @@ test-chaos: build deps ## 300 random kills of the engine's processes, seeded (LI
 	@LINNET_CHAOS_KILLS=$${LINNET_CHAOS_KILLS:-300} LINNET_CHAOS_SEED=$${LINNET_CHAOS_SEED:-$$(date +%s)} \
 		go test $(E2E) -v -count=1 -timeout 90m -run '^TestRandomKills$$' ./e2e/native
 
-test-vm-smoke: build image ## the main job once in a real virtual machine (an ordinary user is made for it)
-	@go test $(E2E) -v -count=1 -timeout 25m -run '^TestSmoke$$' ./e2e/vm
+test-vm-smoke: build image ## the main job once in a real virtual machine (an ordinary user is made for it); ARCH=arm64: in an emulated one
+	@$(LABARCH) go test $(E2E) -v -count=1 -timeout $(if $(FOREIGN),90m,25m) -run '^TestSmoke$$' ./e2e/vm
+
+vm-tree: build image
+	@e2e/vm/tree.sh $(TARGET) _output/vm-$(TARGET) $(VERSION)
 
 test-limactl: build image ## the real limactl takes the configurations that are rendered for it
 	@go test $(E2E) -count=1 -run '^TestLimactlAccepts' ./pkg/lima
 
-test-vm: build image ## everything in a real virtual machine
-	@go test $(E2E) -v -count=1 -timeout 120m ./e2e/vm
+test-vm: $(if $(FOREIGN),test-vm-smoke,build image) ## everything in a real virtual machine; ARCH=arm64: test-vm-smoke
+	@$(if $(FOREIGN),:,go test $(E2E) -v -count=1 -timeout 120m ./e2e/vm)
 
 demo: PURPOSES = build run demo
 demo: system build deps ## the main job on real input
