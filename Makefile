@@ -19,7 +19,7 @@ LINT     := _output/tools/bin/golangci-lint
 # In order: `make -j` must not test what is being built.
 .NOTPARALLEL:
 
-.PHONY: help all build deps image system clean check lint cross test-unit test-differential test-seeds test-fuzz e2e test test-mends test-e2e test-chaos test-vm-smoke vm-tree test-limactl test-vm demo bench bench-vm picture sbom update record-limactl
+.PHONY: help all build deps image system clean check lint cross test-unit test-unit-arm64 test-differential test-seeds test-fuzz e2e test test-mends test-e2e test-chaos test-vm-smoke vm-tree test-limactl test-vm demo bench bench-vm picture sbom update record-limactl
 
 ##@ Make it
 
@@ -92,6 +92,14 @@ test: ## everything; what CI runs; it ends with what each part took, and fails w
 
 test-unit: ## unit, golden and script tests, root's own too, with the race detector
 	@go test $(E2E) -race -shuffle=on -skip '^Test(Differential|LimactlAccepts)' $(UNIT)
+
+# Packages whose tests run in one process. A test that starts programs (its own binary as a fake peer, scripts with fakes, the Go command) has
+# to start them through the emulator, which -exec does for the first process alone: so not pkg/agentserver, pkg/build, pkg/cli, pkg/client,
+# pkg/engine, pkg/host, pkg/lima, pkg/native, pkg/relay, deps and their parts. They run on a machine with arm64. Nor does the race detector
+# work under emulation, nor is the kernel that answers an arm64 one, which is what TestThisMachineAnswers is about.
+EMULATED := $(addprefix ./pkg/,agent build/options build/state compose crossing emulate guest hint nerdctl registry report route settings streams vm)
+test-unit-arm64: ## the quick tests of packages that start no programs, built for arm64 and run by QEMU's user emulator
+	@CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go test -short -exec qemu-aarch64-static -skip '^TestThisMachineAnswers$$' $(EMULATED)
 
 test-mends: deps ## go vet and upstream's own tests on each mended package, and the command program's own
 	@go run ./deps/build -check
