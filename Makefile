@@ -95,9 +95,9 @@ test-unit: ## unit, golden and script tests, root's own too, with the race detec
 
 # Packages whose tests run in one process. A test that starts programs (its own binary as a fake peer, scripts with fakes, the Go command) has
 # to start them through the emulator, which -exec does for the first process alone: so not pkg/agentserver, pkg/build, pkg/cli, pkg/client,
-# pkg/engine, pkg/host, pkg/lima, pkg/native, pkg/relay, deps and their parts. They run on a machine with arm64. Nor does the race detector
+# pkg/engine, pkg/host, pkg/lima, pkg/native, pkg/registry, pkg/relay, deps and their parts. They run on a machine with arm64. Nor does the race detector
 # work under emulation, nor is the kernel that answers an arm64 one, which is what TestThisMachineAnswers is about.
-EMULATED := $(addprefix ./pkg/,agent build/options build/state compose crossing emulate guest hint nerdctl registry report route settings streams vm)
+EMULATED := $(addprefix ./pkg/,agent build/options build/state compose crossing emulate guest hint nerdctl report route settings streams vm)
 test-unit-arm64: ## the quick tests of packages that start no programs, built for arm64 and run by QEMU's user emulator
 	@CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go test -short -exec qemu-aarch64-static -skip '^TestThisMachineAnswers$$' $(EMULATED)
 

@@ -110,6 +110,11 @@ if [ "$arch" = amd64 ]; then
 	length=$(($(number 588 4) - 4))
 	head -c $((start + length)) "$out/kernel.packed" | tail -c $length | zstd --decompress --quiet >"$out/kernel"
 fi
+if [ "$arch" = arm64 ] && [ "$(tail -c +57 "$out/kernel" | head -c 4)" != ARMd ]; then
+	# Documentation/arch/arm64/booting.rst. Neither vz nor an older QEMU unpacks a kernel.
+	say "the kernel of $version is packed, and no arm64 machine starts it directly"
+	exit 1
+fi
 echo "$version" >"$out/kernel-version"
 {
 	chroot "$root" dpkg-query -W -f '${Package} ${Version} ${Architecture}\n'
