@@ -9,6 +9,13 @@ DIGESTS  := $(if $(IMAGE_AMD64),-X $(GUEST).digestAMD64=$(IMAGE_AMD64)) $(if $(I
 CLIENTS  := $(if $(strip $(DIGESTS)),$(foreach p,linnet linnet-build linnet-compose,-ldflags 'github.com/linnet-dev/linnet/cmd/$(p)=$(LDFLAGS) $(DIGESTS)'))
 # grpcnotrace: without gRPC's debugging pages, whose templates take a fifth of the time that the client needs to start.
 BUILD    := go build -tags grpcnotrace -trimpath -ldflags '$(LDFLAGS)' $(CLIENTS)
+# What is made for another architecture than this machine's stands beside what is made for this one.
+HOSTARCH := $(shell go env GOHOSTARCH)
+FOREIGN  := $(filter-out $(HOSTARCH),$(ARCH))
+TARGET   := $(or $(FOREIGN),$(HOSTARCH))
+SUFFIX   := $(addprefix -,$(FOREIGN))
+LABARCH  := $(if $(FOREIGN),LINNET_LAB_ARCH=$(FOREIGN))
+FORARCH  := $(if $(FOREIGN),GOOS=linux GOARCH=$(FOREIGN))
 # What needs more than Go and its modules has this tag: an engine, root, the pinned sources and so a network.
 E2E      := -tags e2e
 UNIT      = $(shell go list $(E2E) ./... | grep -v /e2e/)
@@ -19,7 +26,7 @@ ACTIONS  := _output/tools/bin/actionlint
 # In order: `make -j` must not test what is being built.
 .NOTPARALLEL:
 
-.PHONY: help all build deps image pack-image system clean check lint cross test-unit test-differential test-seeds test-fuzz e2e test test-mends test-e2e test-chaos test-vm-smoke test-limactl test-vm demo bench bench-vm picture sbom dist lint-workflows update record-limactl
+.PHONY: help all build deps image pack-image system clean check lint cross test-unit test-unit-arm64 test-differential test-seeds test-fuzz e2e test test-mends test-e2e test-chaos test-vm-smoke vm-tree test-limactl test-vm demo bench bench-vm picture sbom dist lint-workflows update record-limactl
 
 ##@ Make it
 
@@ -28,17 +35,17 @@ all: build deps ## the client, the agent and every component
 help: ## this list
 	@awk -F ':.*## ' '/^##@ / { printf "%s%s:\n", nl, substr($$0, 5); nl = "\n" } /^[a-z][a-z0-9-]*:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
 
-build: ## bin/linnet and the programs that it becomes or sends
-	@CGO_ENABLED=0 $(BUILD) -o bin/ ./cmd/...
-	@CGO_ENABLED=0 GOOS=linux go build -trimpath -buildvcs=false -ldflags '-s -w -buildid=' -o bin/ ./cmd/linnet-env # steps are cached by its bytes
+build: ## bin/linnet and the programs that it becomes or sends; ARCH=arm64: Linux's for arm64, into bin-arm64
+	@CGO_ENABLED=0 $(FORARCH) $(BUILD) -o bin$(SUFFIX)/ ./cmd/...
+	@CGO_ENABLED=0 $(FORARCH) GOOS=linux go build -trimpath -buildvcs=false -ldflags '-s -w -buildid=' -o bin$(SUFFIX)/ ./cmd/linnet-env # steps are cached by its bytes
 
-deps: ## every third-party component this host needs, into libexec/linnet
-	@go run ./deps/build
+deps: ## every third-party component this host needs, into libexec/linnet; ARCH=arm64: into libexec/linnet-arm64
+	@go run ./deps/build -arch $(TARGET)
 
-image: PURPOSES = build vm
-image: system build deps ## the guest's disk, kernel and initrd, into libexec/linnet/image (as root)
-	@go run ./deps/build lima
-	@deps/image/bake.sh $(ARCH)
+image: PURPOSES = build vm $(FOREIGN)
+image: system build deps ## the guest's disk, kernel and initrd, into libexec/linnet/image, or with ARCH into libexec/linnet-ARCH/image (as root)
+	@go run ./deps/build -arch $(TARGET) lima
+	@deps/image/bake.sh $(TARGET)
 
 pack-image: ## the baked image of ARCH as one file, with its digest, in _output/dist
 	@go run ./deps/image/pack -version $(VERSION) $(if $(ARCH),-arch $(ARCH))
@@ -47,7 +54,7 @@ system: ## the Debian packages that building, testing and the demo need (as root
 	@deps/system.sh $(PURPOSES)
 
 clean: ## what was built here; caches outside the repository stay
-	@rm -rf bin libexec _output
+	@rm -rf bin bin-* libexec _output
 
 ##@ While you work (no root, no engine)
 
@@ -96,6 +103,14 @@ test: ## everything; what CI runs; it ends with what each part took, and fails w
 test-unit: ## unit, golden and script tests, root's own too, with the race detector
 	@go test $(E2E) -race -shuffle=on -skip '^Test(Differential|LimactlAccepts)' $(UNIT)
 
+# Packages whose tests run in one process. A test that starts programs (its own binary as a fake peer, scripts with fakes, the Go command) has
+# to start them through the emulator, which -exec does for the first process alone: so not pkg/agentserver, pkg/build, pkg/cli, pkg/client,
+# pkg/engine, pkg/host, pkg/lima, pkg/native, pkg/registry, pkg/relay, deps and their parts. They run on a machine with arm64. Nor does the race detector
+# work under emulation, nor is the kernel that answers an arm64 one, which is what TestThisMachineAnswers is about.
+EMULATED := $(addprefix ./pkg/,agent build/options build/state compose crossing emulate guest hint nerdctl report route settings streams vm)
+test-unit-arm64: ## the quick tests of packages that start no programs, built for arm64 and run by QEMU's user emulator
+	@CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go test -short -exec qemu-aarch64-static -skip '^TestThisMachineAnswers$$' $(EMULATED)
+
 test-mends: deps ## go vet and upstream's own tests on each mended package, and the command program's own
 	@go run ./deps/build -check
 	@cd deps/nerdctl && go vet . && go test .
@@ -107,14 +122,17 @@ test-chaos: build deps ## 300 random kills of the engine's processes, seeded (LI
 	@LINNET_CHAOS_KILLS=$${LINNET_CHAOS_KILLS:-300} LINNET_CHAOS_SEED=$${LINNET_CHAOS_SEED:-$$(date +%s)} \
 		go test $(E2E) -v -count=1 -timeout 90m -run '^TestRandomKills$$' ./e2e/native
 
-test-vm-smoke: build image ## the main job once in a real virtual machine (an ordinary user is made for it)
-	@go test $(E2E) -v -count=1 -timeout 25m -run '^TestSmoke$$' ./e2e/vm
+test-vm-smoke: build image ## the main job once in a real virtual machine (an ordinary user is made for it); ARCH=arm64: in an emulated one
+	@$(LABARCH) go test $(E2E) -v -count=1 -timeout $(if $(FOREIGN),90m,25m) -run '^TestSmoke$$' ./e2e/vm
+
+vm-tree: build image
+	@e2e/vm/tree.sh $(TARGET) _output/vm-$(TARGET) $(VERSION)
 
 test-limactl: build image ## the real limactl takes the configurations that are rendered for it
 	@go test $(E2E) -count=1 -run '^TestLimactlAccepts' ./pkg/lima
 
-test-vm: build image ## everything in a real virtual machine
-	@go test $(E2E) -v -count=1 -timeout 120m ./e2e/vm
+test-vm: $(if $(FOREIGN),test-vm-smoke,build image) ## everything in a real virtual machine; ARCH=arm64: test-vm-smoke
+	@$(if $(FOREIGN),:,go test $(E2E) -v -count=1 -timeout 120m ./e2e/vm)
 
 demo: PURPOSES = build run demo
 demo: system build deps ## the main job on real input

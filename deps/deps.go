@@ -10,6 +10,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -33,6 +34,18 @@ type Component struct {
 	Stamp    string    `yaml:"stamp" json:"stamp,omitempty"`
 	Needs    []Need    `yaml:"needs" json:"needs,omitempty"`
 	Programs []Program `yaml:"programs" json:"programs"`
+	// Cross is by the architecture that is built for on another, as Go names it. It is not part of the component's JSON: what a
+	// program is made with is known when it is built.
+	Cross map[string]Cross `yaml:"cross" json:"-"`
+}
+
+// Cross is how a component with cgo is built for another architecture than the build machine's: Compiler is the command of the C
+// compiler, Needs is what must be on the build machine, and Sysroot are the Debian packages of the target that are unpacked for the
+// build, because they have the libraries.
+type Cross struct {
+	Compiler string   `yaml:"compiler"`
+	Needs    []Need   `yaml:"needs"`
+	Sysroot  []string `yaml:"sysroot"`
 }
 
 // Host is a kind of host, by where it runs the engine.
@@ -44,11 +57,12 @@ const (
 	VM    Host = "vm"    // runs the engine in a virtual machine
 )
 
-// Need is something that must be on the machine that builds: a Command in PATH, or a Library
-// that pkg-config knows. Debian is the package that has it.
+// Need is something that must be on the machine that builds: a Command in PATH, a Library
+// that pkg-config knows, or a File by its absolute path. Debian is the package that has it.
 type Need struct {
 	Command string `yaml:"command" json:"command,omitempty"`
 	Library string `yaml:"library" json:"library,omitempty"`
+	File    string `yaml:"file" json:"file,omitempty"`
 	Debian  string `yaml:"debian" json:"debian"`
 }
 
@@ -109,6 +123,16 @@ func (p Program) File(goarch string) string {
 	return strings.ReplaceAll(p.To, "{machine}", machine)
 }
 
+func (n Need) valid() bool {
+	given := 0
+	for _, name := range []string{n.Command, n.Library, n.File} {
+		if name != "" {
+			given++
+		}
+	}
+	return given == 1 && n.Debian != ""
+}
+
 // places are the directories of a prefix that a program may go to.
 var places = []string{"bin/", "cni/", "share/"}
 
@@ -144,8 +168,13 @@ func validate(all []Component) error {
 			}
 		}
 		for _, n := range c.Needs {
-			if (n.Command == "") == (n.Library == "") || n.Debian == "" {
-				bad("needs: one of command and library, and debian, must be given")
+			if !n.valid() {
+				bad("needs: one of command, library and file, and debian, must be given")
+			}
+		}
+		for _, arch := range slices.Sorted(maps.Keys(c.Cross)) {
+			if x := c.Cross[arch]; !c.Cgo || x.Compiler == "" || slices.ContainsFunc(x.Needs, func(n Need) bool { return !n.valid() || n.Library != "" }) {
+				bad("cross: %s: it is for a component with cgo, and must have a compiler; needs must have one of command and file, and debian", arch)
 			}
 		}
 		for _, p := range c.Programs {

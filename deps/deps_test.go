@@ -129,14 +129,16 @@ func TestParseReportsEveryProblem(t *testing.T) {
     version: v1.0.0
     module: example.com/one
     hosts: [vm]
+    cross: {arm64: {compiler: cc, needs: [{library: x, debian: x}]}}
     programs: [{to: bin/c}, {package: cmd/b, to: bin/b}, {package: cmd/d, to: bin/../d}]
 `))
 	want := `component 1 ("one"): version: "1.0.0" is not a module version
 component 1 ("one"): hosts: "mac" is neither "linux" nor "vm"
-component 1 ("one"): needs: one of command and library, and debian, must be given
+component 1 ("one"): needs: one of command, library and file, and debian, must be given
 component 1 ("one"): programs: to: "/bin/a" is not a file in one of bin/, cni/, share/
 component 2 ("one"): name: stands twice
 component 2 ("one"): module and licence must not be empty
+component 2 ("one"): cross: arm64: it is for a component with cgo, and must have a compiler; needs must have one of command and file, and debian
 component 2 ("one"): programs: one of package and main must be given
 component 2 ("one"): programs: to: "bin/b" stands twice
 component 2 ("one"): programs: to: "bin/../d" is not a file in one of bin/, cni/, share/`

@@ -84,14 +84,14 @@ func (b *builder) install(ctx context.Context, wanted []deps.Component) error {
 // check finds out before the first long build what would make a later one fail.
 func (b *builder) check(ctx context.Context, wanted []deps.Component) error {
 	for _, c := range wanted {
-		if c.Cgo && b.goarch != runtime.GOARCH {
+		if _, known := c.Cross[b.goarch]; b.crosses(c) && !known {
 			return &hintError{
 				fmt.Errorf("%s: needs cgo and cannot be built for %s on %s", c.Name, b.goarch, runtime.GOARCH),
 				"run this on a machine with " + b.goarch + ", or name the other components",
 			}
 		}
 	}
-	return lacksError(missing(ctx, wanted))
+	return lacksError(b.missing(ctx, wanted))
 }
 
 // provide brings one component into the prefix, and returns its new record or, when it is
@@ -183,7 +183,7 @@ func copyFile(from, to string) error {
 func (b *builder) compile(ctx context.Context, j job, c command, dir, work, to string) error {
 	b.say("%s %s: building %s", j.component.Name, j.component.Version, c.File)
 	cmd := b.goCmd(ctx, dir, slices.Concat(c.Args, []string{"-o", to, c.From})...)
-	cmd.Env = slices.Concat(cmd.Env, c.Env, []string{"GOTMPDIR=" + work})
+	cmd.Env = slices.Concat(cmd.Env, c.Env, j.sysroot.env(), []string{"GOTMPDIR=" + work})
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Run(); err != nil {

@@ -22,6 +22,7 @@ type job struct {
 	dir       string // the Go module to build in
 	commands  []command
 	mends     []mendText
+	sysroot   sysroot
 	key       string
 }
 
@@ -69,7 +70,10 @@ func (b *builder) plan(ctx context.Context, c deps.Component) (job, error) {
 	if err != nil {
 		return job{}, err
 	}
-	toolchain, err := b.toolchain(ctx, c, j.dir)
+	if j.sysroot, err = b.provideSysroot(ctx, c); err != nil {
+		return job{}, err
+	}
+	toolchain, err := b.toolchain(ctx, c, j)
 	if err != nil {
 		return job{}, err
 	}
@@ -115,18 +119,25 @@ var (
 )
 
 // toolchain asks Go in the component's own directory: a module may ask for a newer Go than ours.
-func (b *builder) toolchain(ctx context.Context, c deps.Component, dir string) (map[string]string, error) {
+func (b *builder) toolchain(ctx context.Context, c deps.Component, j job) (map[string]string, error) {
 	names := toolchainVariables
 	if c.Cgo {
 		names = slices.Concat(names, cVariables)
 	}
-	out, err := b.output(ctx, dir, slices.Concat([]string{"env", "-json"}, names)...)
+	out, err := b.output(ctx, j.dir, slices.Concat([]string{"env", "-json"}, names)...)
 	if err != nil {
 		return nil, fmt.Errorf("asking Go for its version: %w", err)
 	}
 	facts := map[string]string{}
 	if err := json.Unmarshal(out, &facts); err != nil {
 		return nil, fmt.Errorf("asking Go for its version: %w", err)
+	}
+	if b.crosses(c) { // its libraries come from the sysroot
+		facts["CC"] = j.sysroot.compiler
+		for name, version := range j.sysroot.packages {
+			facts["package "+name] = version
+		}
+		return facts, nil
 	}
 	for _, n := range c.Needs {
 		if n.Library == "" {

@@ -52,9 +52,9 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("deps/build", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.StringVar(&o.prefix, "prefix", "", "install below `dir` (default libexec/linnet, or _output/tools with -tools)")
+	flags.StringVar(&o.prefix, "prefix", "", "install below `dir` (default libexec/linnet, libexec/linnet-ARCH for another architecture, or _output/tools with -tools)")
 	flags.StringVar(&o.cache, "cache", "", "keep what was built in `dir` (default $LINNET_DEPS_CACHE, or linnet/deps in the user's cache)")
-	flags.StringVar(&o.arch, "arch", runtime.GOARCH, "build for `arch`, as Go names it; components with cgo cannot be cross-built")
+	flags.StringVar(&o.arch, "arch", runtime.GOARCH, "build for `arch`, as Go names it")
 	flags.BoolVar(&o.tools, "tools", false, "build the developers' tools of deps/tools/go.mod instead of components")
 	flags.StringVar(&o.without, "without", "", "leave out these `mends`, a comma between them: for tests of what they mend")
 	flags.BoolVar(&o.check, "check", false, "build nothing: run go vet and the mended packages' own tests on the mended copies")
@@ -90,10 +90,7 @@ func (o options) do(ctx context.Context, stdout, stderr io.Writer) error {
 		return err
 	}
 	if o.prefix == "" {
-		o.prefix = filepath.Join(root, "libexec", "linnet")
-		if o.tools {
-			o.prefix = filepath.Join(root, "_output", "tools")
-		}
+		o.prefix = o.defaultPrefix(root)
 	}
 	if o.cache == "" {
 		if o.cache, err = defaultCache(); err != nil {
@@ -128,7 +125,7 @@ func (o options) do(ctx context.Context, stdout, stderr io.Writer) error {
 		return err
 	}
 	if o.needs {
-		for _, name := range debianPackages(missing(ctx, wanted)) {
+		for _, name := range debianPackages(b.missing(ctx, wanted)) {
 			fmt.Fprintln(stdout, name)
 		}
 		return nil
@@ -140,6 +137,17 @@ func (o options) do(ctx context.Context, stdout, stderr io.Writer) error {
 		return b.writeSBOM(stdout, wanted)
 	}
 	return b.install(ctx, wanted)
+}
+
+// defaultPrefix is where things go in a repository. What was built for another architecture stands beside what runs here.
+func (o options) defaultPrefix(root string) string {
+	switch {
+	case o.tools:
+		return filepath.Join(root, "_output", "tools")
+	case o.arch != runtime.GOARCH:
+		return filepath.Join(root, "libexec", "linnet-"+o.arch)
+	}
+	return filepath.Join(root, "libexec", "linnet")
 }
 
 // repository finds the root of the repository from the working directory upwards.

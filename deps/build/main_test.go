@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -31,7 +32,8 @@ func TestMain(m *testing.M) {
 
 // fakeGo answers `go env -json` and, for `go build`, writes its own arguments as the program. Its state directory may hold: version, what GOVERSION is; fail, a program that
 // does not compile; hang, a program whose build stops half-way, says so on the unix socket
-// named in the file, and ends only with its connection. It logs each build in builds.
+// named in the file, and ends only with its connection. It logs each build in builds, and leaves its
+// variables for cgo in env-NAME.
 func fakeGo(state string, args []string) int {
 	if args[0] == "env" {
 		text, err := os.ReadFile(filepath.Join(state, "version"))
@@ -46,6 +48,15 @@ func fakeGo(state string, args []string) int {
 		return answer(err)
 	}
 	fmt.Fprintln(log, from)
+	var cgo strings.Builder
+	for _, v := range os.Environ() {
+		if strings.HasPrefix(v, "CC=") || strings.HasPrefix(v, "PKG_CONFIG_") {
+			cgo.WriteString(v + "\n")
+		}
+	}
+	if err := write(filepath.Join(state, "env-"+path.Base(from)), cgo.String()); err != nil {
+		return answer(err)
+	}
 	if err := log.Close(); err != nil {
 		return answer(err)
 	}

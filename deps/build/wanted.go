@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
@@ -103,14 +104,21 @@ type lack struct {
 }
 
 // missing looks for everything the components need.
-func missing(ctx context.Context, components []deps.Component) []lack {
+func (b *builder) missing(ctx context.Context, components []deps.Component) []lack {
 	var lacks []lack
 	for _, c := range components {
-		for _, n := range c.Needs {
+		needs := c.Needs
+		if b.crosses(c) {
+			needs = c.Cross[b.goarch].Needs
+		}
+		for _, n := range needs {
 			var err error
-			if n.Command != "" {
+			switch {
+			case n.Command != "":
 				_, err = exec.LookPath(n.Command)
-			} else {
+			case n.File != "":
+				_, err = os.Stat(n.File)
+			default:
 				_, err = libraryVersion(ctx, n.Library)
 			}
 			if err != nil {
@@ -128,7 +136,7 @@ func lacksError(lacks []lack) error {
 	}
 	var errs []string
 	for _, l := range lacks {
-		errs = append(errs, fmt.Sprintf("%s needs %s%s, which is not installed", l.component, l.need.Command, l.need.Library))
+		errs = append(errs, fmt.Sprintf("%s needs %s%s, which is not installed", l.component, l.need.Command, l.need.Library+l.need.File))
 	}
 	return &hintError{errors.New(strings.Join(errs, "; ")), "apt-get install " + strings.Join(debianPackages(lacks), " ")}
 }

@@ -9,8 +9,6 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
 cache=${LINNET_IMAGE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/linnet/image}
-prefix=${LINNET_PREFIX:-$top/libexec/linnet}
-agent=${LINNET_AGENT:-$top/bin/linnet-agent}
 export LC_ALL=C SOURCE_DATE_EPOCH=1767225600 # a fixed day; nothing depends on which
 
 say() { printf 'image: %s\n' "$*" >&2; }
@@ -21,7 +19,12 @@ fail() {
 	exit 1
 }
 
-arch=${1:-$(go env GOARCH)}
+host=$(go env GOHOSTARCH)
+arch=${1:-$host}
+suffix=
+[ "$arch" = "$host" ] || suffix=-$arch # what is made for another architecture stands beside what is made for this one
+prefix=${LINNET_PREFIX:-$top/libexec/linnet$suffix}
+agent=${LINNET_AGENT:-$top/bin$suffix/linnet-agent}
 case $arch in
 amd64) machine=x86_64 console=ttyS0 loader=lib64/ld-linux-x86-64.so.2 ;;
 arm64) machine=aarch64 console=ttyAMA0 loader=lib/ld-linux-aarch64.so.1 ;;
@@ -30,9 +33,9 @@ esac
 components='bin/buildctl bin/buildkitd bin/containerd bin/containerd-shim-runc-v2 bin/nerdctl bin/runc
 	cni/bridge cni/firewall cni/host-local cni/loopback cni/portmap cni/tuning'
 for c in $components; do
-	[ -x "$prefix/$c" ] || fail "$prefix/$c is not there" 'make deps'
+	[ -x "$prefix/$c" ] || fail "$prefix/$c is not there" "make deps${suffix:+ ARCH=$arch}"
 done
-[ -x "$agent" ] || fail "$agent is not there" 'make build'
+[ -x "$agent" ] || fail "$agent is not there" "make build${suffix:+ ARCH=$arch}"
 
 digest() { sha256sum | cut -c1-16; }
 # A file counts by its path here, its mode and its content.
@@ -62,7 +65,7 @@ if grep -qs "\"key\": \"$key\"" "$out/manifest.json"; then
 fi
 
 [ "$(id -u)" = 0 ] || fail 'only root can make an image: its files belong to root' 'sudo make image'
-for tool in mmdebstrap mkfs.ext4 cpio depmod xz zstd; do
+for tool in mmdebstrap cpio depmod xz zstd; do
 	command -v $tool >/dev/null || fail "$tool is not there" 'deps/system.sh vm'
 done
 mkdir -p "$cache"
@@ -101,7 +104,9 @@ ln -s /usr/libexec/linnet/bin/nerdctl /usr/libexec/linnet/bin/buildctl "$root/us
 ln -s /var/lib/linnet/native/etc/nerdctl.toml "$root/etc/nerdctl/nerdctl.toml"
 (cd "$top" && CGO_ENABLED=0 GOOS=linux GOARCH=$arch go build -trimpath -buildvcs=false -ldflags '-s -w' \
 	-o "$root/usr/libexec/linnet/bin/linnet-early" ./deps/image/early)
-[ -e "$root/usr/libexec/linnet/emulators/qemu-aarch64" ] || rm -f "$root/usr/lib/binfmt.d/aarch64.conf"
+for entry in "$root"/usr/lib/binfmt.d/*.conf; do # the emulators of this image alone
+	[ -e "$root/usr/libexec/linnet/emulators/qemu-$(basename "$entry" .conf)" ] || rm "$entry"
+done
 chmod 440 "$root/etc/sudoers"
 : >"$root/etc/machine-id"
 ln -sf /usr/lib/systemd/system/linnet.target "$root/etc/systemd/system/default.target"
@@ -112,11 +117,9 @@ mkdir "$new"
 uuid=1c0de000-11ae-4e75-8000-000000000001
 used=$(du -sm --apparent-size "$root" | cut -f1)
 truncate -s $((used * 5 / 4 + 384))M "$new/disk.raw"
-# The guest's own mke2fs, where it runs here: with the same time in every inode the same contents make the same disk.
-mkfs=(mkfs.ext4)
-if [ "$arch" = "$(go env GOHOSTARCH)" ]; then
-	mkfs=("$root/$loader" --library-path "$root/usr/lib/$machine-linux-gnu" "$root/usr/sbin/mke2fs" -t ext4)
-fi
+# The guest's own mke2fs: with the same time in every inode the same contents make the same disk.
+mkfs=("$root/$loader" --library-path "$root/usr/lib/$machine-linux-gnu" "$root/usr/sbin/mke2fs" -t ext4)
+[ "$arch" = "$host" ] || mkfs=("qemu-$machine-static" "${mkfs[@]}")
 MKE2FS_CONFIG="$root/etc/mke2fs.conf" E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH "${mkfs[@]}" -q -d "$root" -L linnet-root -U $uuid \
 	-m 0 -J size=16 -N 65536 -E "hash_seed=$uuid,lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0" "$new/disk.raw"
 fallocate --dig-holes "$new/disk.raw"

@@ -4,7 +4,10 @@
 #   compare.sh [ARCH]
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-prefix=${LINNET_PREFIX:-$(cd "$here/../.." && pwd)/libexec/linnet}
+host=$(go env GOHOSTARCH)
+suffix=
+[ "${1:-$host}" = "$host" ] || suffix=-$1
+prefix=${LINNET_PREFIX:-$(cd "$here/../.." && pwd)/libexec/linnet$suffix}
 work=$(mktemp -d "$(dirname "$prefix")/compare.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 for round in 1 2; do

@@ -13,6 +13,11 @@ suite=trixie
 say() { printf 'image: %s\n' "$*" >&2; }
 trap 'say "debian.sh failed in line $LINENO"' ERR
 
+case $arch in
+amd64) machine=x86_64 foreign=aarch64 ;;
+arm64) machine=aarch64 foreign=x86_64 ;;
+esac
+
 list() { sed 's/#.*//' "$1" | awk 'NF'; }
 
 # The machine's own mirrors of Debian: the archive, and the security archive where it has one.
@@ -33,14 +38,51 @@ deb $main $suite-updates main"
 deb $security $suite-security main"
 
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 root=$work/root
+binfmt=/proc/sys/fs/binfmt_misc registered=
+finish() {
+	[ -z "$registered" ] || echo -1 >"$registered"
+	! mountpoint -q "$work/binfmt" || umount "$work/binfmt"
+	rm -rf "$work"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# Packages of another architecture run programs of their own when they are installed. For that time the kernel is told of
+# this machine's emulator: by an entry of this run's own, since others' may lack F (by which the emulator need not be in
+# the new root) and the newest one counts. One that a killed run left goes first.
+register() {
+	local emulator line old
+	emulator=$(command -v "qemu-$machine-static" || command -v "qemu-$machine") || {
+		say "there is no emulator of $machine: qemu-$machine-static"
+		echo "hint: deps/system.sh $arch" >&2
+		exit 1
+	}
+	if [ ! -e $binfmt/register ]; then
+		binfmt=$work/binfmt
+		mkdir "$binfmt"
+		modprobe -q binfmt_misc || true # built in, or this fails in the next line
+		mount -t binfmt_misc binfmt_misc "$binfmt"
+	fi
+	for old in "$binfmt"/linnet-image-*; do
+		[ ! -e "$old" ] || [ -e "/proc/${old##*-}" ] || echo -1 >"$old"
+	done
+	line=$(grep '^:' "$here/files/usr/lib/binfmt.d/$machine.conf" | cut -d: -f3-6)
+	echo ":linnet-image-$$:$line:$emulator:F" >"$binfmt/register"
+	registered=$binfmt/linnet-image-$$
+}
+foreigner=
+if [ "$arch" != "$(dpkg --print-architecture)" ]; then
+	register
+	foreigner=--skip=check/qemu # it asks other packages whether such programs run; see register
+fi
 
 # How this machine's apt reaches its mirrors: proxies, timeouts, credentials.
 apt-config dump | grep -E '^Acquire::(http|https|Retries|Check-Valid-Until|Check-Date)' >"$work/apt.conf" || true
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-0}
 say "Debian $suite for $arch"
-mmdebstrap --quiet --mode=root --architectures="$arch" --variant=essential --format=directory \
+mmdebstrap --quiet --mode=root $foreigner --architectures="$arch" --variant=essential --format=directory \
 	--include="$(list "$here/packages" | paste -sd,)" \
 	--aptopt="$work/apt.conf" \
 	--aptopt='APT::Install-Recommends "false"' \
@@ -67,6 +109,11 @@ if [ "$arch" = amd64 ]; then
 	start=$((($(number 497 1) + 1) * 512 + $(number 584 4)))
 	length=$(($(number 588 4) - 4))
 	head -c $((start + length)) "$out/kernel.packed" | tail -c $length | zstd --decompress --quiet >"$out/kernel"
+fi
+if [ "$arch" = arm64 ] && [ "$(tail -c +57 "$out/kernel" | head -c 4)" != ARMd ]; then
+	# Documentation/arch/arm64/booting.rst. Neither vz nor an older QEMU unpacks a kernel.
+	say "the kernel of $version is packed, and no arm64 machine starts it directly"
+	exit 1
 fi
 echo "$version" >"$out/kernel-version"
 {
@@ -114,9 +161,7 @@ install_modules all "$root"
 install_modules initrd "$out/initrd"
 find "$out/initrd" -name 'modules.*' ! -name modules.dep -delete
 
-if [ -d "$extras/qemu" ]; then
-	install -D "$extras/qemu/usr/bin/qemu-aarch64" "$root/usr/libexec/linnet/emulators/qemu-aarch64"
-fi
+install -D "$extras/qemu/usr/bin/qemu-$foreign" "$root/usr/libexec/linnet/emulators/qemu-$foreign"
 
 "$here/trim.sh" "$root"
 tar -C "$root" --sort=name --numeric-owner --xattrs --pax-option=delete=atime,delete=ctime --mtime="@$SOURCE_DATE_EPOCH" -cf "$out/rootfs.tar" .

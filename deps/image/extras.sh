@@ -10,11 +10,9 @@ mkdir -p "$dir/debs"
 cd "$dir/debs"
 
 kernel=$(apt-cache depends "linux-image-$arch" | sed -n 's/^ *Depends: //p' | grep '^linux-image-' | head -1)
-emulator=
-[ "$arch" != amd64 ] || emulator=qemu-user
-apt-get -qq -o APT::Sandbox::User=root download "$kernel" $emulator >/dev/null
+apt-get -qq -o APT::Sandbox::User=root download "$kernel" qemu-user >/dev/null
 dpkg-deb -x "$kernel"_*.deb "$dir/kernel"
-[ -z "$emulator" ] || dpkg-deb -x "$emulator"_*.deb "$dir/qemu"
+dpkg-deb -x qemu-user_*.deb "$dir/qemu"
 for deb in *.deb; do
 	dpkg-deb -W --showformat '${Package} ${Version} ${Architecture}\n' "$deb"
 done >"$dir/packages"

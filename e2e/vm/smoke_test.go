@@ -217,31 +217,41 @@ RUN ["/hello"]
 CMD ["/hello"]
 `
 
-// foreignArchitecture: an arm64 program runs, in a build and in a container, as a setuid one.
+// other is the architecture that the machine emulates, and what QEMU calls it.
+func other() (arch, machine string) {
+	if lab.Arch() == "arm64" {
+		return "amd64", "x86_64"
+	}
+	return "arm64", "aarch64"
+}
+
+// foreignArchitecture: a program of another processor runs, in a build and in a container, as a setuid one.
 func foreignArchitecture(t *testing.T, e *lab.Engine, _ string) {
 	dir := share(t, e)
+	arch, machine := other()
 	source := "package main\n\nimport (\"os\"; \"runtime\")\n\nfunc main() { println(runtime.GOARCH, os.Geteuid()) }\n"
 	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(source), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	build := exec.Command("/usr/local/go/bin/go", "build", "-o", filepath.Join(dir, "hello"), filepath.Join(dir, "main.go"))
-	build.Env = append(os.Environ(), "GOARCH=arm64", "GOOS=linux", "CGO_ENABLED=0", "GOTOOLCHAIN=local")
+	build.Env = append(os.Environ(), "GOARCH="+arch, "GOOS=linux", "CGO_ENABLED=0", "GOTOOLCHAIN=local")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building for arm64: %v\n%s", err, out)
+		t.Fatalf("building for %s: %v\n%s", arch, err, out)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(setuidDockerfile), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	note := "emulating linux/" + arch + " on " + lab.Arch() + " with qemu-" + machine + "\n"
 	for _, args := range [][]string{
-		{"build", "--progress=plain", "--platform=linux/arm64", "-t", "foreign", dir},
-		{"run", "--rm", "--network=none", "--platform=linux/arm64", "foreign"},
+		{"build", "--progress=plain", "--platform=linux/" + arch, "-t", "foreign", dir},
+		{"run", "--rm", "--network=none", "--platform=linux/" + arch, "foreign"},
 	} {
 		r := e.Run(t, args...)
-		if r.Code != 0 || !strings.Contains(r.Err, "arm64 7\n") || strings.Count(r.Err, "emulating linux/arm64 on amd64 with qemu-aarch64\n") != 1 {
+		if r.Code != 0 || !strings.Contains(r.Err, arch+" 7\n") || strings.Count(r.Err, note) != 1 {
 			t.Errorf("%s: exit code %d, stdout %q, stderr %q", args[0], r.Code, r.Out, r.Err)
 		}
 	}
-	if out := must(t, e, "emulation", "status"); !strings.Contains(out, "arm64\temulated\t/usr/libexec/linnet/emulators/qemu-aarch64\tyes\t\n") {
+	if out := must(t, e, "emulation", "status"); !strings.Contains(out, arch+"\temulated\t/usr/libexec/linnet/emulators/qemu-"+machine+"\tyes\t\n") {
 		t.Errorf("emulation status says\n%s", out)
 	}
 }

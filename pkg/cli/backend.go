@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 
 	"github.com/linnet-dev/linnet/pkg/agent"
 	"github.com/linnet-dev/linnet/pkg/client"
@@ -73,10 +74,14 @@ func (a *app) Client() (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	arch := runtime.GOARCH
+	if e.machine != nil {
+		arch = lima.HostFacts().Arch
+	}
 	dir, _ := os.Getwd() // a command line that is localized needs one, and says so
 	return &client.Client{
 		Guest: e.Guest, Streams: a.streams, Environ: os.Environ(), Dir: dir, Home: os.Getenv("HOME"),
-		Registries: registry.Open(os.Environ()), HostsDirs: s.Engine.HostsDirs,
+		Registries: registry.Open(os.Environ()), HostsDirs: s.Engine.HostsDirs, Arch: arch,
 		Emulator: func(ctx context.Context, arch emulate.Architecture) (string, error) { return emulateIn(ctx, e, arch) },
 		Note:     a.note, Release: a.closeReport,
 	}, nil

@@ -37,6 +37,8 @@ type Client struct {
 	// Registries has the user's credentials; nil means that there are none. HostsDirs are directories of registries' hosts.toml.
 	Registries *registry.Config
 	HostsDirs  []string
+	// Arch is the GOARCH of the guest.
+	Arch string
 	// Emulator makes the programs of an architecture run in the guest, and returns through which interpreter.
 	Emulator func(ctx context.Context, arch emulate.Architecture) (interpreter string, err error)
 	// Note tells the user something in passing. Release takes progress off the terminal, before something else is shown there.

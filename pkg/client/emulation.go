@@ -3,20 +3,19 @@ package client
 import (
 	"context"
 	"errors"
-	"runtime"
 
 	"github.com/linnet-dev/linnet/pkg/emulate"
 	"github.com/linnet-dev/linnet/pkg/nerdctl"
 )
 
-// Emulate makes the programs of some platforms run in the guest, which has the host's architecture. It returns, by
+// Emulate makes the programs of some platforms run in the guest. It returns, by
 // architecture, what to tell the user once something that is emulated runs. An error says why one's programs do not run, and
 // what to do; a build that runs none of them need not mind it.
 func (c *Client) Emulate(ctx context.Context, platforms []string) (notes map[string]string, err error) {
 	var errs []error
 	notes = map[string]string{}
 	for _, p := range platforms {
-		arch, foreign := emulate.Foreign(runtime.GOARCH, p)
+		arch, foreign := emulate.Foreign(c.Arch, p)
 		if _, seen := notes[arch.Name]; seen || !foreign {
 			continue
 		}
@@ -25,7 +24,7 @@ func (c *Client) Emulate(ctx context.Context, platforms []string) (notes map[str
 			errs = append(errs, err)
 			continue
 		}
-		notes[arch.Name] = emulate.Note(arch, runtime.GOARCH, interpreter)
+		notes[arch.Name] = emulate.Note(arch, c.Arch, interpreter)
 	}
 	return notes, errors.Join(errs...)
 }

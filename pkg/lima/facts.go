@@ -1,6 +1,7 @@
 package lima
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -12,8 +13,10 @@ import (
 
 // Facts are what a virtual machine on this host depends on.
 type Facts struct {
-	// OS and Arch are a GOOS and a GOARCH.
+	// OS is the host's GOOS, Arch the GOARCH of the virtual machine, which is the host's unless Foreign says otherwise.
 	OS, Arch string
+	// Foreign says that the virtual machine has another architecture than the host, so that it can only be emulated.
+	Foreign bool
 	// Home is the user's home directory, User the user's name.
 	Home, User string
 	// Root says that linnet runs as the superuser.
@@ -29,9 +32,14 @@ type Facts struct {
 // rosettaRuntime is there when Rosetta is installed.
 const rosettaRuntime = "/Library/Apple/usr/libexec/oah/libRosettaRuntime"
 
+// machineArch is the GOARCH of the virtual machine, where that is not the host's. No user has a use for such a machine; the linker
+// sets it for the suite that proves an image of another architecture (e2e/vm/tree.sh).
+var machineArch string
+
 // HostFacts returns the facts of this process's host and user.
 func HostFacts() Facts {
-	f := Facts{OS: runtime.GOOS, Arch: runtime.GOARCH, Root: os.Geteuid() == 0, CPUs: runtime.NumCPU(), Kernel: kernelRelease()}
+	f := Facts{OS: runtime.GOOS, Arch: cmp.Or(machineArch, runtime.GOARCH), Root: os.Geteuid() == 0, CPUs: runtime.NumCPU(), Kernel: kernelRelease()}
+	f.Foreign = f.Arch != runtime.GOARCH
 	f.Home, f.User = os.Getenv("HOME"), os.Getenv("USER")
 	if home, err := os.UserHomeDir(); err == nil {
 		f.Home = home
@@ -51,7 +59,7 @@ const (
 	arm64 = "aarch64"
 )
 
-// arch is this host's architecture as Lima names it.
+// arch is the virtual machine's architecture as Lima names it.
 func (f Facts) arch() (string, error) {
 	switch f.Arch {
 	case "amd64":

@@ -136,6 +136,8 @@ func TestASettingThatDoesNotFitTheHostIsRefused(t *testing.T) {
 		{"Rosetta on Linux", pc, func(w *Wanted) { w.Rosetta = "on" }, `vm.rosetta: "on" needs a Mac with Apple silicon and vm.accelerator vz; set it to auto`},
 		{"Rosetta on an Intel Mac", intel, func(w *Wanted) { w.Rosetta = "on" }, `vm.rosetta: "on" needs a Mac with Apple silicon and vm.accelerator vz; set it to auto`},
 		{"Rosetta that is not installed", Facts{OS: "darwin", Arch: "arm64", Home: "/Users/ada"}, func(w *Wanted) { w.Rosetta = "on" }, `vm.rosetta: "on" needs Rosetta, which is not installed; run: softwareupdate --install-rosetta`},
+		{"kvm for another architecture", Facts{OS: "linux", Arch: "arm64", Foreign: true, Home: "/home/ada"}, func(w *Wanted) { w.Accelerator = "kvm" }, `vm.accelerator: "kvm" does not run aarch64 on this host; set it to auto`},
+		{"vz for another architecture", Facts{OS: "darwin", Arch: "amd64", Foreign: true, Home: "/Users/ada"}, func(w *Wanted) { w.Accelerator = "vz" }, `vm.accelerator: "vz" does not run x86_64 on this host; set it to auto`},
 		{"a comma with 9p", pc, func(w *Wanted) { w.Mounts = []string{"/a,b"} }, `vm.mounts: "/a,b" cannot be shared by 9p: a comma or {{ is in it; set vm.mountType to reverse-sshfs`},
 		{"too many CPUs", pc, func(w *Wanted) { w.CPUs = 9 }, `vm.cpus: "9" is more than this host has (8); set it to 8 at most`},
 	} {
@@ -150,6 +152,11 @@ func TestASettingThatDoesNotFitTheHostIsRefused(t *testing.T) {
 	}
 	if c, err := plain.choose(Facts{OS: "darwin", Arch: "arm64", Home: "/Users/ada"}); err != nil || c.rosetta {
 		t.Errorf("without Rosetta auto is %v, %v", c.rosetta, err)
+	}
+	for _, system := range []string{"linux", "darwin"} {
+		if c, err := plain.choose(Facts{OS: system, Arch: "arm64", Foreign: true, Home: "/h"}); err != nil || c.kind != qemu || c.accelerator != "tcg" || c.arch != arm64 {
+			t.Errorf("of another architecture on %s: %s with %s for %s, %v", system, c.kind, c.accelerator, c.arch, err)
+		}
 	}
 	if _, err := plain.choose(Facts{OS: "linux", Arch: "riscv64", Home: "/h"}); err == nil || err.Error() != "choosing an image: there is none for riscv64" {
 		t.Errorf("riscv64: %v", err)

@@ -79,7 +79,10 @@ func (w Wanted) choose(f Facts) (c choice, err error) {
 	if c.arch, err = f.arch(); err != nil {
 		return c, err
 	}
-	if f.OS == "darwin" && (w.Accelerator == auto || w.Accelerator == vz) {
+	switch {
+	case f.Foreign && w.Accelerator == auto:
+		c.accelerator = "tcg"
+	case f.OS == "darwin" && !f.Foreign && (w.Accelerator == auto || w.Accelerator == vz):
 		c.kind, c.accelerator = vz, vz
 	}
 	if c.mountType == auto {
@@ -100,6 +103,8 @@ func (c choice) fits(f Facts) error {
 	switch {
 	case c.Accelerator == "kvm" && f.OS != "linux":
 		return refuse("vm.accelerator", c.Accelerator, "is Linux's", "set it to auto")
+	case f.Foreign && c.Accelerator != auto && c.Accelerator != "tcg":
+		return refuse("vm.accelerator", c.Accelerator, "does not run "+c.arch+" on this host", "set it to auto")
 	case c.Accelerator == vz && f.OS != "darwin":
 		return refuse("vm.accelerator", c.Accelerator, "is macOS's", "set it to auto")
 	case c.mountType == "9p" && c.kind == vz:

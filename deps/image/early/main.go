@@ -71,7 +71,7 @@ func setUp(ctx context.Context) error {
 	var first work // what needs nothing from cidata
 	first.start("the network's driver", func() error { return modules.load("virtio_net") })
 	first.start("the engine's file system", func() error { return modules.load("overlay") })
-	first.start("emulators", func() error { return emulators(modules, "/usr/lib/binfmt.d") })
+	first.start("binfmt_misc", func() error { return binfmt(modules) })
 	first.start("the agent's port", linkVirtioPorts)
 	first.start("the kernel's settings", func() error { return errors.Join(makeNodes(), settings("/etc/sysctl.d")) })
 
@@ -93,6 +93,7 @@ func setUp(ctx context.Context) error {
 	steps.start("Lima's scripts", func() error { return errors.Join(chooseScripts(c, scriptsDir), limaReady(c)) })
 	err = errors.Join(setClock(c), first.wait())
 	steps.start("the network", func() error { return network(c) }) // its driver is there now
+	steps.start("emulators", func() error { return emulators(c, "/usr/lib/binfmt.d", binfmtDir) })
 	if err := errors.Join(err, steps.wait(), handOver(c)); err != nil {
 		return err
 	}

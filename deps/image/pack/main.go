@@ -35,7 +35,7 @@ func run(args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	version := flags.String("version", "", "the `version` in the file's name; a leading v is left out")
 	arch := flags.String("arch", runtime.GOARCH, "the image's architecture, as Go names it")
-	from := flags.String("from", "", "the image's `dir` (default libexec/linnet/image/MACHINE)")
+	from := flags.String("from", "", "the image's `dir` (default libexec/linnet/image/MACHINE, or libexec/linnet-ARCH/image/MACHINE for another architecture than this one)")
 	to := flags.String("to", "_output/dist", "the `dir` that the file is made in")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -48,7 +48,11 @@ func run(args []string, stdout, stderr io.Writer) error {
 		return errors.New("-version is missing")
 	}
 	if *from == "" {
-		*from = filepath.Join("libexec", "linnet", "image", machine)
+		prefix := "linnet"
+		if *arch != runtime.GOARCH {
+			prefix += "-" + *arch
+		}
+		*from = filepath.Join("libexec", prefix, "image", machine)
 	}
 	name := guestimage.FileName(strings.TrimPrefix(*version, "v"), *arch)
 	if err := os.MkdirAll(*to, 0o755); err != nil {

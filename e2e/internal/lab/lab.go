@@ -5,6 +5,7 @@ package lab
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,25 @@ func Root() string {
 	}
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Dir(filepath.Dir(filepath.Dir(filepath.Dir(file))))
+}
+
+// EnvArch is the GOARCH of the machine that the suite's engine runs in, where that is not this host's.
+const EnvArch = "LINNET_LAB_ARCH"
+
+// Arch is the GOARCH of the engine's machine.
+func Arch() string { return cmp.Or(os.Getenv(EnvArch), runtime.GOARCH) }
+
+// busybox is Debian's static busybox for the engine's machine.
+func busybox() ([]byte, error) {
+	path := "/bin/busybox"
+	if Arch() != runtime.GOARCH {
+		path = filepath.Join(Root(), "busybox") // e2e/vm/tree.sh
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("the static busybox is missing (apt install busybox-static): %w", err)
+	}
+	return text, nil
 }
 
 // Main builds linnet and its components (nothing happens when they are there) and runs the
@@ -280,11 +300,11 @@ func (e *Engine) Busybox(t testing.TB) string {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	busybox, err := os.ReadFile("/bin/busybox")
+	program, err := busybox()
 	if err != nil {
-		t.Fatalf("the static busybox is missing (apt install busybox-static): %v", err)
+		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "busybox"), busybox, 0o755); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "busybox"), program, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	const dockerfile = "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"--install\", \"-s\", \"/bin\"]\n" +

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"testing"
 
@@ -56,7 +55,7 @@ func (r *Registry) PushBusybox(t testing.TB, repository string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file.OS, file.Architecture = "linux", "amd64"
+	file.OS, file.Architecture = "linux", Arch()
 	if image, err = mutate.ConfigFile(image, file); err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +70,7 @@ func (r *Registry) PushBusybox(t testing.TB, repository string) {
 
 // busyboxTar writes a root file system with the static busybox in it.
 func busyboxTar(w io.Writer) error {
-	busybox, err := os.ReadFile("/bin/busybox")
+	program, err := busybox()
 	if err != nil {
 		return err
 	}
@@ -90,7 +89,7 @@ func busyboxTar(w io.Writer) error {
 	}
 	write(tar.Header{Name: "tmp/", Typeflag: tar.TypeDir, Mode: 0o1777}, nil)
 	write(tar.Header{Name: "etc/passwd", Typeflag: tar.TypeReg, Mode: 0o644}, []byte("root:x:0:0:root:/root:/bin/sh\n"))
-	write(tar.Header{Name: "bin/busybox", Typeflag: tar.TypeReg, Mode: 0o755}, busybox)
+	write(tar.Header{Name: "bin/busybox", Typeflag: tar.TypeReg, Mode: 0o755}, program)
 	for _, applet := range applets {
 		write(tar.Header{Name: "bin/" + applet, Typeflag: tar.TypeSymlink, Linkname: "busybox"}, nil)
 	}

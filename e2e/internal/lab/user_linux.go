@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,7 +23,8 @@ const TestUser = "linnet-test"
 const EnvPanics = "LINNET_PANICS"
 
 // AsUser runs this very program once more, as TestUser in its home, on a copy of what was
-// built, and returns its exit code. make builds the targets first, and prepare, unless it is
+// built, and returns its exit code. make builds the targets first, or what a machine of another
+// architecture takes (EnvArch), and prepare, unless it is
 // nil, puts into the copy's directory what only root can make.
 func AsUser(targets []string, prepare func(root string) error) int {
 	code, err := asUser(targets, prepare)
@@ -34,6 +36,10 @@ func AsUser(targets []string, prepare func(root string) error) int {
 }
 
 func asUser(targets []string, prepare func(root string) error) (int, error) {
+	from := Root()
+	if Arch() != runtime.GOARCH {
+		from, targets = filepath.Join(from, "_output", "vm-"+Arch()), []string{"vm-tree", "ARCH=" + Arch()}
+	}
 	build := exec.Command("make", append([]string{"-s"}, targets...)...)
 	build.Dir = Root()
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
@@ -47,7 +53,7 @@ func asUser(targets []string, prepare func(root string) error) (int, error) {
 	// What a run that was killed has left.
 	_ = exec.Command("pkill", "-KILL", "-u", u.Uid, "-f", "/tmp/ln-").Run()
 	root := filepath.Join(u.HomeDir, "linnet")
-	if err := publish(root, u); err != nil {
+	if err := publish(from, root, u); err != nil {
 		return 0, err
 	}
 	if prepare != nil {
@@ -98,15 +104,19 @@ func testUser() (*user.User, error) {
 }
 
 // publish puts what was built where the user can read it; links where that is possible.
-func publish(root string, u *user.User) error {
+func publish(tree, root string, u *user.User) error {
 	if err := os.RemoveAll(root); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return err
 	}
-	for _, dir := range []string{"bin", "libexec", "examples"} {
-		from, to := filepath.Join(Root(), dir), filepath.Join(root, dir)
+	parts := map[string]string{"bin": tree, "libexec": tree, "examples": Root()}
+	if tree != Root() {
+		parts["busybox"] = tree
+	}
+	for name, of := range parts {
+		from, to := filepath.Join(of, name), filepath.Join(root, name)
 		if exec.Command("cp", "-al", from, to).Run() == nil {
 			continue
 		}
@@ -131,7 +141,7 @@ func suiteFlags(args []string) []string {
 func suiteEnv(u *user.User, root string) []string {
 	return []string{
 		"HOME=" + u.HomeDir, "USER=" + u.Username, "LOGNAME=" + u.Username, "LANG=C.UTF-8",
-		"PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", envRoot + "=" + root, EnvPanics + "=" + os.Getenv(EnvPanics),
+		"PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", envRoot + "=" + root, EnvPanics + "=" + os.Getenv(EnvPanics), EnvArch + "=" + os.Getenv(EnvArch),
 	}
 }
 
