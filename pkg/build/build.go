@@ -115,7 +115,23 @@ func (s Session) run(ctx context.Context, job *job, d Display) (Result, error) {
 		remarks = append(remarks, string(w.Short))
 	}
 	r := Result{ID: imageID(res.ExporterResponse), Ref: job.opt.Ref, Response: res.ExporterResponse, Warnings: remarks, Dropped: job.dropped.Lines()}
-	return r, s.finish(ctx, job, res.ExporterResponse)
+	if err := s.finish(ctx, job, res.ExporterResponse); err != nil {
+		return r, err
+	}
+	return r, s.settle(ctx)
+}
+
+// settle brings the result to the disk of a guest that can end at any moment. BuildKit syncs its databases, and not what
+// they speak of: the end of a file that grew while the journal was committed could be missing after the kernel's panic.
+func (s Session) settle(ctx context.Context) error {
+	settle := s.Guest.Capabilities().Settle
+	if settle == nil {
+		return nil
+	}
+	if err := settle(ctx); err != nil {
+		return fmt.Errorf("writing the result to the guest's disk: %w", err)
+	}
+	return nil
 }
 
 // recipe is a build that can be asked for again for its cache alone, where its context is a directory.

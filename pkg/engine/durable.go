@@ -22,7 +22,9 @@ import (
 //     snapshots' directories are not. fdatasync(2) of a file that is written in place does not commit ext4's
 //     journal, so the database could be on the disk with the name of a directory that is not. With their data in
 //     the journal (orderDatabases) they are committed behind all that was done before.
-//   - what nerdctl and CNI keep in files of their own is synced when a command ends (settle).
+//   - what is in files of nerdctl and CNI, and in files that a container or a build wrote, is synced when a command ends
+//     (settle); a build asks for it with a command that does nothing (guest.Capabilities). The journal orders new blocks
+//     only: what a file grew by within its last block could be missing.
 //
 // Natively the host's file system is the host's: nothing is changed there.
 

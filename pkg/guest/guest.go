@@ -51,6 +51,9 @@ type Capabilities struct {
 	// process over, as execve(2) does; it returns only when it could not. The streams and the terminal are the caller's own,
 	// whatever p says; a TTY in p says that the process may make it raw.
 	Replace func(p Process) error
+	// Settle, where the guest can end without this host, brings to the guest's disk what services were asked to change. After a
+	// command that Run ran it is there already.
+	Settle func(ctx context.Context) error
 }
 
 // Process is a command to run in a Guest.

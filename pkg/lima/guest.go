@@ -310,7 +310,14 @@ func (g *Guest) Stage(ctx context.Context) (guest.Stage, error) {
 }
 
 // Capabilities say that it is a virtual machine.
-func (*Guest) Capabilities() guest.Capabilities { return guest.Capabilities{Machine: true} }
+func (g *Guest) Capabilities() guest.Capabilities {
+	return guest.Capabilities{Machine: true, Settle: g.settle}
+}
+
+// settle runs a command that does nothing: the agent writes to the disk what has changed, as behind every other.
+func (g *Guest) settle(ctx context.Context) error {
+	return g.Run(ctx, guest.Process{Argv: []string{"true"}})
+}
 
 // Dial connects to a daemon of the engine.
 func (g *Guest) Dial(ctx context.Context, s guest.Service) (net.Conn, error) {
