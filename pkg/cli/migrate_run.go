@@ -90,37 +90,55 @@ func (m *mover) here(ctx context.Context, there migrate.Inventory) (h migrate.He
 }
 
 func (m *mover) imagesHere(ctx context.Context, images []migrate.Image, h *migrate.Here) error {
+	listed, err := m.capture(ctx, nil, "nerdctl", "images", "--format={{.Repository}}:{{.Tag}}")
+	if err != nil {
+		return err
+	}
+	here := map[string]bool{}
+	for _, tag := range strings.Fields(listed) {
+		here[migrate.Familiar(tag)] = true
+	}
+	// One name that is not here, and nerdctl would show none.
 	argv := []string{"nerdctl", "image", "inspect", "--format={{json .}}", "--"}
 	words := len(argv)
 	for _, i := range images {
-		argv = append(argv, slices.DeleteFunc(slices.Clone(i.RepoTags), func(t string) bool { return strings.Contains(t, "<none>") })...)
+		for _, tag := range i.RepoTags {
+			if here[migrate.Familiar(tag)] {
+				argv = append(argv, tag)
+			}
+		}
 	}
 	if len(argv) == words {
 		return nil
 	}
 	out, err := m.capture(ctx, nil, argv...)
-	if _, ran := exitCode(err); !ran {
-		return err // those that are not here make it fail
+	if err != nil {
+		return err
 	}
 	for line := range strings.Lines(out) {
-		var image struct {
-			ID                    string `json:"Id"`
-			RepoTags, RepoDigests []string
-		}
-		if json.Unmarshal([]byte(line), &image) != nil {
-			continue
-		}
-		ids := []string{image.ID}
-		for _, d := range image.RepoDigests {
-			if _, digest, ok := strings.Cut(d, "@"); ok {
-				ids = append(ids, digest)
-			}
-		}
-		for _, tag := range image.RepoTags {
-			h.Put(tag, ids...)
-		}
+		noteImage(line, h)
 	}
 	return nil
+}
+
+// noteImage reads what nerdctl says of an image.
+func noteImage(line string, h *migrate.Here) {
+	var image struct {
+		ID                    string `json:"Id"`
+		RepoTags, RepoDigests []string
+	}
+	if json.Unmarshal([]byte(line), &image) != nil {
+		return
+	}
+	ids := []string{image.ID}
+	for _, d := range image.RepoDigests {
+		if _, digest, ok := strings.Cut(d, "@"); ok {
+			ids = append(ids, digest)
+		}
+	}
+	for _, tag := range image.RepoTags {
+		h.Put(tag, ids...)
+	}
 }
 
 // volume is one of ours.

@@ -21,7 +21,10 @@ import (
 const takingNerdctl = `#!/bin/sh
 for last; do :; done
 case "$1 $2" in
-"image inspect") cat STATE/images; exit 1 ;;
+"images --format="*) grep -o 'web:.' STATE/images; : ;;
+"image inspect")
+	for tag in web:1 web:2; do case "$*" in *$tag*) grep -q $tag STATE/images || exit 1 ;; esac; done
+	cat STATE/images ;;
 "load --quiet") cat >STATE/loaded.part && mv STATE/loaded.part STATE/loaded ;;
 "volume ls") ls STATE/volumes ;;
 "volume create") mkdir -p STATE/volumes/$last/_data; echo "$3" >STATE/volumes/$last/label ;;

@@ -99,7 +99,7 @@ func planImages(i Inventory, here Here) (items []Item) {
 			continue
 		}
 		item.Name = tags[0]
-		if !slices.ContainsFunc(tags, func(t string) bool { return !slices.Contains(here.Images[familiar(t)], image.ID) }) {
+		if !slices.ContainsFunc(tags, func(t string) bool { return !slices.Contains(here.Images[Familiar(t)], image.ID) }) {
 			item.Fate = There
 		}
 		items = append(items, item)
@@ -108,8 +108,8 @@ func planImages(i Inventory, here Here) (items []Item) {
 	return items
 }
 
-// familiar is an image's tag without what every name of Docker's own registry begins with.
-func familiar(tag string) string {
+// Familiar is an image's tag without what every name of Docker's own registry begins with.
+func Familiar(tag string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(tag, "docker.io/"), "library/")
 }
 
@@ -118,7 +118,7 @@ func (h *Here) Put(tag string, ids ...string) {
 	if h.Images == nil {
 		h.Images = map[string][]string{}
 	}
-	h.Images[familiar(tag)] = append(h.Images[familiar(tag)], ids...)
+	h.Images[Familiar(tag)] = append(h.Images[Familiar(tag)], ids...)
 }
 
 // anonymous is the form of the names that engines give.
