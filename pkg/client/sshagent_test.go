@@ -29,12 +29,23 @@ func TestTheSSHAgentByDockersName(t *testing.T) {
 	}{
 		{hostItself{}, []string{"SSH_AUTH_SOCK=" + agent}, "-v/run/host-services/ssh-auth.sock:/agent", "--volume=" + agent + ":/agent"},
 		{hostItself{}, []string{"SSH_AUTH_SOCK=" + agent}, "--mount=type=bind,src=/run/host-services/ssh-auth.sock,dst=/agent", "--mount=type=bind,src=" + agent + ",dst=/agent"},
-		{hostItself{}, nil, "-v/run/host-services/ssh-auth.sock:/agent",
-			"/run/host-services/ssh-auth.sock is not visible to the engine: there is no SSH agent: SSH_AUTH_SOCK is not set | start one: eval $(ssh-agent); ssh-add"},
-		{hostItself{}, []string{"SSH_AUTH_SOCK=/gone"}, "-v/run/host-services/ssh-auth.sock:/agent",
-			"/run/host-services/ssh-auth.sock is not visible to the engine: there is no SSH agent at /gone, which SSH_AUTH_SOCK names | start one: eval $(ssh-agent); ssh-add"},
-		{&guesttest.Fake{Root: dir}, []string{"SSH_AUTH_SOCK=" + agent}, "-v/run/host-services/ssh-auth.sock:/agent",
-			"/run/host-services/ssh-auth.sock is not visible to the engine: an SSH agent does not cross into a virtual machine | run natively (backend: native), or let a build use it: linnet build --ssh default"},
+		{
+			hostItself{},
+			nil, "-v/run/host-services/ssh-auth.sock:/agent",
+			"/run/host-services/ssh-auth.sock is not visible to the engine: there is no SSH agent: SSH_AUTH_SOCK is not set | start one: eval $(ssh-agent); ssh-add",
+		},
+		{
+			hostItself{},
+			[]string{"SSH_AUTH_SOCK=/gone"},
+			"-v/run/host-services/ssh-auth.sock:/agent",
+			"/run/host-services/ssh-auth.sock is not visible to the engine: there is no SSH agent at /gone, which SSH_AUTH_SOCK names | start one: eval $(ssh-agent); ssh-add",
+		},
+		{
+			&guesttest.Fake{Root: dir},
+			[]string{"SSH_AUTH_SOCK=" + agent},
+			"-v/run/host-services/ssh-auth.sock:/agent",
+			"/run/host-services/ssh-auth.sock is not visible to the engine: an SSH agent does not cross into a virtual machine | run natively (backend: native), or let a build use it: linnet build --ssh default",
+		},
 	} {
 		inv, err := nerdctl.Parse([]string{"run", c.flag, "image"})
 		if err != nil {

@@ -137,8 +137,10 @@ func (d *Docker) List(ctx context.Context) (Inventory, error) {
 		query url.Values
 		into  any
 	}{
-		{"/images/json", nil, &i.Images}, {"/volumes", nil, &volumes},
-		{"/containers/json", url.Values{"all": {"1"}}, &i.Containers}, {"/networks", nil, &i.Networks},
+		{"/images/json", nil, &i.Images},
+		{"/volumes", nil, &volumes},
+		{"/containers/json", url.Values{"all": {"1"}}, &i.Containers},
+		{"/networks", nil, &i.Networks},
 	} {
 		if err == nil {
 			err = d.get(ctx, part.path, part.query, part.into)
@@ -198,7 +200,7 @@ func (d *Docker) createHelper(ctx context.Context, volume string) (string, error
 			return "", err
 		}
 		defer body.Close()
-		var made struct{ Id string } //nolint:revive // the API's name
+		var made struct{ Id string }
 		err = json.NewDecoder(body).Decode(&made)
 		return made.Id, err
 	}

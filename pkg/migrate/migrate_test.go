@@ -21,12 +21,21 @@ func TestPlan(t *testing.T) {
 	anonymous := strings.Repeat("0a", 32)
 	there := migrate.Inventory{
 		Images: []migrate.Image{
-			{ID: "sha256:one", RepoTags: []string{"web:2", "web:1"}, Size: 5}, {ID: "sha256:two", RepoTags: []string{"docker.io/library/db:1"}},
-			{ID: "sha256:three", RepoTags: []string{"<none>:<none>"}}, {ID: "sha256:four", RepoTags: []string{"old:1"}}, {ID: "sha256:five", RepoTags: []string{"linnet-migrate:latest"}},
+			{ID: "sha256:one", RepoTags: []string{"web:2", "web:1"}, Size: 5},
+			{ID: "sha256:two", RepoTags: []string{"docker.io/library/db:1"}},
+			{ID: "sha256:three", RepoTags: []string{"<none>:<none>"}},
+			{ID: "sha256:four", RepoTags: []string{"old:1"}},
+			{ID: "sha256:five", RepoTags: []string{"linnet-migrate:latest"}},
 		},
 		Volumes: []migrate.Volume{
-			{Name: "data", Driver: "local"}, {Name: "used", Driver: "local"}, {Name: "half"}, {Name: "whole"}, {Name: "mine"}, {Name: anonymous},
-			{Name: "labelled", Labels: map[string]string{"com.docker.volume.anonymous": ""}}, {Name: "remote", Driver: "nfs-plugin"},
+			{Name: "data", Driver: "local"},
+			{Name: "used", Driver: "local"},
+			{Name: "half"},
+			{Name: "whole"},
+			{Name: "mine"},
+			{Name: anonymous},
+			{Name: "labelled", Labels: map[string]string{"com.docker.volume.anonymous": ""}},
+			{Name: "remote", Driver: "nfs-plugin"},
 			{Name: "disk", Driver: "local", Options: map[string]string{"device": "/dev/sdb1"}},
 		},
 		Containers: []migrate.Container{{ID: "c", Names: []string{"/web"}, State: "running", Mounts: []struct{ Type, Name string }{{"volume", "used"}}}},

@@ -83,10 +83,10 @@ func unpackInto(ctx context.Context, dir, beside string, archive io.Reader) erro
 	if err != nil {
 		return fmt.Errorf("writing the volume: %w", hint.PathCause(err))
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }() // it was only read
 	old, err := fs.ReadDir(root.FS(), ".")
 	for _, e := range old {
-		err = errors.Join(err, root.RemoveAll(e.Name()))
+		err = errors.Join(err, host.RemoveTree(filepath.Join(dir, e.Name())))
 	}
 	if err != nil {
 		return fmt.Errorf("emptying the volume: %w", err)

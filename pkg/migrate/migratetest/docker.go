@@ -40,7 +40,7 @@ func New(t testing.TB) *Docker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Cleanup(func() { _ = os.Remove(dir) })
 	d := &Docker{Socket: filepath.Join(dir, "docker.sock"), Archives: map[string][]byte{}, helpers: map[string]string{}}
 	listener, err := net.Listen("unix", d.Socket)
 	if err != nil {
