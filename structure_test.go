@@ -30,10 +30,10 @@ var allowed = map[string][]string{
 	"cmd/linnet":         {"pkg/cli", "pkg/route", "pkg/streams"},
 	"cmd/linnet-build":   {"pkg/cli", "pkg/cli/buildcmd", "pkg/route", "pkg/streams"},
 	"cmd/linnet-compose": {"pkg/cli", "pkg/cli/composecmd", "pkg/route", "pkg/streams"},
-	"cmd/linnet-agent":   {"pkg/engine", "pkg/agentserver", "pkg/agentserver/portplugin"},
+	"cmd/linnet-agent":   {"pkg/engine", "pkg/agentserver", "pkg/agentserver/portplugin", "pkg/volume"},
 	"cmd/linnet-env":     {}, // steps of builds are cached by its bytes
 
-	"pkg/cli":          {"deps", "pkg/agent", "pkg/client", "pkg/emulate", "pkg/guest", "pkg/guestimage", "pkg/host", "pkg/lima", "pkg/native", "pkg/nerdctl", "pkg/registry", "pkg/relay", "pkg/report", "pkg/route", "pkg/settings", "pkg/streams", "pkg/vm"},
+	"pkg/cli":          {"deps", "pkg/agent", "pkg/client", "pkg/emulate", "pkg/guest", "pkg/guestimage", "pkg/host", "pkg/lima", "pkg/migrate", "pkg/native", "pkg/nerdctl", "pkg/registry", "pkg/relay", "pkg/report", "pkg/route", "pkg/settings", "pkg/streams", "pkg/vm"},
 	"pkg/cli/buildcmd": {"pkg/build", "pkg/build/cache", "pkg/build/options", "pkg/cli", "pkg/host", "pkg/report", "pkg/settings", "pkg/streams"},
 	"pkg/build":        {"pkg/build/localdir", "pkg/build/options", "pkg/build/state", "pkg/build/store", "pkg/guest", "pkg/host", "pkg/report"},
 	"pkg/compose":      {"pkg/build/options"},
@@ -52,6 +52,9 @@ var allowed = map[string][]string{
 	"pkg/route":    {"pkg/nerdctl"},
 
 	"pkg/guestimage": {"pkg/host"},
+
+	"pkg/migrate": {},
+	"pkg/volume":  {"pkg/host"},
 
 	"pkg/vm":   {"pkg/report"},
 	"pkg/lima": {"config", "pkg/agent", "pkg/agent/agentpb", "pkg/guest", "pkg/host", "pkg/relay", "pkg/report", "pkg/vm"},
@@ -80,11 +83,12 @@ var allowed = map[string][]string{
 	"installer/reference": {"pkg/cli", "pkg/cli/buildcmd", "pkg/cli/composecmd", "pkg/nerdctl", "pkg/route", "pkg/streams"},
 
 	// Tests' own and tools.
-	"pkg/guest/guesttest": {"pkg/guest", "pkg/host"},
-	"pkg/host/hosttest":   {},
-	"pkg/lima/limatest":   {"pkg/host"},
-	"pkg/relay/relaytest": {},
-	"pkg/vm/vmtest":       {"pkg/vm"},
+	"pkg/guest/guesttest":     {"pkg/guest", "pkg/host"},
+	"pkg/host/hosttest":       {},
+	"pkg/lima/limatest":       {"pkg/host"},
+	"pkg/relay/relaytest":     {},
+	"pkg/migrate/migratetest": {"pkg/migrate"},
+	"pkg/vm/vmtest":           {"pkg/vm"},
 }
 
 // everybodys may be imported by every package.

@@ -1,7 +1,7 @@
 //go:build linux
 
 // linnet-agent is the far side of linnet: it runs the engine. Linux only. By other names it
-// is what others start in the guest: Docker's credential helper, and a CNI plugin.
+// is what others start in the guest: Docker's credential helper, and a CNI plugin. Clients run it to fill volumes.
 package main
 
 import (
@@ -14,6 +14,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/agentserver"
 	"github.com/linnet-dev/linnet/pkg/agentserver/portplugin"
 	"github.com/linnet-dev/linnet/pkg/engine"
+	"github.com/linnet-dev/linnet/pkg/volume"
 )
 
 func main() {
@@ -30,6 +31,9 @@ func run(ctx context.Context) int {
 	case portplugin.Name:
 		return portplugin.Main(ctx, os.Environ(), os.Stdin, os.Stdout)
 	default:
+		if len(os.Args) > 1 && os.Args[1] == "volume" {
+			return volume.Main(ctx, os.Args[2:], os.Stdin, os.Stderr)
+		}
 		return engine.Main(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	}
 }

@@ -133,6 +133,9 @@ func prepare(cmd *cobra.Command, args []string) error {
 	if rootlessutil.IsRootlessParent() && needsNamespaces(cmd, args) {
 		return rootlessutil.ParentMain(global.HostGatewayIP) // becomes this program again, in RootlessKit's namespaces
 	}
+	if err := addHostName(cmd, global.HostGatewayIP); err != nil {
+		return err
+	}
 	return addVariables(cmd)
 }
 

@@ -181,7 +181,7 @@ func (c *Client) host() crossing.Host {
 		LookupEnv: func(name string) (string, bool) { return lookupEnv(c.Environ, name) },
 		Dir:       c.Dir, Home: c.Home,
 		Visible: func(path string) (string, bool, error) {
-			v, err := c.Guest.Path(path)
+			v, err := c.visible(path)
 			return v.Path, v.ReadOnly, err
 		},
 		IsDir: func(path string) bool {

@@ -59,13 +59,13 @@ func New(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldLog
 	if err := l.CheckDirs(); err != nil {
 		return nil, err
 	}
-	if err := writeConfig(spec); err != nil {
-		return nil, err
-	}
 	e := &Engine{spec: spec, env: env, log: log, started: time.Now(), stopped: make(chan struct{})}
 	e.nets = networks{layout: l, guestSocket: spec.GuestSocket, log: log}
 	var err error
 	if e.bridge, err = e.nets.ensureDefault(spec.Subnet); err != nil {
+		return nil, err
+	}
+	if err := writeConfig(spec, e.nets.hostGateway(ctx, e.bridge)); err != nil {
 		return nil, err
 	}
 	e.stopping, e.begin = context.WithCancel(context.WithoutCancel(ctx))

@@ -222,7 +222,7 @@ func (g *guestServer) agentserver(ctx context.Context) (*agentserver.Server, err
 	}
 	return agentserver.New(ctx, agentserver.Options{
 		Env: env, Dir: homeOf(env),
-		Programs:       map[string]string{"nerdctl": l.Bin("nerdctl")},
+		Programs:       map[string]string{"nerdctl": l.Bin("nerdctl"), "linnet-agent": g.program},
 		Services:       sockets,
 		Stages:         l.Stages(),
 		Records:        l.Commands(),

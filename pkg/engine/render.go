@@ -27,17 +27,19 @@ type fields struct {
 	BuildkitRoot, BuildkitSocket, OTELSocket                       string
 	NerdctlRoot, CNIBin, NetConf, Leases                           string
 	Snapshotter, LogLevel                                          string
-	CacheAge, CacheRecent, CacheMountAge                           string
-	CacheBytes, CacheMostBytes                                     int64
-	InsecureRegistries, HostsDirs                                  []string
-	OwnSnapshotter, Draining                                       bool
+	// HostGateway is the IPv4 address at which containers reach the host, or "".
+	HostGateway                          string
+	CacheAge, CacheRecent, CacheMountAge string
+	CacheBytes, CacheMostBytes           int64
+	InsecureRegistries, HostsDirs        []string
+	OwnSnapshotter, Draining             bool
 }
 
 // recent is how long ago a part of the build cache may have been used to be kept beyond the cache's
 // size, up to twice that.
 const recent = 48 * time.Hour
 
-func newFields(s agent.Spec) fields {
+func newFields(s agent.Spec, hostGateway string) fields {
 	l := s.Layout
 	mountAge := ""
 	if s.CacheMountAge > 0 {
@@ -51,8 +53,8 @@ func newFields(s agent.Spec) fields {
 		Snapshotter: s.Snapshotter, OwnSnapshotter: s.Snapshotter == "overlayfs" || s.Snapshotter == "native", LogLevel: s.LogLevel,
 		CacheAge: s.CacheAge.String(), CacheRecent: min(recent, s.CacheAge).String(), CacheMountAge: mountAge,
 		CacheBytes: s.CacheBytes, CacheMostBytes: 2 * s.CacheBytes,
-		InsecureRegistries: s.InsecureRegistries,
-		HostsDirs:          append([]string{l.RegistryHosts()}, s.HostsDirs...),
+		InsecureRegistries: s.InsecureRegistries, HostGateway: hostGateway,
+		HostsDirs: append([]string{l.RegistryHosts()}, s.HostsDirs...),
 	}
 }
 
@@ -96,9 +98,9 @@ func jsonText(s string) (string, error) {
 }
 
 // writeConfig writes every file that the daemons and nerdctl read, but for the default
-// network's, which is made once and kept.
-func writeConfig(s agent.Spec) error {
-	f := newFields(s)
+// network's, which is made once and kept. hostGateway is the address at which containers reach the host, or "".
+func writeConfig(s agent.Spec, hostGateway string) error {
+	f := newFields(s, hostGateway)
 	drain := f
 	drain.Draining = true
 	for _, file := range []struct {

@@ -31,16 +31,16 @@ func specs() map[string]agent.Spec {
 
 func TestRenderedFiles(t *testing.T) {
 	for name, spec := range specs() {
-		drain := newFields(spec)
+		drain := newFields(spec, "10.231.7.1")
 		drain.Draining = true
 		for file, from := range map[string]struct {
 			text string
 			data any
 		}{
-			"containerd.toml":       {config.ContainerdTOML, newFields(spec)},
+			"containerd.toml":       {config.ContainerdTOML, newFields(spec, "10.231.7.1")},
 			"containerd-drain.toml": {config.ContainerdTOML, drain},
-			"buildkitd.toml":        {config.BuildkitdTOML, newFields(spec)},
-			"nerdctl.toml":          {config.NerdctlTOML, newFields(spec)},
+			"buildkitd.toml":        {config.BuildkitdTOML, newFields(spec, "10.231.7.1")},
+			"nerdctl.toml":          {config.NerdctlTOML, newFields(spec, "10.231.7.1")},
 			"bridge.conflist":       {config.BridgeConflist, newBridge(spec.Layout, netip.MustParsePrefix("10.231.7.0/24"))},
 		} {
 			t.Run(name+" "+file, func(t *testing.T) {
@@ -82,7 +82,7 @@ func TestACacheWithoutBoundsIsNotMeasured(t *testing.T) {
 	spec := specs()["plain"]
 	for bytes, want := range map[int64]bool{0: false, 1 << 30: true} {
 		spec.CacheBytes = bytes
-		text, err := render("buildkitd.toml", config.BuildkitdTOML, newFields(spec))
+		text, err := render("buildkitd.toml", config.BuildkitdTOML, newFields(spec, "10.231.7.1"))
 		if err != nil || strings.Contains(string(text), "maxUsedSpace") != want {
 			t.Errorf("with %d bytes: %v\n%s", bytes, err, text)
 		}

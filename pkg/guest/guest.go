@@ -59,7 +59,8 @@ type Capabilities struct {
 // Process is a command to run in a Guest.
 type Process struct {
 	// Argv is the program and its arguments. A program without a slash is looked up
-	// in the guest; "nerdctl" is the pinned one, already pointed at the engine.
+	// in the guest; "nerdctl" is the pinned one, already pointed at the engine, and
+	// "linnet-agent" the agent's.
 	Argv []string
 	// Env is a list of NAME=value that is added to the guest's own environment; a bare NAME
 	// takes that name out of it. Values arrive byte for byte and never show on an argv or

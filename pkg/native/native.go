@@ -217,11 +217,17 @@ func (n *Native) Dial(ctx context.Context, s guest.Service) (net.Conn, error) {
 	return conn, nil
 }
 
-// argv resolves the name nerdctl to the pinned program; any other name stays.
+// argv resolves the name nerdctl to the pinned program and linnet-agent to the agent's; any other name stays.
 func (n *Native) argv(words []string) []string {
 	argv := append([]string(nil), words...)
-	if len(argv) > 0 && argv[0] == "nerdctl" {
+	if len(argv) == 0 {
+		return nil
+	}
+	switch argv[0] {
+	case "nerdctl":
 		argv[0] = n.o.Layout.Bin("nerdctl")
+	case "linnet-agent":
+		argv[0] = n.o.Layout.Agent(n.o.Program)
 	}
 	return argv
 }

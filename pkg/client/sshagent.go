@@ -1,0 +1,37 @@
+package client
+
+import (
+	"os"
+
+	"github.com/linnet-dev/linnet/pkg/guest"
+)
+
+// sshAgentPath is where Docker Desktop has the user's SSH agent for bind mounts. It is a name: no host has a file there.
+const sshAgentPath = "/run/host-services/ssh-auth.sock"
+
+// visible says where a path of the host is in the guest. The name of the SSH agent means the socket that SSH_AUTH_SOCK names; an agent
+// does not cross into a virtual machine, where all that runs could sign with its keys.
+func (c *Client) visible(path string) (guest.Visible, error) {
+	if path != sshAgentPath || exists(path) {
+		return c.Guest.Path(path)
+	}
+	refuse := func(reason, fix string) (guest.Visible, error) {
+		return guest.Visible{}, &guest.NotVisibleError{Host: path, Reason: reason, Fix: fix}
+	}
+	if c.Guest.Capabilities().Machine {
+		return refuse("an SSH agent does not cross into a virtual machine", "run natively (backend: native), or let a build use it: linnet build --ssh default")
+	}
+	socket, _ := lookupEnv(c.Environ, "SSH_AUTH_SOCK")
+	if socket == "" {
+		return refuse("there is no SSH agent: SSH_AUTH_SOCK is not set", "start one: eval $(ssh-agent); ssh-add")
+	}
+	if !exists(socket) {
+		return refuse("there is no SSH agent at "+socket+", which SSH_AUTH_SOCK names", "start one: eval $(ssh-agent); ssh-add")
+	}
+	return c.Guest.Path(socket)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
