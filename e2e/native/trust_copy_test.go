@@ -66,7 +66,7 @@ func TestCopyTakesNoNameForAnOption(t *testing.T) {
 	}
 	t.Run("Unmended", func(t *testing.T) {
 		e := lab.New(t)
-		e.Env = append(e.Env, lab.Unmended(t, "copied-names"))
+		e.Env = append(e.Env, lab.Unmended(t, "nerdctl", "copied-names"))
 		id := copying(t, e)
 		e.Run(t, "cp", option, id+":/tmp")
 		if got := e.Run(t, "exec", id, "cat", "/tmp/--files-from=list/in").Out; got == "inside\n" {

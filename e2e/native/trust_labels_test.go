@@ -196,7 +196,7 @@ func TestLabelsOfImagesSteerNothing(t *testing.T) {
 	}
 	t.Run("Unmended", func(t *testing.T) {
 		e := lab.New(t)
-		e.Env = append(e.Env, lab.Unmended(t, "image-labels", "image-health-label"))
+		e.Env = append(e.Env, lab.Unmended(t, "nerdctl", "image-labels", "image-health-label"))
 		l := newLabelled(t, e)
 		l.Run(t, "run", "-d", "--name", "ran", l.image, "sleep", "infinity")
 		if l.look(t, "run", ""); len(l.problems) == 0 {

@@ -119,7 +119,7 @@ func TestTheNumberOfAPortReserverKillsNoOtherProcess(t *testing.T) {
 	}
 	t.Run("Unmended", func(t *testing.T) {
 		e := lab.New(t)
-		e.Env = append(e.Env, lab.Unmended(t, "port-reserver"))
+		e.Env = append(e.Env, lab.Unmended(t, "nerdctl", "port-reserver"))
 		if goesOn(t, e) {
 			t.Error("without the mend nothing is seen")
 		}

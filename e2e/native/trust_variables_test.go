@@ -183,7 +183,7 @@ func TestVariablesOfServicesReachTheirContainersAlone(t *testing.T) {
 	o.report(t)
 	t.Run("Unmended", func(t *testing.T) {
 		e := lab.New(t)
-		e.Env = append(e.Env, lab.Unmended(t, "compose-variables"))
+		e.Env = append(e.Env, lab.Unmended(t, "nerdctl", "compose-variables"))
 		if o := compose(t, e); len(o.found)+len(o.execs.Find(o.m)) == 0 {
 			t.Error("without the mend nothing is seen")
 		}

@@ -16,9 +16,9 @@ func SourceRoot() string {
 	return filepath.Dir(filepath.Dir(filepath.Dir(filepath.Dir(file))))
 }
 
-// Unmended makes a copy of the engine's programs in which nerdctl is built without some mends, and returns the variable that
+// Unmended makes a copy of the engine's programs in which a component is built without some mends, and returns the variable that
 // makes linnet take it. Only tests build such a program: it is kept in the cache of the components.
-func Unmended(t testing.TB, mends ...string) string {
+func Unmended(t testing.TB, component string, mends ...string) string {
 	t.Helper()
 	list := strings.Join(mends, ",")
 	to := filepath.Join(Root(), "_output", "unmended", strings.Join(mends, "+"))
@@ -44,10 +44,10 @@ func Unmended(t testing.TB, mends ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	build := exec.CommandContext(t.Context(), "go", "run", "./deps/build", "-without", list, "-prefix", to, "nerdctl")
+	build := exec.CommandContext(t.Context(), "go", "run", "./deps/build", "-without", list, "-prefix", to, component)
 	build.Dir = Root()
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building nerdctl without %s: %v\n%s", list, err, out)
+		t.Fatalf("building %s without %s: %v\n%s", component, list, err, out)
 	}
 	return "LINNET_LIBEXEC=" + to
 }
