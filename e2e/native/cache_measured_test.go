@@ -48,8 +48,8 @@ func roundsWhileMeasured(t *testing.T, e *lab.Engine) string {
 	go func() { ended <- list.Wait() }()
 	e.Must(t, "build", "-q", "--build-arg=ROUND=2", "--output="+out, dir)
 	select {
-	case <-ended:
-		t.Fatal("the mount was measured before the step was run")
+	case err := <-ended:
+		t.Fatalf("the mount was measured before the step was run: %v", err)
 	default:
 	}
 	if err := <-ended; err != nil {

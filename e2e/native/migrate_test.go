@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/linnet-dev/linnet/e2e/internal/lab"
 )
@@ -111,7 +112,7 @@ func describeVolume(t *testing.T, dir string) string {
 			break
 		}
 		lines = append(lines, strings.Join([]string{
-			h.Name, h.FileInfo().Mode().String(), itoa(h.Uid) + ":" + itoa(h.Gid), h.Linkname, h.ModTime.UTC().String(), itoa(int(h.Size)),
+			h.Name, h.FileInfo().Mode().String(), itoa(h.Uid) + ":" + itoa(h.Gid), h.Linkname, h.ModTime.UTC().Truncate(time.Second).String(), itoa(int(h.Size)),
 			h.PAXRecords["SCHILY.xattr.security.capability"],
 		}, " "))
 	}
