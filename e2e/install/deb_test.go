@@ -4,12 +4,12 @@ package install_test
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/linnet-dev/linnet/e2e/internal/lab"
 )
 
 // goal is what may pass between an installed package and the first container's output.
@@ -40,7 +40,7 @@ func TestDeb(t *testing.T) {
 			m.bring(t, deb(t, first), "root/first.deb")
 			update := m.must(t, theHosts, "apt-get", "update")
 			t.Logf("%s: apt-get update %.1f s", suite, update.took.Seconds())
-			before := observe(t, m)
+			before, there := observe(t, m), packages(t, m)
 			steps := []struct {
 				name string
 				do   func(*testing.T, *machine)
@@ -49,7 +49,7 @@ func TestDeb(t *testing.T) {
 				{"first container", func(t *testing.T, m *machine) { firstContainer(t, m, suite) }},
 				{"update while the engine is stopped", updateStopped},
 				{"update while a container runs", updateRunning},
-				{"remove", func(t *testing.T, m *machine) { remove(t, m, before) }},
+				{"remove", func(t *testing.T, m *machine) { remove(t, m, before, there) }},
 			}
 			for _, step := range steps {
 				if !t.Run(step.name, func(t *testing.T) { step.do(t, m) }) {
@@ -58,6 +58,12 @@ func TestDeb(t *testing.T) {
 			}
 		})
 	}
+}
+
+// packages are the names of the installed ones.
+func packages(t *testing.T, m *machine) []string {
+	t.Helper()
+	return strings.Fields(m.must(t, own, "dpkg-query", "--show", "--showformat", "${Package}\n").out)
 }
 
 // install installs the package: it brings what it needs, asks nothing and starts nothing.
@@ -145,27 +151,26 @@ func updateRunning(t *testing.T, m *machine) {
 	if v := versionsOf(t, m); v.Agent != first || !slices.Contains(v.Problems, want) {
 		t.Errorf("the versions are %+v, and do not say %q", v, want)
 	}
-	m.must(t, own, "kill", "-9", process(t, m, "linnet-agent serve"))
+	m.must(t, own, "sh", "-c", "kill -9 "+process(t, m, "linnet-agent serve"))
 	running("with the new agent")
 	if v := versionsOf(t, m); v.Agent != later || len(v.Problems) > 0 {
 		t.Errorf("the versions are %+v, want %s and no problems", v, later)
 	}
 	m.linnet(t, "engine", "restart")
-	if out := m.linnet(t, "exec", "long", "cat", "/data/file"); out != "kept" {
-		t.Errorf("after a restart the container's volume has %q", out)
-	}
+	lab.Eventually(t, "the container to come back", func() bool {
+		return m.run(t, own, "linnet", "exec", "long", "cat", "/data/file").out == "kept\n"
+	})
 }
 
 // remove removes it all: nothing is left but what the package manager and others keep.
-func remove(t *testing.T, m *machine, before state) {
+func remove(t *testing.T, m *machine, before state, there []string) {
 	r := m.must(t, own, "linnet", "uninstall", "--force")
 	if !strings.Contains(r.err, "apt remove linnet") {
 		t.Errorf("uninstall does not say who removes the programs:\n%s", r.err)
 	}
 	m.must(t, own, "apt-get", "purge", "--yes", "linnet")
-	m.must(t, own, "apt-get", "autoremove", "--purge", "--yes")
-	if err := os.RemoveAll(filepath.Join(m.root, "root/app")); err != nil { // the test's own
-		t.Fatal(err)
-	}
+	came := slices.DeleteFunc(packages(t, m), func(name string) bool { return slices.Contains(there, name) })
+	m.must(t, own, append([]string{"apt-get", "purge", "--yes"}, came...)...) // autoremove keeps what others recommend, as apt does ca-certificates
+	removeApp(t, m)
 	compare(t, before, observe(t, m), append(kept, shared...)...)
 }

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/linnet-dev/linnet/e2e/internal/lab"
 )
 
 // timeout bounds one command on a machine; apt's first one fetches lists and packages.
@@ -40,7 +42,8 @@ func newMachine(t *testing.T, suite string) *machine {
 	}
 	m := &machine{root: filepath.Join(dir, "root"), group: filepath.Base(dir)}
 	t.Cleanup(func() {
-		if err := errors.Join(m.removeGroups(), os.RemoveAll(dir)); err != nil {
+		m.removeGroups(t)
+		if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
 		}
 	})
@@ -128,21 +131,18 @@ func (m *machine) groups() ([]string, error) {
 }
 
 // removeGroups removes the machine's control groups, whose processes are being killed.
-func (m *machine) removeGroups() error {
+func (m *machine) removeGroups(t *testing.T) {
+	t.Helper()
 	groups, err := m.groups()
-	for _, group := range groups {
-		for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) { // a poll for a state, with a deadline
-			rmdir := unix.Rmdir(group)
-			if rmdir == nil || errors.Is(rmdir, unix.ENOENT) {
-				break
-			}
-			if time.Now().After(deadline) {
-				err = errors.Join(err, fmt.Errorf("removing %s: %w", group, rmdir))
-				break
-			}
-		}
+	if err != nil {
+		t.Error(err)
 	}
-	return err
+	for _, group := range groups {
+		lab.Eventually(t, "no process to be in "+group, func() bool {
+			err := unix.Rmdir(group)
+			return err == nil || errors.Is(err, unix.ENOENT)
+		})
+	}
 }
 
 // network is whose network a command is in: the machine's has an interface lo and nothing else.

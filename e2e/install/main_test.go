@@ -87,6 +87,14 @@ func image(t *testing.T, m *machine) string {
 	return "app"
 }
 
+// removeApp removes what image has brought.
+func removeApp(t *testing.T, m *machine) {
+	t.Helper()
+	if err := os.RemoveAll(filepath.Join(m.root, "root/app")); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // process is the number, on the machine, of its one process whose command line begins with a program's name and words.
 func process(t *testing.T, m *machine, line string) string {
 	t.Helper()
