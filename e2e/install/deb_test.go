@@ -38,6 +38,7 @@ func TestDeb(t *testing.T) {
 		t.Run(suite, func(t *testing.T) {
 			m := newMachine(t, suite)
 			m.bring(t, deb(t, first), "root/first.deb")
+			m.bring(t, deb(t, later), "root/later.deb")
 			update := m.must(t, theHosts, "apt-get", "update")
 			t.Logf("%s: apt-get update %.1f s", suite, update.took.Seconds())
 			before, there := observe(t, m), packages(t, m)
@@ -120,7 +121,6 @@ func holds(t *testing.T, m *machine) {
 }
 
 func updateStopped(t *testing.T, m *machine) {
-	m.bring(t, deb(t, later), "root/later.deb")
 	m.linnet(t, "engine", "stop")
 	m.must(t, own, "apt-get", "install", "--yes", "/root/later.deb")
 	holds(t, m)

@@ -155,8 +155,10 @@ const (
 
 // enter is the beginning of a command line that runs on the machine: in its control groups, then in its namespaces.
 func (m *machine) enter(net network) []string {
-	argv := []string{"sh", "-c", `for p in $GROUPS_TO_JOIN; do echo 0 >"$p" || exit; done; unset GROUPS_TO_JOIN; exec "$@"`, "sh",
-		"nsenter", "--target", strconv.Itoa(m.pid), "--mount", "--uts", "--ipc", "--pid", "--cgroup"}
+	argv := []string{
+		"sh", "-c", `for p in $GROUPS_TO_JOIN; do echo 0 >"$p" || exit; done; unset GROUPS_TO_JOIN; exec "$@"`, "sh",
+		"nsenter", "--target", strconv.Itoa(m.pid), "--mount", "--uts", "--ipc", "--pid", "--cgroup",
+	}
 	if net == own {
 		argv = append(argv, "--net")
 	}
@@ -190,8 +192,10 @@ func (m *machine) run(t *testing.T, net network, argv ...string) result {
 	defer cancel()
 	argv = append(m.enter(net), argv...)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Env = []string{"HOME=/root", "USER=root", "LANG=C.UTF-8", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-		"GROUPS_TO_JOIN=" + strings.Join(m.procs(), " ")}
+	cmd.Env = []string{
+		"HOME=/root", "USER=root", "LANG=C.UTF-8", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"GROUPS_TO_JOIN=" + strings.Join(m.procs(), " "),
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // no terminal: what would ask a question fails
 	cmd.WaitDelay = 10 * time.Second
 	var out, errs bytes.Buffer
