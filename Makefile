@@ -26,7 +26,7 @@ ACTIONS  := _output/tools/bin/actionlint
 # In order: `make -j` must not test what is being built.
 .NOTPARALLEL:
 
-.PHONY: help all build deps image pack-image system clean check lint cross test-unit test-unit-arm64 test-differential test-seeds test-fuzz e2e test test-mends test-e2e test-chaos test-vm-smoke vm-tree test-limactl test-vm demo bench bench-vm picture sbom dist lint-workflows update record-limactl
+.PHONY: help all build deps image pack-image system clean check lint cross test-unit test-unit-arm64 test-differential test-seeds test-fuzz e2e test test-mends test-e2e test-chaos test-vm-smoke vm-tree test-limactl test-vm test-install demo bench bench-vm picture sbom dist lint-workflows update record-limactl
 
 ##@ Make it
 
@@ -133,6 +133,12 @@ test-limactl: build image ## the real limactl takes the configurations that are 
 
 test-vm: $(if $(FOREIGN),test-vm-smoke,build image) ## everything in a real virtual machine; ARCH=arm64: test-vm-smoke
 	@$(if $(FOREIGN),:,go test $(E2E) -v -count=1 -timeout 120m ./e2e/vm)
+
+# Two versions of this tree, since one is updated to the other; AGAIN=1 takes those that are there.
+test-install: PURPOSES = build install
+test-install: system deps $(NFPM) ## the packages and install.sh on an empty Debian 12 and 13, in namespaces: install, run, update, remove
+	@$(if $(AGAIN),:,for v in v0.0.1 v0.0.2; do go run ./installer/dist -nfpm $(NFPM) -version $$v -os linux -arch $(HOSTARCH) -out _output/install/$$v || exit 1; done)
+	@go test $(E2E) -v -count=1 -timeout 60m ./e2e/install
 
 demo: PURPOSES = build run demo
 demo: system build deps ## the main job on real input

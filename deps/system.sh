@@ -1,7 +1,7 @@
 #!/bin/sh
 # The Debian packages that linnet needs on this machine:
 #
-#   deps/system.sh [build] [run] [demo] [test] [vm] [arm64]     (none: all but vm and arm64)
+#   deps/system.sh [build] [run] [demo] [test] [vm] [install] [arm64]     (none: all but the last three)
 #
 # It names what is missing, installs that and asks nothing. Where all is there it does nothing,
 # needs no root and takes a few milliseconds.
@@ -13,6 +13,7 @@ run='iptables libseccomp2 kmod'                                          # the e
 demo='curl'                                                              # fetches pages
 test='busybox-static curl iproute2 util-linux procps qemu-user-static'   # the test image, looking at the machine, another processor
 vm='qemu-system-x86 qemu-utils openssh-client mmdebstrap e2fsprogs cpio kmod xz-utils zstd' # runs the guest; makes its image
+roots='mmdebstrap busybox-static iproute2 iptables util-linux' # roots of Debian to install on, looking at them
 # On amd64, to build for arm64: the C toolchain for runc, the emulator that Debian's packages are installed with, and the machine.
 arm64='gcc-aarch64-linux-gnu libc6-dev-arm64-cross pkg-config qemu-user-static qemu-system-arm qemu-efi-aarch64'
 # A docker to stand beside: see docker below.
@@ -29,10 +30,11 @@ for purpose in $purposes; do
 	demo) wanted="$wanted $demo" ;;
 	test) wanted="$wanted $test" docker=yes ;;
 	vm) wanted="$wanted $vm" ;;
+	install) wanted="$wanted $roots" ;;
 	arm64) wanted="$wanted $arm64" ;;
 	*)
 		say "unknown purpose \"$purpose\""
-		echo 'hint: build, run, demo, test, vm or arm64' >&2
+		echo 'hint: build, run, demo, test, vm, install or arm64' >&2
 		exit 2
 		;;
 	esac

@@ -35,6 +35,30 @@ func TestVersionsOfPackagesAreInOrder(t *testing.T) {
 	}
 }
 
+// Two packages of one tree can have versions that follow each other, and a release cannot have one that its commit has not.
+func TestVersionsCanBeNamed(t *testing.T) {
+	r := release{Version: "b2626b5-dirty"}
+	for _, c := range []struct {
+		version    string
+		strict     bool
+		want       string
+		text, hint string
+	}{
+		{"", false, "b2626b5-dirty", "", ""},
+		{"v0.1.0-rc.1", false, "v0.1.0-rc.1", "", ""},
+		{"0.1.0", false, "", `-version: "0.1.0" is no version of a release`, "such as v0.1.0, or v0.1.0-rc.1"},
+		{"v0.1.0", true, "", "-version: v0.1.0 is not what git describe says, b2626b5-dirty", "git tag"},
+		{"", true, "", "b2626b5-dirty: a release is made of a commit, and files have changed since", "git status"},
+	} {
+		have, err := r.as(c.version, c.strict)
+		if c.text != "" {
+			wantError(t, err, c.text, c.hint)
+		} else if err != nil || have.Version != c.want {
+			t.Errorf("%q is %s, %v; want %s", c.version, have.Version, err, c.want)
+		}
+	}
+}
+
 func TestTargetsAreChosenByName(t *testing.T) {
 	all, err := chooseTargets(allSystems, allArchs)
 	if err != nil || len(all) != 4 {

@@ -39,6 +39,7 @@ const (
 type options struct {
 	out, components string
 	images, nfpm    string
+	version         string
 	systems, archs  []string
 	strict          bool
 }
@@ -53,6 +54,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&o.components, "components", "", "take a system's components from `dir`, in which {os} and {arch} stand for its names (default "+defaultComponents+", and libexec/linnet or libexec/linnet-ARCH for this system's)")
 	flags.StringVar(&o.images, "images", "", "take the guest's packed images from `dir` (default what -out names, where make pack-image leaves them)")
 	flags.StringVar(&o.nfpm, "nfpm", "_output/tools/bin/nfpm", "make packages with the `program` nfpm")
+	flags.StringVar(&o.version, "version", "", "make it as this `version` and no other, as a tag has it, such as v0.1.0 (default what git describe says)")
 	flags.BoolVar(&o.strict, "strict", false, "refuse to make what a release must not be: of changed files, without images, or for macOS without limactl")
 	err := flags.Parse(args)
 	if err == nil && flags.NArg() > 0 {
@@ -98,8 +100,8 @@ func (o options) do(ctx context.Context, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if o.strict && r.dirty() {
-		return &hintError{fmt.Errorf("%s: a release is made of a commit, and files have changed since", r.Version), "git status"}
+	if r, err = r.as(o.version, o.strict); err != nil {
+		return err
 	}
 	if o.images == "" {
 		o.images = o.out

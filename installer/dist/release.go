@@ -35,6 +35,26 @@ func readRelease(ctx context.Context, root string) (release, error) {
 	return release{Version: version, Time: time.Unix(seconds, 0).UTC()}, nil
 }
 
+// tag is what -version takes: a tag that describes nothing but itself.
+var tag = regexp.MustCompile(`^v\d+\.\d+\.\d+(-[A-Za-z][0-9A-Za-z.]*)?$`)
+
+// as is the release under another version, "" for its own: so two can be made of one tree, where one is to follow the other. A strict
+// release has the version of its commit, and no file has changed since.
+func (r release) as(version string, strict bool) (release, error) {
+	switch {
+	case version != "" && !tag.MatchString(version):
+		return r, &hintError{fmt.Errorf("-version: %q is no version of a release", version), "such as v0.1.0, or v0.1.0-rc.1"}
+	case version != "" && strict && version != r.Version:
+		return r, &hintError{fmt.Errorf("-version: %s is not what git describe says, %s", version, r.Version), "git tag"}
+	case version != "":
+		r.Version = version
+	}
+	if strict && r.dirty() {
+		return r, &hintError{fmt.Errorf("%s: a release is made of a commit, and files have changed since", r.Version), "git status"}
+	}
+	return r, nil
+}
+
 func git(ctx context.Context, root string, args ...string) (string, error) {
 	out, err := exec.CommandContext(ctx, "git", append([]string{"-C", root}, args...)...).Output()
 	if exit := new(exec.ExitError); errors.As(err, &exit) {
