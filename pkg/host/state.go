@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/linnet-dev/linnet/pkg/hint"
 )
@@ -55,7 +56,7 @@ var stateText = strconv.Itoa(StateVersion) + "\n"
 func (l Layout) stateVersion() (int, error) {
 	text, err := ReadOwn(l.Version())
 	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission): // a home that cannot be read is an error of what needs it
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ENOTDIR): // a home that cannot be read is an error of what needs it
 		return 1, nil
 	case err != nil:
 		return 0, Distrusted("reading "+l.Version(), err, "see what is in it and who made it; then remove it")

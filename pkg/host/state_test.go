@@ -101,3 +101,16 @@ func TestTheVersionGoesWithTheLastEngine(t *testing.T) {
 		t.Errorf("an empty home is left: %v", err)
 	}
 }
+
+// A home that cannot be one is an error of what needs it, which says more.
+func TestAHomeThatIsAFileHasNoVersion(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, home := range []string{file, filepath.Join(file, "home")} {
+		if err := (host.Layout{Home: home}).CheckVersion(); err != nil {
+			t.Errorf("%s: %v", home, err)
+		}
+	}
+}
