@@ -95,7 +95,7 @@ e2e: build deps ## RUN=REGEXP: the native tests whose names match
 
 # Seconds that each part of the tests may take with filled caches, on two cores; LEDGER is for all of them. The goal for all is 780.
 LEDGER := 1800
-PARTS  := system=30 build=90 deps=60 lint=240 lint-workflows=60 cross=120 test-mends=90 test-unit=480 test-differential=60 test-fuzz=120 test-e2e+test-vm-smoke=1000 test-limactl=60
+PARTS  := system=30 build=90 deps=60 lint=240 lint-workflows=60 cross=120 test-mends=90 test-unit=480 test-differential=60 test-fuzz=120 test-e2e=1000 test-vm-smoke=600 test-limactl=60
 
 test: ## everything; what CI runs; it ends with what each part took, and fails where that is more than its budget
 	@MAKE='$(MAKE)' deps/ledger.sh $(LEDGER) $(PARTS)
@@ -116,7 +116,7 @@ test-mends: deps ## go vet and upstream's own tests on each mended package, and 
 	@cd deps/nerdctl && go vet . && go test .
 
 test-e2e: build deps ## the finished linnet on the real engine, natively
-	@go test $(E2E) -shuffle=on -count=1 -parallel 4 -timeout 45m ./e2e/native ./e2e/internal/... # most of their time is waiting
+	@go test $(E2E) -shuffle=on -count=1 -parallel 2 -timeout 45m ./e2e/native ./e2e/internal/... # most of their time is waiting
 
 test-chaos: build deps ## 300 random kills of the engine's processes, seeded (LINNET_CHAOS_SEED), natively (half an hour)
 	@LINNET_CHAOS_KILLS=$${LINNET_CHAOS_KILLS:-300} LINNET_CHAOS_SEED=$${LINNET_CHAOS_SEED:-$$(date +%s)} \

