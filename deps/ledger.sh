@@ -1,10 +1,8 @@
 #!/usr/bin/env bash
 # Runs targets of the Makefile in order, and shows in a table what each took and may take:
 #
-#   deps/ledger.sh TOTAL TARGET[+TARGET...]=SECONDS...
+#   deps/ledger.sh TOTAL TARGET=SECONDS...
 #
-# Targets with a plus between them run side by side, as they leave a processor idle while they wait; what the later ones
-# print comes when the first has ended.
 # The table comes before the last target, a short one, whose lines so are the last.
 # The first target that fails ends it, with make's exit code. A target that takes more than its SECONDS fails it at the end,
 # and so do all of them when they take more than TOTAL. These budgets are for filled caches. When packages, components or
@@ -27,6 +25,7 @@ made() {
 	cksum /var/lib/dpkg/status 2>/dev/null || true
 }
 
+
 # row NAME SECONDS BUDGET
 over=0
 row() {
@@ -34,7 +33,7 @@ row() {
 	if [ "$3" != - ] && (($2 > $3)); then
 		mark='  OVER' over=1
 	fi
-	printf '%-26s %8s %8s%s\n' "$1" "$2" "$3" "$mark"
+	printf '%-18s %8s %8s%s\n' "$1" "$2" "$3" "$mark"
 }
 
 # table shows what was run, and sets over when something took too long.
@@ -42,7 +41,7 @@ table() {
 	[ "$(made)" = "$before" ] || state=cold
 	local most=$total
 	[ $state = warm ] || most=$cold
-	printf '\n%-26s %8s %8s\n' "part ($state)" seconds budget
+	printf '\n%-18s %8s %8s\n' "part ($state)" seconds budget
 	for i in "${!parts[@]}"; do
 		budget=-
 		[ $state = cold ] || budget=$((${parts[i]#*=} * slower))
@@ -52,33 +51,6 @@ table() {
 	echo
 }
 
-# run TARGET...: side by side; its exit code is the first one's that failed.
-run() {
-	local code=0 each=0 beside=()
-	if (($# > 1)); then
-		set -m # what runs in the background would ignore Ctrl-C, and so would every program that it starts
-		for target in "${@:2}"; do
-			"$MAKE" --no-print-directory "$target" >"$outputs/$target" 2>&1 </dev/null &
-			beside+=("$!")
-		done
-		set +m
-		# shellcheck disable=SC2064 # these, now
-		trap "kill -- ${beside[*]/#/-} 2>/dev/null" INT TERM HUP
-	fi
-	"$MAKE" --no-print-directory "$1" || code=$?
-	for i in "${!beside[@]}"; do
-		each=0
-		wait "${beside[i]}" || each=$?
-		cat "$outputs/${*:i+2:1}"
-		((code)) || code=$each
-	done
-	trap - INT TERM HUP
-	return $code
-}
-
-MAKE=${MAKE:-make}
-outputs=$(mktemp -d)
-trap 'rm -rf "$outputs"' EXIT
 before=$(made)
 state=warm
 compiled || state=cold
@@ -86,8 +58,7 @@ parts=() took=() code=0
 for part; do
 	[ "$part" != "${*: -1}" ] || table
 	began=$SECONDS
-	IFS=+ read -ra targets <<<"${part%=*}"
-	run "${targets[@]}" || code=$?
+	"${MAKE:-make}" --no-print-directory "${part%=*}" || code=$?
 	parts+=("$part") took+=($((SECONDS - began)))
 	if ((code)); then
 		[ "$part" = "${*: -1}" ] || table # it stands already
