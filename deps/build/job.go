@@ -6,9 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -161,25 +159,11 @@ func hashDir(dir string) (map[string]string, error) {
 		if err != nil {
 			return err
 		}
-		sums[filepath.ToSlash(rel)], err = hashFile(name)
+		sums[filepath.ToSlash(rel)], err = deps.Digest(name)
 		return err
 	})
 	if err == nil && len(sums) == 0 {
 		err = fmt.Errorf("%s is empty", dir)
 	}
 	return sums, err
-}
-
-// hashFile is the sha256 of a file's content, in hex.
-func hashFile(name string) (string, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("reading %s: %w", name, err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/linnet-dev/linnet/deps"
 )
 
 // manifestName is the file in a prefix, and in each directory of the cache, that says what is there.
@@ -116,7 +118,7 @@ func describe(dir, path string) (file, error) {
 	if err != nil {
 		return file{}, err
 	}
-	sum, err := hashFile(name)
+	sum, err := deps.Digest(name)
 	if err != nil {
 		return file{}, err
 	}
@@ -137,7 +139,7 @@ func (r record) untouched(dir string) bool {
 // intact reports whether all files of r are below dir with the content they were written with.
 func (r record) intact(dir string) bool {
 	for _, f := range r.Files {
-		if sum, err := hashFile(filepath.Join(dir, filepath.FromSlash(f.Path))); err != nil || sum != f.SHA256 {
+		if sum, err := deps.Digest(filepath.Join(dir, filepath.FromSlash(f.Path))); err != nil || sum != f.SHA256 {
 			return false
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strings"
+
+	"github.com/linnet-dev/linnet/deps"
 )
 
 // imageName is the name of the guest's packed image for an architecture.
@@ -22,7 +24,7 @@ func (d *dist) takeImages(targets []target) error {
 		}
 		name := d.imageName(t.Arch)
 		from := filepath.Join(d.images, name)
-		sum, err := digest(from)
+		sum, err := deps.Digest(from)
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && d.strict:
 			return &hintError{fmt.Errorf("there is no image for guests with %s: no %s", t.Arch, from), "make pack-image ARCH=" + t.Arch}

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"text/template"
+
+	"github.com/linnet-dev/linnet/deps"
 )
 
 // home is where the project is, and releases go below it.
@@ -60,7 +62,7 @@ func (a archived) Processor() string {
 func (d *dist) render(targets []target) error {
 	p := published{Name: d.release.Name(), URL: home + "/releases/download/" + d.release.Version, Home: home}
 	for _, t := range targets {
-		sum, err := digest(filepath.Join(d.work, d.archiveName(t)))
+		sum, err := deps.Digest(filepath.Join(d.work, d.archiveName(t)))
 		if err != nil {
 			return err
 		}

@@ -2,14 +2,13 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/linnet-dev/linnet/deps"
 )
 
 // sumsName is the file with the digests of all others.
@@ -34,7 +33,7 @@ func (d *dist) seal(ctx context.Context) error {
 		if e.IsDir() {
 			continue
 		}
-		sum, err := digest(filepath.Join(d.work, e.Name()))
+		sum, err := deps.Digest(filepath.Join(d.work, e.Name()))
 		if err != nil {
 			return err
 		}
@@ -54,18 +53,4 @@ func (d *dist) seal(ctx context.Context) error {
 		return &hintError{fmt.Errorf("signing %s: %w: %s", sumsName, err, strings.TrimSpace(string(out))), envKey + " is the path of a private SSH key"}
 	}
 	return nil
-}
-
-// digest is the SHA-256 of a file, in hex.
-func digest(name string) (string, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("reading %s: %w", name, err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
