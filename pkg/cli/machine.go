@@ -20,10 +20,11 @@ func (a *app) machine(l host.Layout, s *settings.Settings, program string) *lima
 			CPUs: int(s.VM.CPUs), Memory: int64(s.VM.Memory), Disk: int64(s.VM.Disk), Mounts: s.VM.Mounts,
 			MountType: s.VM.MountType.String(), Accelerator: s.VM.Accelerator.String(), Rosetta: s.VM.Rosetta.String(),
 		},
-		Ports:  relay.PortRules{Max: int(s.VM.Ports.Max), Lowest: uint16(s.VM.Ports.Lowest), Widest: s.VM.Ports.Address.Addr}, //nolint:gosec // checked
-		Warn:   func(text string) { fmt.Fprintln(a.Report().Writer(), "warning:", text) },
-		Engine: func() ([]byte, error) { return json.Marshal(guestSpec(s)) },
-		Image:  openImages(l, s).source,
+		Ports:    relay.PortRules{Max: int(s.VM.Ports.Max), Lowest: uint16(s.VM.Ports.Lowest), Widest: s.VM.Ports.Address.Addr}, //nolint:gosec // checked
+		SSHAgent: s.VM.ForwardAgent == settings.ToggleOn,
+		Warn:     func(text string) { fmt.Fprintln(a.Report().Writer(), "warning:", text) },
+		Engine:   func() ([]byte, error) { return json.Marshal(guestSpec(s)) },
+		Image:    openImages(l, s).source,
 	}, program)
 }
 

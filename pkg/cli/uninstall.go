@@ -48,10 +48,7 @@ func (a *app) uninstall(ctx context.Context, force, keep bool) error {
 	if err != nil {
 		return err
 	}
-	engines, err := a.keptEngines(l, program)
-	if err != nil {
-		return err
-	}
+	engines := a.keptEngines(l, program)
 	if goes := whatGoes(ctx, l, in, engines, keep); goes != "" && !force {
 		if err := Confirm(ctx, a.streams, goes); err != nil {
 			return err
@@ -76,10 +73,10 @@ func (a *app) uninstall(ctx context.Context, force, keep bool) error {
 }
 
 // keptEngines are the engines that LINNET_HOME holds something of, whichever of them the settings choose.
-func (a *app) keptEngines(l host.Layout, program string) (engines []guest.Engine, err error) {
+func (a *app) keptEngines(l host.Layout, program string) (engines []guest.Engine) {
 	s, err := a.Settings()
-	if err != nil {
-		return nil, err
+	if err != nil { // what is removed does not depend on them
+		s = settings.Defaults(settings.HostFacts())
 	}
 	if there(l.Engine()) || there(l.Volatile()) && settings.HostFacts().OS == "linux" {
 		engines = append(engines, native.New(native.Options{
@@ -90,7 +87,7 @@ func (a *app) keptEngines(l host.Layout, program string) (engines []guest.Engine
 	if there(l.LimaHome()) || there(filepath.Dir(l.VM())) {
 		engines = append(engines, a.machine(l, s, program))
 	}
-	return engines, nil
+	return engines
 }
 
 func there(path string) bool {

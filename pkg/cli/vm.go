@@ -220,6 +220,7 @@ func (a *app) newView() *cobra.Command {
 // the machine starts it, and learns on descriptor 3 whether it listens.
 func (a *app) newRelay() *cobra.Command {
 	var rules relay.PortRules
+	var sshAgent string
 	c := &cobra.Command{
 		Use: "relay", Hidden: true, Args: NoArgs, Short: "hold the channel into the virtual machine",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -250,8 +251,8 @@ func (a *app) newRelay() *cobra.Command {
 				Alive:   func() bool { return lima.Processes(l).Any() },
 				Up:      relay.ConsoleSays(lima.UpMark, lima.Consoles(l)...),
 				Ciphers: ciphers(l),
-				Ports:   rules,
-				Log:     log,
+				Ports:   rules, SSHAgent: sshAgent,
+				Log: log,
 			})
 			if err != nil {
 				return err
@@ -262,6 +263,7 @@ func (a *app) newRelay() *cobra.Command {
 	c.Flags().IntVar(&rules.Max, "ports-max", 0, "how many ports may be published")
 	c.Flags().Uint16Var(&rules.Lowest, "ports-lowest", 0, "the lowest of them")
 	c.Flags().TextVar(&rules.Widest, "ports-address", netip.Addr{}, "their widest address")
+	c.Flags().StringVar(&sshAgent, "ssh-agent", "", "the `socket` of the SSH agent that the machine has")
 	return c
 }
 

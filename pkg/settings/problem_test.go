@@ -66,6 +66,7 @@ func TestEachMistakeIsToldExactly(t *testing.T) {
 		{"vm:\n  image: sha256:12\n", "2: vm.image: \"sha256:12\" is not a digest\nhint: write it as sha256: and 64 hexadecimal digits"},
 		{"vm:\n  mountType: 9P\n", "2: vm.mountType: \"9P\" is not one of auto, virtiofs, 9p, reverse-sshfs\nhint: try \"9p\""},
 		{"vm:\n  accelerator: hvf\n", "2: vm.accelerator: \"hvf\" is not one of auto, kvm, tcg, vz"},
+		{"vm:\n  forwardAgent: true\n", "2: vm.forwardAgent: \"true\" is not one of on, off"},
 		{"vm:\n  rosetta: true\n", "2: vm.rosetta: \"true\" is not one of auto, on, off"},
 		// Durations.
 		{"engine:\n  stopTimeout: 10\n", "2: engine.stopTimeout: \"10\" is not a duration\nhint: try \"10s\""},

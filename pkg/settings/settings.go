@@ -90,6 +90,8 @@ type VM struct {
 	Rosetta Switch
 	// Ports are what containers may publish on the host.
 	Ports Ports
+	// ForwardAgent says whether containers can reach the user's SSH agent.
+	ForwardAgent Toggle
 }
 
 // Ports bounds what the containers of a virtual machine may publish on the host.
@@ -152,7 +154,8 @@ func Defaults(f Facts) *Settings {
 		VM: VM{
 			CPUs: f.share(), Memory: f.half(), Disk: 100 * GiB, Mounts: Mounts{},
 			MountType: MountAuto, Accelerator: AcceleratorAuto, Rosetta: SwitchAuto,
-			Ports: Ports{Max: 1000, Lowest: 1024, Address: anyAddress},
+			Ports:        Ports{Max: 1000, Lowest: 1024, Address: anyAddress},
+			ForwardAgent: ToggleOff,
 		},
 		Log: Log{Level: LevelInfo},
 	}
@@ -236,6 +239,7 @@ func (s *Settings) fields() []field {
 		{"vm.ports.max", &s.VM.Ports.Max, s.VM.Ports.Max.between(1, 10_000)},
 		{"vm.ports.lowest", &s.VM.Ports.Lowest, s.VM.Ports.Lowest.between(1, 65535)},
 		{"vm.ports.address", &s.VM.Ports.Address, nil},
+		{"vm.forwardAgent", &s.VM.ForwardAgent, nil},
 		{"log.level", &s.Log.Level, nil},
 	}
 }

@@ -198,6 +198,7 @@ vm.rosetta = off (~/linnet.yaml:13)
 vm.ports.max = 1000 (default)
 vm.ports.lowest = 1024 (default)
 vm.ports.address = 0.0.0.0 (default)
+vm.forwardAgent = off (default)
 log.level = debug (flag --debug)
 `
 	if got.String() != want {

@@ -145,3 +145,19 @@ func (s *Switch) kind() string { return "text" }
 func (s Switch) String() string { return string(s) }
 
 func (s *Switch) set(text string) *fault { return oneOf(s, text, SwitchAuto, SwitchOn, SwitchOff) }
+
+// Toggle is on or off.
+type Toggle string
+
+// The positions of a toggle.
+const (
+	ToggleOn  Toggle = "on"
+	ToggleOff Toggle = "off"
+)
+
+func (t *Toggle) kind() string { return "text" }
+
+// String is the text as it stands in the file.
+func (t Toggle) String() string { return string(t) }
+
+func (t *Toggle) set(text string) *fault { return oneOf(t, text, ToggleOn, ToggleOff) }

@@ -35,7 +35,19 @@ func makeUser(root string, c *cidata) error {
 	if err != nil {
 		return err
 	}
-	return makeHome(root, filepath.Join(root, home), c)
+	return errors.Join(makeHome(root, filepath.Join(root, home), c), makeHostServices(filepath.Join(root, "run/host-services"), c.uid()))
+}
+
+// makeHostServices makes the directory in which the user's own sshd puts the socket of an SSH agent that the host lends.
+func makeHostServices(dir string, uid int) error {
+	err := os.MkdirAll(dir, 0o755)
+	if err == nil {
+		err = os.Chown(dir, uid, uid)
+	}
+	if err != nil {
+		return fmt.Errorf("making the place of the host's services: %w", err)
+	}
+	return nil
 }
 
 func makeHome(root, home string, c *cidata) error {

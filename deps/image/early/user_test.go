@@ -5,6 +5,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -31,6 +32,9 @@ func TestTheUserIsMadeTwice(t *testing.T) {
 		if err := os.WriteFile(home+"/.profile", []byte("hers\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if info, err := os.Stat(root + "/run/host-services"); err != nil || info.Sys().(*syscall.Stat_t).Uid != 501 {
+		t.Errorf("the place of the host's services: %v, %v", info, err)
 	}
 	check(t, home+"/.profile", "hers\n", 0o644)
 }

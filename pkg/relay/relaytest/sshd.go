@@ -184,14 +184,14 @@ func (s *SSHD) serve(conn *heldConn) {
 		return
 	}
 	config.AddHostKey(host)
-	_, channels, requests, err := ssh.NewServerConn(conn, config)
+	client, channels, requests, err := ssh.NewServerConn(conn, config)
 	if err != nil {
 		return
 	}
 	s.mu.Lock()
 	s.logins++
 	s.mu.Unlock()
-	go ssh.DiscardRequests(requests)
+	go s.listen(client, requests)
 	for c := range channels {
 		go s.connect(c)
 	}
@@ -223,15 +223,7 @@ func (s *SSHD) connect(c ssh.NewChannel) {
 		return
 	}
 	go ssh.DiscardRequests(requests)
-	var both sync.WaitGroup
-	both.Go(func() {
-		_, _ = io.Copy(conn, channel)
-		_ = conn.(*net.UnixConn).CloseWrite()
-	})
-	_, _ = io.Copy(channel, conn)
-	_ = channel.CloseWrite()
-	both.Wait()
-	_ = channel.Close()
+	splice(channel, conn)
 }
 
 // Open is how many connections there are.
@@ -243,3 +235,60 @@ func (s *SSHD) Open() int {
 
 // Refused is how many streams went to a socket on which no process listens.
 func (s *SSHD) Refused() int64 { return s.refused.Load() }
+
+// listen does as OpenSSH does with streamlocal-forward@openssh.com: it listens until the connection ends.
+func (s *SSHD) listen(client *ssh.ServerConn, requests <-chan *ssh.Request) {
+	for r := range requests {
+		var at struct{ Path string }
+		if r.Type != "streamlocal-forward@openssh.com" || ssh.Unmarshal(r.Payload, &at) != nil {
+			_ = r.Reply(false, nil)
+			continue
+		}
+		where := at.Path
+		if really, ok := s.Sockets[where]; ok {
+			where = really
+		}
+		_ = os.Remove(where) // StreamLocalBindUnlink
+		l, err := net.Listen("unix", where)
+		_ = r.Reply(err == nil, nil)
+		if err != nil {
+			continue
+		}
+		go func() {
+			_ = client.Wait()
+			l.Close()
+		}()
+		go func() {
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go forward(client, at.Path, conn)
+			}
+		}()
+	}
+}
+
+// forward hands a connection to the one who asked for the socket at path.
+func forward(client *ssh.ServerConn, path string, conn net.Conn) {
+	defer conn.Close()
+	channel, requests, err := client.OpenChannel("forwarded-streamlocal@openssh.com", ssh.Marshal(struct{ Path, Reserved string }{Path: path}))
+	if err != nil {
+		return
+	}
+	go ssh.DiscardRequests(requests)
+	splice(channel, conn)
+}
+
+func splice(channel ssh.Channel, conn net.Conn) {
+	var both sync.WaitGroup
+	both.Go(func() {
+		_, _ = io.Copy(conn, channel)
+		_ = conn.(*net.UnixConn).CloseWrite()
+	})
+	_, _ = io.Copy(channel, conn)
+	_ = channel.CloseWrite()
+	both.Wait()
+	_ = channel.Close()
+}
