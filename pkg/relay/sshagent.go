@@ -49,7 +49,7 @@ func (r *Relay) lendAgent(ctx context.Context, l *link) {
 	}
 }
 
-// speakWith connects a user in the guest with the agent until either ends; an agent answers nobody who has gone.
+// speakWith connects a user in the guest with the agent until either ends.
 func speakWith(ctx context.Context, agent string, user net.Conn) error {
 	defer user.Close()
 	conn, err := host.DialUnix(ctx, agent)

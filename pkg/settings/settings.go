@@ -90,7 +90,7 @@ type VM struct {
 	Rosetta Switch
 	// Ports are what containers may publish on the host.
 	Ports Ports
-	// ForwardAgent says whether containers can reach the user's SSH agent.
+	// ForwardAgent reports whether containers can reach the user's SSH agent.
 	ForwardAgent Toggle
 }
 
