@@ -5,6 +5,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -20,6 +21,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/agent"
 	"github.com/linnet-dev/linnet/pkg/dockerapi"
 	"github.com/linnet-dev/linnet/pkg/guest"
+	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
 
@@ -61,6 +63,9 @@ func (k *docker) prepare(context.Context) error {
 	l := k.spec.Layout
 	if err := refuseOtherDocker(l); err != nil {
 		return err
+	}
+	if _, err := os.Stat(k.daemon.argv[0]); errors.Is(err, os.ErrNotExist) {
+		return hint.With(fmt.Errorf("starting dockerd: %s: no such program", k.daemon.argv[0]), "install linnet's components whole, or set docker.socket to off")
 	}
 	for _, dir := range []string{l.DockerRoot(), l.DockerState()} {
 		if err := os.MkdirAll(dir, 0o711); err != nil {
