@@ -75,7 +75,7 @@ func TestEachMistakeIsToldExactly(t *testing.T) {
 		{"build:\n  project: my shop\n", "2: build.project: \"my shop\" is not a name\nhint: write it without spaces, like \"example.com/team/shop\""},
 		{"build:\n  cacheMounts: projects\n", "2: build.cacheMounts: \"projects\" is not one of project, shared\nhint: try \"project\""},
 		{"docker:\n  idle: 10ms\n", "2: docker.idle: \"10ms\" is too short\nhint: use \"1s\" at least, or \"0s\" for ever"},
-		{"docker:\n  socket: of\n", "2: docker.socket: \"of\" is not one of on, off\nhint: try \"off\""},
+		{"docker:\n  socket: offf\n", "2: docker.socket: \"offf\" is not one of on, off\nhint: try \"off\""},
 		{"build:\n  cacheAge: 1m\n", "2: build.cacheAge: \"1m\" is too short\nhint: use \"1h\" at least"},
 		{"engine:\n  stopTimeout: -1s\n", "2: engine.stopTimeout: \"-1s\" is negative\nhint: try \"1s\""},
 		{"engine:\n  stopTimeout: soon\n", "2: engine.stopTimeout: \"soon\" is not a duration" + durations},
