@@ -104,7 +104,7 @@ func TestHTTP2WithoutAnUpgrade(t *testing.T) {
 	w := newWorld(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Trailer", "Grpc-Status")
 		fmt.Fprintf(w, "%d ", r.ProtoMajor)
-		http.NewResponseController(w).Flush()
+		_ = http.NewResponseController(w).Flush()
 		_, _ = io.Copy(w, r.Body)
 		w.Header().Set("Grpc-Status", "0")
 	}, nil)
@@ -158,7 +158,7 @@ func TestADaemonThatEndsBeforeItAnswers(t *testing.T) {
 func TestIdle(t *testing.T) {
 	came, release := make(chan bool), make(chan bool)
 	w := newWorld(t, func(w http.ResponseWriter, _ *http.Request) {
-		http.NewResponseController(w).Flush()
+		_ = http.NewResponseController(w).Flush()
 		came <- true
 		<-release
 	}, nil)

@@ -22,14 +22,10 @@ func rewrite(body []byte, change func(map[string]any) (bool, error)) ([]byte, er
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
 	var value any
-	if d.Decode(&value) != nil {
-		return body, nil
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return body, nil // what follows would be lost, and with it the daemon's complaint
-	}
+	broken := d.Decode(&value) != nil
+	_, rest := d.Token() // what follows would be lost, and with it the daemon's complaint
 	object, ok := value.(map[string]any)
-	if !ok {
+	if broken || !ok || !errors.Is(rest, io.EOF) {
 		return body, nil
 	}
 	if changed, err := change(object); err != nil || !changed {

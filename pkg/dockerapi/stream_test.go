@@ -3,7 +3,6 @@ package dockerapi
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -249,7 +248,7 @@ func TestIsStream(t *testing.T) {
 		{"POST", "/images/load", "h2c", 1 << 30, 1, false},
 		{"POST", "/exec/a/start", "", 0, 2, false},
 	} {
-		r, _ := http.NewRequestWithContext(context.Background(), c.method, "http://docker"+c.path, nil)
+		r, _ := http.NewRequestWithContext(t.Context(), c.method, "http://docker"+c.path, nil)
 		r.ContentLength, r.ProtoMajor = c.length, c.major
 		if c.upgrade != "" {
 			r.Header = http.Header{"Connection": {"keep-alive, Upgrade"}, "Upgrade": {c.upgrade}}

@@ -92,7 +92,7 @@ func newWorld(t testing.TB, handler http.HandlerFunc, change func(*Config)) *wor
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // it ends in a clean-up, after t's
 	w.end = cancel
 	go func() { w.served <- w.Serve(ctx, l) }()
 	w.client = &http.Client{Transport: &http.Transport{DisableCompression: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
