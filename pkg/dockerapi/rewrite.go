@@ -19,13 +19,8 @@ const (
 // rewrite changes a JSON object. What change leaves alone is returned byte for byte, and so is what is no object: the daemon says
 // what is wrong with it. In what is changed, unknown members and the digits of numbers stay; blanks and the order of members do not.
 func rewrite(body []byte, change func(map[string]any) (bool, error)) ([]byte, error) {
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.UseNumber()
-	var value any
-	broken := d.Decode(&value) != nil
-	_, rest := d.Token() // what follows would be lost, and with it the daemon's complaint
-	object, ok := value.(map[string]any)
-	if broken || !ok || !errors.Is(rest, io.EOF) {
+	object, ok := decodeObject(body)
+	if !ok {
 		return body, nil
 	}
 	if changed, err := change(object); err != nil || !changed {
@@ -38,6 +33,19 @@ func rewrite(body []byte, change func(map[string]any) (bool, error)) ([]byte, er
 		return nil, err
 	}
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
+}
+
+// decodeObject decodes what is one JSON object and nothing after it: that would be lost, and with it the daemon's complaint.
+func decodeObject(body []byte) (object map[string]any, ok bool) {
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	var value any
+	if d.Decode(&value) != nil {
+		return nil, false
+	}
+	object, ok = value.(map[string]any)
+	_, err := d.Token()
+	return object, ok && errors.Is(err, io.EOF)
 }
 
 // edits is what is changed in requests.
