@@ -49,8 +49,9 @@ var allowed = map[string][]string{
 
 	"pkg/guestimage": {"pkg/host"},
 
-	"pkg/migrate": {},
-	"pkg/volume":  {"pkg/host"},
+	"pkg/dockerapi": {},
+	"pkg/migrate":   {},
+	"pkg/volume":    {"pkg/host"},
 
 	"pkg/vm":   {"pkg/report"},
 	"pkg/lima": {"config", "pkg/agent", "pkg/agent/agentpb", "pkg/guest", "pkg/host", "pkg/relay", "pkg/report", "pkg/vm"},
@@ -290,7 +291,7 @@ func TestSuitesHaveTheirTag(t *testing.T) {
 // linked into it. Nor are compose files into what builds: they cost every build's start 6 ms.
 func TestClientStaysThin(t *testing.T) {
 	composeFiles := []string{"github.com/compose-spec/compose-go", "github.com/santhosh-tekuri/jsonschema", module + "pkg/compose", module + "pkg/cli/composecmd"}
-	engine := []string{"github.com/vishvananda/netlink", "github.com/fsnotify/fsnotify", "net/http/pprof", module + "pkg/engine"}
+	engine := []string{"github.com/vishvananda/netlink", "github.com/fsnotify/fsnotify", "net/http/pprof", module + "pkg/engine", module + "pkg/dockerapi"}
 	builds := []string{"github.com/moby/buildkit", "github.com/docker/cli", "github.com/containerd/containerd", module + "pkg/build"}
 	for program, without := range map[string][]string{
 		"linnet":         slices.Concat(composeFiles, engine, builds),
