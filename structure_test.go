@@ -53,6 +53,8 @@ var allowed = map[string][]string{
 	"pkg/migrate":   {},
 	"pkg/volume":    {"pkg/host"},
 
+	"pkg/sharedimages": {},
+
 	"pkg/vm":   {"pkg/report"},
 	"pkg/lima": {"config", "pkg/agent", "pkg/agent/agentpb", "pkg/guest", "pkg/host", "pkg/relay", "pkg/report", "pkg/vm"},
 
@@ -236,7 +238,7 @@ func TestImportsOfOthers(t *testing.T) {
 	only := map[string][]string{
 		"github.com/spf13/cobra":              {"pkg/cli", "pkg/cli/buildcmd", "pkg/cli/composecmd"},
 		"os/exec":                             {"pkg/host", "pkg/host/hosttest", "cmd/linnet-env"},
-		"github.com/containerd/containerd/v2": {"pkg/engine", "pkg/build", "pkg/build/cache", "pkg/build/store"},
+		"github.com/containerd/containerd/v2": {"pkg/engine", "pkg/sharedimages", "pkg/build", "pkg/build/cache", "pkg/build/store"},
 		"github.com/klauspost/compress":       {"pkg/guestimage"},
 		"github.com/moby/buildkit":            {"pkg/build", "pkg/build/cache"},
 		"github.com/compose-spec/compose-go":  {"pkg/compose"},
@@ -291,7 +293,7 @@ func TestSuitesHaveTheirTag(t *testing.T) {
 // linked into it. Nor are compose files into what builds: they cost every build's start 6 ms.
 func TestClientStaysThin(t *testing.T) {
 	composeFiles := []string{"github.com/compose-spec/compose-go", "github.com/santhosh-tekuri/jsonschema", module + "pkg/compose", module + "pkg/cli/composecmd"}
-	engine := []string{"github.com/vishvananda/netlink", "github.com/fsnotify/fsnotify", "net/http/pprof", module + "pkg/engine", module + "pkg/dockerapi"}
+	engine := []string{"github.com/vishvananda/netlink", "github.com/fsnotify/fsnotify", "net/http/pprof", module + "pkg/engine", module + "pkg/dockerapi", module + "pkg/sharedimages"}
 	builds := []string{"github.com/moby/buildkit", "github.com/docker/cli", "github.com/containerd/containerd", module + "pkg/build"}
 	for program, without := range map[string][]string{
 		"linnet":         slices.Concat(composeFiles, engine, builds),

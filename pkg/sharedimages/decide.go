@@ -92,10 +92,11 @@ func decideOneSided(s situation, side int) action {
 	}
 }
 
-// remembered reports whether a side's record is the one that both sides had, with the target that they had.
+// remembered reports whether a side's record is the one that both sides had, and nothing was done to it since: one that was pulled or
+// built again stays when the other side removes it.
 func (s situation) remembered(side int) bool {
 	r := s.Records[side]
-	return r != nil && s.Last != nil && r.Target == s.Last.Target && r.Created.Equal(s.Last.Records[side].Created)
+	return r != nil && s.Last != nil && r.Target == s.Last.Target && r.stamp().equal(s.Last.Records[side])
 }
 
 // needsUse reports whether the decision hangs on whether the only record is in use.

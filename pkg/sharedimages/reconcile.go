@@ -202,14 +202,17 @@ func (r *reconciler) overlay(ctx context.Context, from int, img images.Image, ol
 	fresh := images.Image{Name: img.Name, Target: img.Target, Labels: imageLabels(img.Labels)}
 	if old == nil {
 		fresh, err = r.Client.ImageService().Create(leased, fresh)
-	} else if err = r.setAside(leased, to, *old); err == nil {
-		fresh, err = r.Client.ImageService().Update(leased, fresh, "target", "labels")
+	} else {
+		fresh, err = r.replace(leased, to, *old, fresh)
 	}
 	if errdefs.IsAlreadyExists(err) || errdefs.IsNotFound(err) {
 		return errMoved
 	}
+	if err != nil && !errors.Is(err, errMoved) {
+		err = fmt.Errorf("writing its record in namespace %s: %w", r.Sides[to], err)
+	}
 	if err != nil {
-		return fmt.Errorf("writing its record in namespace %s: %w", r.Sides[to], err)
+		return err
 	}
 	delete(r.partial, img.Name)
 	delete(r.vanished, img.Name)
@@ -217,6 +220,22 @@ func (r *reconciler) overlay(ctx context.Context, from int, img images.Image, ol
 	both[from], both[to] = img, fresh
 	r.remember(img.Name, both[0], both[1])
 	return nil
+}
+
+// replace gives a record another target, if it is still the one that was looked at: containerd has no such condition, so that this is asked
+// as late as can be.
+func (r *reconciler) replace(ctx context.Context, side int, old, fresh images.Image) (images.Image, error) {
+	if err := r.setAside(ctx, side, old); err != nil {
+		return fresh, err
+	}
+	now, err := r.Client.ImageService().Get(ctx, old.Name)
+	if err != nil {
+		return fresh, err
+	}
+	if now.Target.Digest != old.Target.Digest {
+		return fresh, errMoved
+	}
+	return r.Client.ImageService().Update(ctx, fresh, "target", "labels")
 }
 
 // setAside keeps an image that containers use under a name of that side's own, when its last name is given to another one.
