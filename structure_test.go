@@ -35,7 +35,7 @@ var allowed = map[string][]string{
 	"pkg/compose":      {"pkg/build/options"},
 	"pkg/client":       {"pkg/crossing", "pkg/emulate", "pkg/guest", "pkg/nerdctl", "pkg/registry", "pkg/report", "pkg/route", "pkg/streams"},
 	"pkg/native":       {"pkg/agent", "pkg/agent/agentpb", "pkg/emulate", "pkg/guest", "pkg/host", "pkg/report"},
-	"pkg/engine":       {"config", "pkg/agent", "pkg/agent/agentpb", "pkg/agentserver", "pkg/agentserver/portplugin", "pkg/guest", "pkg/host"},
+	"pkg/engine":       {"config", "pkg/agent", "pkg/agent/agentpb", "pkg/agentserver", "pkg/agentserver/portplugin", "pkg/dockerapi", "pkg/guest", "pkg/host", "pkg/sharedimages"},
 	"pkg/agent":        {"pkg/agent/agentpb", "pkg/guest", "pkg/host", "pkg/report"},
 	"pkg/agentserver":  {"pkg/agent", "pkg/agent/agentpb", "pkg/host"},
 
@@ -49,8 +49,11 @@ var allowed = map[string][]string{
 
 	"pkg/guestimage": {"pkg/host"},
 
-	"pkg/migrate": {},
-	"pkg/volume":  {"pkg/host"},
+	"pkg/dockerapi": {},
+	"pkg/migrate":   {},
+	"pkg/volume":    {"pkg/host"},
+
+	"pkg/sharedimages": {},
 
 	"pkg/vm":   {"pkg/report"},
 	"pkg/lima": {"config", "pkg/agent", "pkg/agent/agentpb", "pkg/guest", "pkg/host", "pkg/relay", "pkg/report", "pkg/vm"},
@@ -235,7 +238,7 @@ func TestImportsOfOthers(t *testing.T) {
 	only := map[string][]string{
 		"github.com/spf13/cobra":              {"pkg/cli", "pkg/cli/buildcmd", "pkg/cli/composecmd"},
 		"os/exec":                             {"pkg/host", "pkg/host/hosttest", "cmd/linnet-env"},
-		"github.com/containerd/containerd/v2": {"pkg/engine", "pkg/build", "pkg/build/cache", "pkg/build/store"},
+		"github.com/containerd/containerd/v2": {"pkg/engine", "pkg/sharedimages", "pkg/build", "pkg/build/cache", "pkg/build/store"},
 		"github.com/klauspost/compress":       {"pkg/guestimage"},
 		"github.com/moby/buildkit":            {"pkg/build", "pkg/build/cache"},
 		"github.com/compose-spec/compose-go":  {"pkg/compose"},
@@ -290,7 +293,7 @@ func TestSuitesHaveTheirTag(t *testing.T) {
 // linked into it. Nor are compose files into what builds: they cost every build's start 6 ms.
 func TestClientStaysThin(t *testing.T) {
 	composeFiles := []string{"github.com/compose-spec/compose-go", "github.com/santhosh-tekuri/jsonschema", module + "pkg/compose", module + "pkg/cli/composecmd"}
-	engine := []string{"github.com/vishvananda/netlink", "github.com/fsnotify/fsnotify", "net/http/pprof", module + "pkg/engine"}
+	engine := []string{"github.com/vishvananda/netlink", "github.com/fsnotify/fsnotify", "net/http/pprof", module + "pkg/engine", module + "pkg/dockerapi", module + "pkg/sharedimages"}
 	builds := []string{"github.com/moby/buildkit", "github.com/docker/cli", "github.com/containerd/containerd", module + "pkg/build"}
 	for program, without := range map[string][]string{
 		"linnet":         slices.Concat(composeFiles, engine, builds),

@@ -11,6 +11,9 @@ var (
 	BuildkitdTOML string
 	//go:embed nerdctl.toml
 	NerdctlTOML string
+	// DockerdJSON has what dockerd is told: JSON takes no comment, package engine says why.
+	//go:embed dockerd.json
+	DockerdJSON string
 	// BridgeConflist is the CNI configuration of the default network.
 	//go:embed bridge.conflist
 	BridgeConflist string

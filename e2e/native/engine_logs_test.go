@@ -40,7 +40,7 @@ func TestRestartAndLogs(t *testing.T) {
 	if lines := strings.Split(one, "\n"); tail != strings.Join(lines[len(lines)-2:], "\n") {
 		t.Errorf("--tail 2 shows %q", tail)
 	}
-	if r := e.Run(t, "engine", "logs", "nonesuch"); r.Code != 2 || r.Err != "linnet: engine logs: there is no log \"nonesuch\"\nhint: one of agent, containerd, buildkitd\n" {
+	if r := e.Run(t, "engine", "logs", "nonesuch"); r.Code != 2 || r.Err != "linnet: engine logs: there is no log \"nonesuch\"\nhint: one of agent, containerd, buildkitd, dockerd\n" {
 		t.Errorf("an unknown log: exit code %d, %q", r.Code, r.Err)
 	}
 

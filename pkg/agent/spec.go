@@ -42,6 +42,10 @@ type Spec struct {
 	InsecureRegistries []string `json:"insecureRegistries,omitempty"`
 	// HostsDirs are the directories of registry host configurations.
 	HostsDirs []string `json:"hostsDirs,omitempty"`
+	// DockerSocket reports whether clients of Docker's API are served; DockerIdle is how long dockerd goes on without
+	// a request and without a running container, 0 is for ever.
+	DockerSocket bool          `json:"dockerSocket,omitempty"`
+	DockerIdle   time.Duration `json:"dockerIdle,omitempty"`
 	// GuestSocket is where the agent of a virtual machine listens; empty means that this is
 	// no guest, and that published ports are open on the host by themselves.
 	GuestSocket string `json:"guestSocket,omitempty"`

@@ -21,7 +21,7 @@ func Describe(s *guest.Status, info *agentpb.InfoReply, socket string) {
 			Name: d.GetName(), State: d.GetState(), PID: int(d.GetPid()), Socket: d.GetSocket(),
 			Restarts: int(d.GetRestarts()), Adopted: d.GetAdopted(), LastError: d.GetLastError(),
 		})
-		if d.GetState() != "running" && s.State == "running" {
+		if d.GetState() != "running" && d.GetState() != guest.Asleep && s.State == "running" {
 			s.State = d.GetState()
 		}
 	}

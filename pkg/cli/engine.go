@@ -206,7 +206,11 @@ func printStatus(w io.Writer, s guest.Status, terminal bool) error {
 		return err
 	}
 	for _, d := range s.Daemons {
-		if d.State != "running" && d.LastError != "" {
+		switch {
+		case d.State == "running" || d.LastError == "":
+		case d.State == guest.Asleep:
+			fmt.Fprintf(w, "\n%s was not started: %s\n", d.Name, report.CleanLine(d.LastError))
+		default:
 			fmt.Fprintf(w, "\n%s has ended: %s; linnet engine logs %s says more\n", d.Name, report.CleanLine(d.LastError), d.Name)
 		}
 	}
@@ -264,7 +268,7 @@ func (a *app) newEngineLogs() *cobra.Command {
 	var tail int
 	c := &cobra.Command{
 		Use: "logs [NAME]", Short: "show the logs of the engine's own processes",
-		Long: `logs shows the logs of agent, containerd and buildkitd; of a virtual machine also relay (the
+		Long: `logs shows the logs of agent, containerd, buildkitd and dockerd; of a virtual machine also relay (the
 channel into it and its published ports), limactl, hostagent and serial (its console).`,
 		Args: cobra.MaximumNArgs(1), ValidArgs: append(guest.EngineLogs(), "relay", "limactl", "hostagent", "serial"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -23,5 +23,7 @@ func engineSpec(l host.Layout, s *settings.Settings) agent.Spec {
 		CacheMountAge:      time.Duration(s.Build.CacheMountAge),
 		InsecureRegistries: s.Engine.Registries.Insecure,
 		HostsDirs:          s.Engine.HostsDirs,
+		DockerSocket:       s.Docker.Socket == settings.On,
+		DockerIdle:         time.Duration(s.Docker.Idle),
 	}
 }

@@ -38,12 +38,12 @@ func clean(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldL
 	if err := checkRemoval(l); err != nil {
 		return errors.Join(append(errs, err)...)
 	}
-	errs = append(errs, dropVolatile(l))
+	errs = append(errs, sweepDocker(ctx, l, env), dropVolatile(l))
 	for _, name := range (networks{layout: l, log: log}).interfaces() {
 		errs = append(errs, removeInterface(name))
 	}
 	errs = append(errs, removeUnowned(ctx, l, env, func() []string { return livingContainers(l) }, true))
-	errs = append(errs, host.RemoveTree(l.Engine()), host.ForgetBuilds(l))
+	errs = append(errs, host.RemoveTree(l.Engine()), host.ForgetBuilds(l), removeFile(l.DockerSocket()))
 	removeCgroups(l)
 	_ = os.Remove(filepath.Dir(l.Volatile())) // another home may have a directory there
 	// The home itself goes only when nothing of the user's is in it.

@@ -15,6 +15,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
+	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
@@ -50,17 +51,23 @@ type daemon struct {
 	patient bool
 	// before clears away what an earlier one left, once what is needed answers; may be nil.
 	before func(ctx context.Context) error
+	// prepare makes what it needs besides; it is not started when that fails. May be nil.
+	prepare func(ctx context.Context) error
+	// onDemand runs only while it is wanted: see wake and sleep.
+	onDemand bool
 
 	wanted atomic.Bool // a client has waited for it
 
 	mu       sync.Mutex
-	state    string // starting, running, waiting, stopped
+	state    string // starting, running, waiting, stopping, stopped; guest.Asleep
 	pid      int
 	started  time.Time
 	restarts int
 	fails    int // ends in a row without having answered
 	adopted  bool
 	lastErr  error
+	awake    bool          // always, unless it is on demand
+	sleeping bool          // it is being put to sleep
 	changed  chan struct{} // closed and replaced at every change of state
 }
 
@@ -69,7 +76,7 @@ func newDaemon(name string, argv, env []string, l host.Layout, log logrus.FieldL
 		name: name, argv: argv, env: env,
 		socket: l.Socket(name), others: []string{l.Socket(name) + ".ttrpc", l.Socket(name + "-otel")}, logs: l.Log(name),
 		log:   log.WithField("daemon", name),
-		state: "stopped", changed: make(chan struct{}),
+		state: "stopped", awake: true, changed: make(chan struct{}),
 	}
 }
 
@@ -84,11 +91,18 @@ func (d *daemon) set(change func()) {
 // run keeps the daemon running until ctx ends; the process itself is left as it is then.
 func (d *daemon) run(ctx context.Context) {
 	var pause time.Duration
-	for ctx.Err() == nil {
+	if d.onDemand && runsDaemon(d.argv) {
+		d.wake()
+	}
+	for d.awaited(ctx) {
 		begun := time.Now()
 		err := d.once(ctx)
 		if ctx.Err() != nil {
 			return
+		}
+		if d.dozed(err) {
+			pause = 0
+			continue
 		}
 		pause = nextPause(pause, time.Since(begun))
 		d.log.WithError(err).WithField("pause", pause).Warn("ended by itself; starting it again")
@@ -138,6 +152,11 @@ func (d *daemon) once(ctx context.Context) error {
 	if d.before != nil {
 		if err := d.before(ctx); err != nil {
 			d.log.WithError(err).Warn("clearing away what the last one left")
+		}
+	}
+	if d.prepare != nil {
+		if err := d.prepare(ctx); err != nil {
+			return err
 		}
 	}
 	start := host.Daemon{Argv: d.argv, Env: d.env, Dir: "/", Log: d.logs}
@@ -211,12 +230,20 @@ func (d *daemon) hurry() {
 // ready waits until the daemon answers.
 func (d *daemon) ready(ctx context.Context) error {
 	d.hurry()
+	d.wake()
 	for {
 		d.mu.Lock()
 		state, changed, fails, lastErr, started := d.state, d.changed, d.fails, d.lastErr, d.started
 		d.mu.Unlock()
 		if state == "running" && host.Listens(d.socket) {
 			return nil
+		}
+		if state == guest.Asleep {
+			if lastErr != nil {
+				return lastErr
+			}
+			d.wake() // it was put to sleep meanwhile
+			continue
 		}
 		var taken *hint.Error
 		if state == "waiting" && errors.As(lastErr, &taken) {

@@ -35,6 +35,7 @@ type Engine struct {
 	nets    networks
 	bridge  bridge
 	daemons []*daemon
+	docker  *docker
 
 	cancel   context.CancelFunc // ends the supervision
 	wg       sync.WaitGroup
@@ -65,7 +66,8 @@ func New(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldLog
 	if e.bridge, err = e.nets.ensureDefault(spec.Subnet); err != nil {
 		return nil, err
 	}
-	if err := writeConfig(spec, e.nets.hostGateway(ctx, e.bridge)); err != nil {
+	gateway := e.nets.hostGateway(ctx, e.bridge)
+	if err := writeConfig(spec, gateway); err != nil {
 		return nil, err
 	}
 	e.stopping, e.begin = context.WithCancel(context.WithoutCancel(ctx))
@@ -85,7 +87,10 @@ func New(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldLog
 	}
 	e.daemons = newDaemons(l, env, log)
 	for _, d := range e.daemons {
-		if d.needs != nil && !runsDaemon(d.needs.argv) {
+		if d.name == guest.Docker.Daemon() {
+			e.docker = newDocker(spec, e.nets, d, gateway, log)
+		}
+		if d.needs != nil && slices.Contains(d.needs.users, d) && !runsDaemon(d.needs.argv) {
 			if err := d.end(time.Second); err != nil {
 				return nil, err
 			}
@@ -95,6 +100,7 @@ func New(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldLog
 		e.wg.Go(func() { d.run(ctx) })
 	}
 	e.wg.Go(follow)
+	e.wg.Go(func() { e.docker.run(ctx) })
 	e.wg.Go(func() { e.tidy(ctx) })
 	e.wg.Go(func() { e.keepHouse(ctx, houseInterval) })
 	e.wg.Go(func() { e.keepHealth(ctx) })
@@ -163,6 +169,10 @@ func (e *Engine) Info(context.Context, *agentpb.InfoRequest) (*agentpb.InfoReply
 	}
 	for _, d := range e.daemons {
 		d.mu.Lock()
+		if d.state == guest.Asleep && !e.spec.DockerSocket {
+			d.mu.Unlock()
+			continue // nothing can wake it
+		}
 		info := &agentpb.Daemon{
 			Name: d.name, State: d.state, Pid: int64(d.pid), Socket: d.socket,
 			Restarts: int32(d.restarts), Adopted: d.adopted, //nolint:gosec // a count of restarts
@@ -191,7 +201,7 @@ func (e *Engine) Ready(req *agentpb.ReadyRequest, stream agentpb.Engine_ReadySer
 		if e.stopping.Err() != nil {
 			return agent.ToStatus(agent.ErrStopping)
 		}
-		if asked := req.GetDaemons(); len(asked) > 0 && !slices.Contains(asked, d.name) {
+		if asked := req.GetDaemons(); len(asked) > 0 && !slices.Contains(asked, d.name) || len(asked) == 0 && d.onDemand {
 			continue
 		}
 		if host.Listens(d.socket) {
@@ -259,11 +269,16 @@ func (e *Engine) stop(ctx context.Context, timeout time.Duration, tell func(agen
 				})
 			})
 		}
-		step("stopping "+d.name, func() error { return d.stop(ctx, 20*time.Second) })
+		switch {
+		case !d.onDemand:
+			step("stopping "+d.name, func() error { return d.stop(ctx, 20*time.Second) })
+		case runsDaemon(d.argv):
+			step("stopping "+d.name, func() error { return e.docker.stop(ctx, timeout) })
+		}
 	}
 	step("ending what is left", func() error {
 		l, env := e.spec.Layout, e.env
-		return errors.Join(endLeftovers(ctx, l, env),
+		return errors.Join(endLeftovers(ctx, l, env), sweepDocker(ctx, l, env),
 			removeUnowned(ctx, l, env, func() []string { return livingContainers(l) }, false), dropVolatile(l))
 	})
 	return errors.Join(errs...)

@@ -59,7 +59,7 @@ func leaveDeadSocket(path string) (remove func(), err error) {
 // deleteContainer lets runc kill and forget the container of a bundle.
 func deleteContainer(ctx context.Context, l host.Layout, env []string, bundle string) error {
 	namespace, id := filepath.Base(filepath.Dir(bundle)), filepath.Base(bundle)
-	root := filepath.Join(runcRoot, namespace)
+	root := runcState(l, namespace)
 	if _, err := os.Stat(filepath.Join(root, id)); err != nil {
 		return nil // runc knows it no more: there is nothing to end
 	}

@@ -5,6 +5,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,7 +23,7 @@ type mountPlace struct{ pattern, kind string }
 // mounted below our directories is a user's: a disk for a volume, say. It is neither unmounted nor
 // removed.
 func ownMounts(l host.Layout) []mountPlace {
-	return []mountPlace{
+	places := []mountPlace{
 		// Containers' roots, and what containerd's mount manager has mounted for them.
 		{filepath.Join(l.ContainerdState(), "io.containerd.runtime.v2.task/*/*/rootfs"), ""},
 		{filepath.Join(l.ContainerdState(), "io.containerd.mount-manager.v1.*/*/*"), ""},
@@ -37,7 +38,23 @@ func ownMounts(l host.Layout) []mountPlace {
 		{filepath.Join(l.BuildkitRoot(), "net/*/*"), "nsfs"},
 		// The memory that a container of --ipc=shareable shares.
 		{filepath.Join(l.NerdctlRoot(), "*/containers/*/*/shm"), "tmpfs"},
+		// The roots of dockerd's containers, their memory and secrets, their networks, and steps of its builds.
+		{filepath.Join(l.DockerRoot(), "rootfs/*/*"), ""},
+		{filepath.Join(l.DockerRoot(), "containers/*/mounts/*"), "tmpfs"},
+		{filepath.Join(l.DockerState(), "netns/*"), "nsfs"},
+		{filepath.Join(l.DockerRoot(), "buildkit/executor/*/rootfs"), ""},
+		{filepath.Join(l.DockerRoot(), "buildkit/*/cachemounts/*"), "overlay"},
 	}
+	// dockerd mounts its data root on itself where mounts would not be shared with containers, and notes that.
+	if _, err := os.Stat(filepath.Join(l.DockerState(), "unmount-on-shutdown")); err == nil {
+		places = append(places, mountPlace{l.DockerRoot(), ""})
+	}
+	// And it mounts the volumes that have options.
+	noted, _ := filepath.Glob(filepath.Join(l.DockerRoot(), "volumes/*/opts.json")) // the pattern is fine
+	for _, note := range noted {
+		places = append(places, mountPlace{filepath.Join(filepath.Dir(note), "_data"), ""})
+	}
+	return places
 }
 
 // tempMounts is the pattern of what containerd's libraries mount for a moment (core/mount).
@@ -52,7 +69,9 @@ func sortMounts(mounts []host.Mount, l host.Layout, dirs ...string) (own, others
 		ours := slices.ContainsFunc(patterns, func(p mountPlace) bool {
 			ok, _ := filepath.Match(p.pattern, m.Point) // the patterns are fine
 			return ok && (p.kind == "" || p.kind == m.Type)
-		}) || slices.ContainsFunc(own, func(o host.Mount) bool { return strings.HasPrefix(m.Point, o.Point+"/") })
+		}) || slices.ContainsFunc(own, func(o host.Mount) bool {
+			return o.Point != l.DockerRoot() && strings.HasPrefix(m.Point, o.Point+"/")
+		})
 		switch {
 		case m.Point == l.Volatile() && m.Type == "tmpfs" && m.Source == volatileSource:
 			// What is in it is told apart like everything else.

@@ -3,6 +3,9 @@
 package engine
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -23,8 +26,13 @@ func TestUsersMountsAreToldFromTheEnginesOwn(t *testing.T) {
 		{Point: "/h/native/buildkit/containerd-overlayfs/cachemounts/buildkit42", Type: "overlay"},
 		{Point: "/h/native/buildkit/net/cni/abc", Type: "nsfs"},
 		{Point: "/h/native/nerdctl/1935db59/containers/default/0123/shm", Type: "tmpfs"},
+		{Point: "/h/native/docker/rootfs/overlayfs/0123", Type: "overlay"},
+		{Point: "/h/native/docker/containers/0123/mounts/shm", Type: "tmpfs"},
+		{Point: v + "/docker/netns/default", Type: "nsfs"},
 	}
 	users := []host.Mount{
+		{Point: "/h/native/docker", Type: "ext4"},
+		{Point: "/h/native/docker/volumes/data/_data", Type: "ext4"},
 		{Point: v, Type: "ext4"},
 		{Point: v, Type: "tmpfs", Source: "tmpfs"},
 		{Point: v + "/containerd", Type: "ext4"},
@@ -49,5 +57,21 @@ func TestUsersMountsAreToldFromTheEnginesOwn(t *testing.T) {
 	}
 	if !slices.Equal(gotUsers, users) {
 		t.Errorf("users' are\n%v, want\n%v", gotUsers, users)
+	}
+}
+
+// dockerd mounts its data root on itself, and volumes that say what is in them, and notes both. A user's disk in it stays a user's.
+func TestMountsThatDockerdHasNoted(t *testing.T) {
+	l := host.Layout{Home: t.TempDir(), Runtime: t.TempDir()}
+	noted := filepath.Join(l.DockerRoot(), "volumes", "nfs")
+	if err := errors.Join(os.MkdirAll(noted, 0o700), os.MkdirAll(l.DockerState(), 0o700),
+		os.WriteFile(filepath.Join(noted, "opts.json"), nil, 0o600), os.WriteFile(filepath.Join(l.DockerState(), "unmount-on-shutdown"), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	own := []host.Mount{{Point: l.DockerRoot(), Type: "ext4"}, {Point: filepath.Join(noted, "_data"), Type: "nfs4"}}
+	users := []host.Mount{{Point: filepath.Join(l.DockerRoot(), "volumes", "disk", "_data"), Type: "ext4"}}
+	gotOwn, gotUsers := sortMounts(slices.Concat(own, users), l, l.Engine())
+	if !slices.Equal(gotOwn, own) || !slices.Equal(gotUsers, users) {
+		t.Errorf("ours are %v, users' %v", gotOwn, gotUsers)
 	}
 }

@@ -229,9 +229,12 @@ func userBridge(l host.Layout, network string) string {
 // userBridges is what the interfaces of this home begin with. The kernel takes 15 bytes.
 func userBridges(l host.Layout) string { return "ln-" + l.ID()[:6] }
 
+// dockerBridge is the interface of dockerd's default network.
+func dockerBridge(l host.Layout) string { return "lnd-" + l.ID() }
+
 // ownInterface reports whether an interface has a name that only this home gives.
 func ownInterface(l host.Layout, name string) bool {
-	return name == bridgeName(l) || strings.HasPrefix(name, userBridges(l)) && len(name) == len(userBridges(l))+6
+	return name == bridgeName(l) || name == dockerBridge(l) || strings.HasPrefix(name, userBridges(l)) && len(name) == len(userBridges(l))+6
 }
 
 // ownNetwork rewrites the configuration of a bridge network: interface ln-<hashes of home

@@ -33,6 +33,11 @@ type fields struct {
 	CacheBytes, CacheMostBytes           int64
 	InsecureRegistries, HostsDirs        []string
 	OwnSnapshotter, Draining             bool
+	// What dockerd is told. It takes no bridge of a name of ours that is not there, and no address of one that is: that is the bridge's.
+	// LiveRestore lets its containers run on when it ends.
+	DockerRoot, DockerState, DockerPID, DockerSocket string
+	DockerBridge, DockerPool, DockerProxy            string
+	LiveRestore                                      bool
 }
 
 // recent is how long ago a part of the build cache may have been used to be kept beyond the cache's
@@ -55,6 +60,8 @@ func newFields(s agent.Spec, hostGateway string) fields {
 		CacheBytes: s.CacheBytes, CacheMostBytes: 2 * s.CacheBytes,
 		InsecureRegistries: s.InsecureRegistries, HostGateway: hostGateway,
 		HostsDirs: append([]string{l.RegistryHosts()}, s.HostsDirs...),
+		DockerRoot: l.DockerRoot(), DockerState: l.DockerState(), DockerPID: dockerPID(l), DockerSocket: socketOf(l, guest.Docker),
+		DockerBridge: dockerBridge(l), DockerProxy: l.Bin("docker-proxy"), LiveRestore: true,
 	}
 }
 

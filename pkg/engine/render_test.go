@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"encoding/json"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -40,6 +41,7 @@ func TestRenderedFiles(t *testing.T) {
 			"containerd.toml":       {config.ContainerdTOML, newFields(spec, "10.231.7.1")},
 			"containerd-drain.toml": {config.ContainerdTOML, drain},
 			"buildkitd.toml":        {config.BuildkitdTOML, newFields(spec, "10.231.7.1")},
+			"dockerd.json":          {config.DockerdJSON, dockerFields(spec)},
 			"nerdctl.toml":          {config.NerdctlTOML, newFields(spec, "10.231.7.1")},
 			"bridge.conflist":       {config.BridgeConflist, newBridge(spec.Layout, netip.MustParsePrefix("10.231.7.0/24"))},
 		} {
@@ -50,6 +52,28 @@ func TestRenderedFiles(t *testing.T) {
 				}
 				golden(t, name+"-"+file, got)
 			})
+		}
+	}
+}
+
+func dockerFields(spec agent.Spec) fields {
+	f := newFields(spec, "10.231.7.1")
+	f.DockerPool = "10.231.64.0/19"
+	return f
+}
+
+func TestDockersConfigurationIsJSON(t *testing.T) {
+	for name, spec := range specs() {
+		text, err := render("dockerd.json", config.DockerdJSON, dockerFields(spec))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var read map[string]any
+		if err := json.Unmarshal(text, &read); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if read["data-root"] != spec.Layout.DockerRoot() || read["live-restore"] != true {
+			t.Errorf("%s: %v", name, read)
 		}
 	}
 }

@@ -14,19 +14,24 @@ import (
 // freeSubnet picks a /24 of pool that overlaps none of used. It looks from the start-th on,
 // so that the engines of several homes on one host hardly ever meet, even while stopped.
 func freeSubnet(pool netip.Prefix, start int, used []netip.Prefix) (netip.Prefix, bool) {
+	return freeBlock(pool, 24, start, used)
+}
+
+// freeBlock is freeSubnet for a block of so many bits, 24 at most.
+func freeBlock(pool netip.Prefix, bits, start int, used []netip.Prefix) (netip.Prefix, bool) {
 	pool = pool.Masked()
-	if !pool.Addr().Is4() || pool.Bits() > 24 {
+	if !pool.Addr().Is4() || pool.Bits() > bits || bits > 24 {
 		return netip.Prefix{}, false
 	}
-	count := 1 << (24 - pool.Bits())
+	count := 1 << (bits - pool.Bits())
 	base := pool.Addr().As4()
 	for i := range count {
-		k := (start + i) % count
+		k := (start + i) % count << (24 - bits)
 		a := base
 		a[2] += byte(k)
 		a[1] += byte(k >> 8)
 		a[0] += byte(k >> 16)
-		candidate := netip.PrefixFrom(netip.AddrFrom4(a), 24)
+		candidate := netip.PrefixFrom(netip.AddrFrom4(a), bits)
 		free := true
 		for _, u := range used {
 			if u.Overlaps(candidate) {

@@ -250,10 +250,19 @@ func removeStrayLinks(l host.Layout) error {
 	return errors.Join(errs...)
 }
 
+// runcState is where runc keeps the state of the containers of a namespace: dockerd says where its are.
+func runcState(l host.Layout, namespace string) string {
+	if namespace == dockerSpace {
+		return filepath.Join(l.DockerState(), "runtime-runc", namespace)
+	}
+	return filepath.Join(runcRoot, namespace)
+}
+
 // strayRuncStates lists, in the form of bundles, the containers of this home that runc still knows, and whose bundle is gone.
 func strayRuncStates(l host.Layout) (found []string) {
-	states, _ := filepath.Glob(filepath.Join(runcRoot, "*", "*", "state.json")) // the pattern is fine
-	for _, file := range states {
+	states, _ := filepath.Glob(filepath.Join(runcRoot, "*", "*", "state.json"))                      // the pattern is fine
+	dockers, _ := filepath.Glob(filepath.Join(runcState(l, dockerSpace), "*", "state.json")) // this one too
+	for _, file := range append(states, dockers...) {
 		bundle := filepath.Dir(file)
 		text, err := os.ReadFile(file)
 		ours := filepath.Join(l.ContainerdState(), bundlesDir, filepath.Base(filepath.Dir(bundle)), filepath.Base(bundle))

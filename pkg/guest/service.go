@@ -7,6 +7,7 @@ type Service string
 const (
 	Containerd Service = "containerd"
 	BuildKit   Service = "buildkit"
+	Docker     Service = "docker" // runs on demand
 )
 
 // services are all of them, each after those that it needs, with the name of the daemon: of its program, its socket and its log.
@@ -16,6 +17,7 @@ var services = [...]struct {
 }{
 	{Containerd, "containerd"},
 	{BuildKit, "buildkitd"},
+	{Docker, "dockerd"},
 }
 
 // Services are all services of an engine, each after those that it needs.
@@ -35,6 +37,9 @@ func (s Service) Daemon() string {
 	}
 	return ""
 }
+
+// Asleep is the state of a daemon that runs on demand, while no client wants it.
+const Asleep = "asleep"
 
 // AgentLog is the log of the engine's supervisor.
 const AgentLog = "agent"

@@ -109,10 +109,10 @@ func (l Layout) dirs() []string {
 
 func (l Layout) innerDirs() []string {
 	return []string{
-		filepath.Dir(l.Log("agent")), l.RegistryHosts(), l.ContainerdRoot(), l.BuildkitRoot(), l.NerdctlRoot(),
+		filepath.Dir(l.Log("agent")), l.RegistryHosts(), l.ContainerdRoot(), l.BuildkitRoot(), l.NerdctlRoot(), l.DockerRoot(),
 		filepath.Dir(l.NetConf()), l.Leases(), l.RecentBuilds(),
 		filepath.Dir(l.LimaKey()), l.LimaInstance(), filepath.Dir(l.LimaDisk()), l.LimaDisk(), filepath.Dir(l.VM()), filepath.Dir(l.VMLog("relay")),
-		filepath.Dir(l.Volatile()), l.ContainerdState(), l.ShimSockets(), l.Commands(),
+		filepath.Dir(l.Volatile()), l.ContainerdState(), l.DockerState(), l.ShimSockets(), l.Commands(),
 	}
 }
 
@@ -151,6 +151,18 @@ func (l Layout) BuildkitRoot() string { return filepath.Join(l.Engine(), "buildk
 // NerdctlRoot is nerdctl's data root: volumes, container logs and names; persistent.
 func (l Layout) NerdctlRoot() string { return filepath.Join(l.Engine(), "nerdctl") }
 
+// DockerRoot is dockerd's data root: its containers, volumes and networks; persistent.
+func (l Layout) DockerRoot() string { return filepath.Join(l.Engine(), "docker") }
+
+// DockerNetwork remembers which addresses dockerd's networks have.
+func (l Layout) DockerNetwork() string { return filepath.Join(l.Engine(), "docker-network.json") }
+
+// SharedImages remembers which images linnet's own commands and dockerd had in common last.
+func (l Layout) SharedImages() string { return filepath.Join(l.Engine(), "shared-images.json") }
+
+// DockerSocket is where the agent listens for clients of Docker's API.
+func (l Layout) DockerSocket() string { return filepath.Join(l.Home, "docker.sock") }
+
 // NetConf holds a CNI configuration per network; persistent.
 func (l Layout) NetConf() string { return filepath.Join(l.Engine(), "cni", "net.d") }
 
@@ -172,7 +184,7 @@ func (l Layout) Log(daemon string) string { return filepath.Join(l.Engine(), "lo
 // Run holds sockets and locks.
 func (l Layout) Run() string { return filepath.Join(l.Engine(), "run") }
 
-// Socket is the socket of a daemon: agent, containerd, buildkitd, buildkitd-otel.
+// Socket is the socket of a daemon: agent, containerd, buildkitd, buildkitd-otel, dockerd.
 func (l Layout) Socket(daemon string) string { return filepath.Join(l.Run(), daemon+".sock") }
 
 // StartLock is held by the one client that starts the agent.
@@ -187,6 +199,9 @@ func (l Layout) Volatile() string { return filepath.Join(cmp.Or(l.Runtime, Defau
 
 // ContainerdState is containerd's state directory: the runtime bundles.
 func (l Layout) ContainerdState() string { return filepath.Join(l.Volatile(), "containerd") }
+
+// DockerState is dockerd's directory in memory: runc's state of its containers, and their networks.
+func (l Layout) DockerState() string { return filepath.Join(l.Volatile(), "docker") }
 
 // ShimSockets holds the sockets of containerd's shims; containerd takes at most 42 bytes.
 func (l Layout) ShimSockets() string { return filepath.Join(l.Volatile(), "s") }

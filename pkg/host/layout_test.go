@@ -112,9 +112,9 @@ func TestTheDocumentNamesEveryPath(t *testing.T) {
 	}
 	l := host.Layout{Home: "/HOME", Libexec: "libexec/linnet"}
 	names := map[string][]string{
-		"Config": {"containerd.toml", "containerd-drain.toml", "buildkitd.toml"},
-		"Log":    {"agent", "containerd", "buildkitd"},
-		"Socket": {"agent", "containerd", "buildkitd", "buildkitd-otel"},
+		"Config": {"containerd.toml", "containerd-drain.toml", "buildkitd.toml", "dockerd.json"},
+		"Log":    {"agent", "containerd", "buildkitd", "dockerd"},
+		"Socket": {"agent", "containerd", "buildkitd", "buildkitd-otel", "dockerd"},
 
 		"VMSocket": {"agent", "relay"},
 		"VMLock":   {"start", "relay", "limactl"},

@@ -69,14 +69,22 @@ func (p Process) End(grace time.Duration) error {
 		signal unix.Signal
 		wait   time.Duration
 	}{{unix.SIGTERM, grace}, {unix.SIGKILL, 10 * time.Second}} {
-		if err := unix.PidfdSendSignal(p.fd, step.signal, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
-			return fmt.Errorf("ending process %d: %w", p.PID, err)
+		if err := p.Signal(step.signal); err != nil {
+			return err
 		}
 		if p.Wait(step.wait) {
 			return nil
 		}
 	}
 	return fmt.Errorf("process %d does not end, not even by SIGKILL", p.PID)
+}
+
+// Signal sends the process a signal; one that has ended takes it, too.
+func (p Process) Signal(signal unix.Signal) error {
+	if err := unix.PidfdSendSignal(p.fd, signal, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("signalling process %d: %w", p.PID, err)
+	}
+	return nil
 }
 
 // ProgramArgs returns the command line of a process if it is what it says: this process's user runs it,

@@ -22,6 +22,7 @@ type Settings struct {
 	Backend Backend
 	Engine  Engine
 	Build   Build
+	Docker  Docker
 	VM      VM
 	Log     Log
 
@@ -68,6 +69,15 @@ type Build struct {
 	CacheMounts CacheMounts
 	// CacheMountAge is how long a cache mount may go unused before it is collected; 0 is for ever.
 	CacheMountAge Duration
+}
+
+// Docker sets up what speaks Docker's API.
+type Docker struct {
+	// Socket reports whether the engine listens for clients of that API.
+	Socket OnOff
+	// Idle is how long it takes, without a request and without a running container, until what answers them is stopped; 0 is
+	// for ever.
+	Idle Duration
 }
 
 // VM sets up the virtual machine. A change takes effect at its next start.
@@ -151,6 +161,7 @@ func Defaults(f Facts) *Settings {
 			HostsDirs:   Dirs{"/etc/containerd/certs.d", "/etc/docker/certs.d"},
 		},
 		Build: Build{CacheSize: 20 * GiB, CacheAge: Duration(720 * time.Hour), CacheMounts: MountsOfProject},
+		Docker: Docker{Socket: On, Idle: Duration(10 * time.Minute)},
 		VM: VM{
 			CPUs: f.share(), Memory: f.half(), Disk: 100 * GiB, Mounts: Mounts{},
 			MountType: MountAuto, Accelerator: AcceleratorAuto, Rosetta: SwitchAuto,
@@ -228,6 +239,8 @@ func (s *Settings) fields() []field {
 		{"build.cacheAge", &s.Build.CacheAge, s.Build.CacheAge.atLeast(Duration(time.Hour))},
 		{"build.cacheMounts", &s.Build.CacheMounts, nil},
 		{"build.cacheMountAge", &s.Build.CacheMountAge, nil},
+		{"docker.socket", &s.Docker.Socket, nil},
+		{"docker.idle", &s.Docker.Idle, s.Docker.Idle.zeroOr(Duration(time.Second))},
 		{"vm.cpus", &s.VM.CPUs, s.VM.CPUs.between(1, 1024)},
 		{"vm.memory", &s.VM.Memory, s.VM.Memory.atLeast(512 * MiB)},
 		{"vm.disk", &s.VM.Disk, s.VM.Disk.atLeast(GiB)},

@@ -211,3 +211,13 @@ func (d *Duration) atLeast(least Duration) func() *fault {
 		return &fault{fmt.Sprintf("%q is too short", d), fmt.Sprintf("use %q at least", least)}
 	}
 }
+
+// zeroOr is atLeast with 0 for ever.
+func (d *Duration) zeroOr(least Duration) func() *fault {
+	return func() *fault {
+		if *d == 0 || *d >= least {
+			return nil
+		}
+		return &fault{fmt.Sprintf("%q is too short", d), fmt.Sprintf("use %q at least, or \"0s\" for ever", least)}
+	}
+}

@@ -67,6 +67,22 @@ func (l *Level) set(text string) *fault {
 	return oneOf(l, text, LevelDebug, LevelInfo, LevelWarn, LevelError)
 }
 
+// OnOff is on or off.
+type OnOff string
+
+// What an OnOff can be.
+const (
+	On  OnOff = "on"
+	Off OnOff = "off"
+)
+
+func (o *OnOff) kind() string { return "text" }
+
+// String is the text as it stands in the file.
+func (o OnOff) String() string { return string(o) }
+
+func (o *OnOff) set(text string) *fault { return oneOf(o, text, On, Off) }
+
 // oneOf sets *to to the text when it is one of the choices.
 func oneOf[T ~string](to *T, text string, choices ...T) *fault {
 	names := make([]string, len(choices))
