@@ -55,6 +55,9 @@ func Open(lookup func(name string) (string, bool)) (Store, error) {
 	return Store{dir}, nil
 }
 
+// ConfigFile is docker's config.json, which chooses a context.
+func (s Store) ConfigFile() string { return filepath.Join(s.dir, "config.json") }
+
 // Path is the file of a context.
 func (s Store) Path(name string) string { return filepath.Join(s.dir, metaFile(name)) }
 
@@ -101,7 +104,7 @@ func (s Store) Find(name string) (c Context, ok bool, err error) {
 
 // Current is the name of the context that config.json chooses. DOCKER_HOST and DOCKER_CONTEXT go before it.
 func (s Store) Current() (string, error) {
-	path := filepath.Join(s.dir, "config.json")
+	path := s.ConfigFile()
 	text, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -133,6 +133,9 @@ func (l Layout) ImportedCache() string { return filepath.Join(l.BuildTokens(), "
 // project's own, now that its images are there.
 func (l Layout) Compose() string { return filepath.Join(l.Home, "compose") }
 
+// DockerSocket is where clients of Docker's API find the engine; for their owner alone.
+func (l Layout) DockerSocket() string { return filepath.Join(l.Home, "docker.sock") }
+
 // ForgetBuilds removes what clients remember of builds: it is of no use without the engine's data.
 func ForgetBuilds(l Layout) error {
 	return errors.Join(RemoveTree(l.BuildTokens()), RemoveTree(l.Compose()))

@@ -70,7 +70,7 @@ func (l Layout) stateVersion() (int, error) {
 
 // Entries are all that linnet keeps directly below Home: everything else there is the user's.
 func (l Layout) Entries() []string {
-	return append(l.engineEntries(), l.Settings(), l.Version(), l.Images())
+	return append(l.engineEntries(), l.Settings(), l.Version(), l.Images(), l.DockerSocket())
 }
 
 // engineEntries are what engines and builds keep, without which the version of the state says nothing.
