@@ -54,8 +54,8 @@ func refuseOff(command string, entries []settings.Entry) error {
 		fmt.Sprintf("set %s to on, and restart the engine", key))
 }
 
-// noteAsleep tells that the socket does not answer yet, and what makes it.
-func (a *app) noteAsleep(ctx context.Context, socket string) error {
+// noteStopped tells that the socket does not answer yet, and what makes it.
+func (a *app) noteStopped(ctx context.Context, socket string) error {
 	e, err := a.Engine()
 	if err != nil {
 		return err
@@ -128,7 +128,7 @@ func (a *app) dockerEnv(ctx context.Context, f envFlags) error {
 	if err != nil {
 		return err
 	}
-	return a.noteAsleep(ctx, socket)
+	return a.noteStopped(ctx, socket)
 }
 
 // exportText are the lines that set DOCKER_HOST in a shell, with how to have them read. What is no known shell is taken for a POSIX one.

@@ -71,7 +71,7 @@ func (a *app) makeContext(ctx context.Context, f contextFlags) error {
 	if set := os.Getenv("DOCKER_HOST"); set != "" && set != wanted.Host {
 		a.note("DOCKER_HOST is set, and goes before every context: " + set)
 	}
-	if err := a.noteAsleep(ctx, socket); err != nil {
+	if err := a.noteStopped(ctx, socket); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(a.streams.Out, contextName)

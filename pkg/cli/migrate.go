@@ -66,7 +66,11 @@ type migration struct {
 }
 
 func (a *app) migrate(ctx context.Context, f migrateFlags, names []string) (err error) {
-	source, _, err := migrate.Host{LookupEnv: os.LookupEnv, Home: os.Getenv("HOME")}.Choose(ctx, f.from)
+	l, err := a.Layout()
+	if err != nil {
+		return err
+	}
+	source, _, err := migrate.Host{LookupEnv: os.LookupEnv, Home: os.Getenv("HOME"), Own: l.DockerSocket()}.Choose(ctx, f.from)
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}

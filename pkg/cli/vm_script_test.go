@@ -60,7 +60,7 @@ func runVMScripts(t *testing.T, scripts string) {
 	if err := errors.Join(os.Chmod(root, 0o755), os.Mkdir(bin, 0o755)); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"linnet", "limactl", "machine", "nerdctl"} {
+	for _, name := range []string{"linnet", "limactl", "machine", "nerdctl", "sudo"} {
 		program, err := exec.LookPath(name)
 		if err != nil {
 			t.Fatal(err)

@@ -36,7 +36,7 @@ func (s Store) put(c Context) error {
 	if err != nil {
 		return err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	keys := filepath.Join(below, tlsDir(c.Name))
 	if _, err := root.Lstat(keys); err == nil {
 		return hint.With(fmt.Errorf("it has TLS keys, in %s", filepath.Join(root.Name(), keys)), "docker context rm --force "+c.Name)
