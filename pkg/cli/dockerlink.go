@@ -135,10 +135,13 @@ func (a *app) carryOut(ctx context.Context, command string, plan linkPlan, f lin
 	case len(lines) == 0:
 		a.tell("%s", plan.Says)
 		return nil
-	case f.yes:
-		a.tell("%s, by: %s", plan.Says, strings.Join(lines, "; "))
-	default:
-		if err := a.agree(ctx, command, fmt.Sprintf("%s, by: %s. Continue?", plan.Says, strings.Join(lines, "; ")), "--yes"); err != nil {
+	}
+	says := fmt.Sprintf("%s, by: %s", plan.Says, strings.Join(lines, "; "))
+	if f.yes || !a.streams.InTerminal() {
+		a.tell("%s", says)
+	}
+	if !f.yes {
+		if err := a.agree(ctx, command, says+". Continue?", "--yes"); err != nil {
 			return err
 		}
 	}
