@@ -34,8 +34,19 @@ const (
 // code. The program has the commands of its extensions too; for those of others it becomes the
 // program beside it that has them.
 func Main(ctx context.Context, program route.Program, args []string, s *streams.Streams, extensions ...Extension) int {
-	a := &app{ctx: ctx, streams: s, log: newLog(s.Err), args: args, program: program, extensions: extensions}
-	err := a.run(args)
+	return newApp(ctx, program, args, s, extensions...).main()
+}
+
+func newApp(ctx context.Context, program route.Program, args []string, s *streams.Streams, extensions ...Extension) *app {
+	return &app{
+		ctx: ctx, streams: s, log: newLog(s.Err), args: args, program: program, extensions: extensions,
+		systemSocket: systemDockerSocket,
+	}
+}
+
+// main runs the command line and returns the exit code.
+func (a *app) main() int {
+	err := a.run(a.args)
 	if a.report != nil {
 		a.report.Close()
 	}
@@ -59,6 +70,8 @@ type app struct {
 	progress string
 	backend  string
 	global   []string // nerdctl's own global flags, as they were typed
+
+	systemSocket string // where tools look for Docker's socket by themselves
 
 	layout   *host.Layout
 	settings *settings.Settings

@@ -66,7 +66,11 @@ type migration struct {
 }
 
 func (a *app) migrate(ctx context.Context, f migrateFlags, names []string) (err error) {
-	source, _, err := migrate.Host{LookupEnv: os.LookupEnv, Home: os.Getenv("HOME")}.Choose(ctx, f.from)
+	l, err := a.Layout()
+	if err != nil {
+		return err
+	}
+	source, _, err := migrate.Host{LookupEnv: os.LookupEnv, Home: os.Getenv("HOME"), Own: l.DockerSocket()}.Choose(ctx, f.from)
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
@@ -100,17 +104,17 @@ func (a *app) migrate(ctx context.Context, f migrateFlags, names []string) (err 
 		return nil
 	}
 	if !f.force && !f.yes {
-		if err := a.agree(ctx, fmt.Sprintf("Take %d of them from %s?", shown.count(migrate.Take), source.Socket)); err != nil {
+		if err := a.agree(ctx, "migrate", fmt.Sprintf("Take %d of them from %s?", shown.count(migrate.Take), source.Socket), "--force"); err != nil {
 			return err
 		}
 	}
 	return m.moveAll(ctx, items)
 }
 
-// agree asks on the terminal whether to go on; off one it refuses.
-func (a *app) agree(ctx context.Context, question string) error {
+// agree asks on the terminal whether a command is to go on; off one it refuses, naming the flag that answers.
+func (a *app) agree(ctx context.Context, command, question, flag string) error {
 	if !a.streams.InTerminal() {
-		return Usage(fmt.Errorf("migrate: %w", errNotConfirmed), "there is no terminal to ask on: use --force")
+		return Usage(fmt.Errorf("%s: %w", command, errNotConfirmed), "there is no terminal to ask on: use "+flag)
 	}
 	answer, err := a.streams.Ask(ctx, question+" [y/N] ", false)
 	if errors.Is(err, io.EOF) {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,9 @@ func TestMain(m *testing.M) {
 		"limactl": func() { os.Exit(limatest.Main()) },
 		"machine": func() { os.Exit(runMachine()) },
 
+		"docker": func() { os.Exit(fakeDocker()) },
+		"sudo":   func() { os.Exit(fakeSudo()) },
+
 		"docker-credential-fake": func() { os.Exit(fakeHelper()) },
 	})
 }
@@ -56,7 +60,9 @@ func runLinnet() int {
 	case route.Compose:
 		extensions = append(extensions, fakeExtension(string(name), "compose"))
 	}
-	return Main(context.Background(), name, os.Args[1:], streams.System(), extensions...)
+	a := newApp(context.Background(), name, os.Args[1:], streams.System(), extensions...)
+	a.systemSocket = cmp.Or(os.Getenv("TEST_SYSTEM_SOCKET"), a.systemSocket)
+	return a.main()
 }
 
 // fakeExtension has commands that tell which program they are of and what they were given.

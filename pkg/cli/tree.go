@@ -12,6 +12,5 @@ import (
 // Tree is the whole tree of a program's commands, for what describes them: man pages and the reference. Commands of nerdctl's stand in
 // it by their names; what is below them is in nerdctl's tables.
 func Tree(ctx context.Context, program route.Program, s *streams.Streams, extensions ...Extension) *cobra.Command {
-	a := &app{ctx: ctx, streams: s, log: newLog(s.Err), program: program, extensions: extensions}
-	return a.newRoot()
+	return newApp(ctx, program, nil, s, extensions...).newRoot()
 }

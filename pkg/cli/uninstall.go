@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/linnet-dev/linnet/pkg/agent"
+	"github.com/linnet-dev/linnet/pkg/dockercontext"
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/host"
 	"github.com/linnet-dev/linnet/pkg/native"
@@ -68,6 +69,7 @@ func (a *app) uninstall(ctx context.Context, force, keep bool) error {
 		if err := forgetAll(l); err != nil {
 			return err
 		}
+		a.noteWhatLeadsHere(l)
 	}
 	return a.removePrograms(in)
 }
@@ -128,6 +130,22 @@ func forgetAll(l host.Layout) error {
 	}
 	host.ForgetHome(l)
 	return nil
+}
+
+// noteWhatLeadsHere tells what still leads Docker's clients to an engine that is gone, with what removes it without linnet.
+func (a *app) noteWhatLeadsHere(l host.Layout) {
+	if store, err := dockercontext.Open(os.LookupEnv); err == nil {
+		if c, ok, err := store.Find(contextName); ok && err == nil && c.Host == address(l.DockerSocket()) {
+			a.note(fmt.Sprintf("docker's context %q stays: docker context rm --force %s", contextName, contextName))
+		}
+	}
+	place, err := a.systemPlace("uninstall", l.DockerSocket())
+	if err != nil || !place.isOurs() {
+		return
+	}
+	if plan, err := place.disable(); err == nil {
+		a.note(fmt.Sprintf("the link %s stays: %s", place.Path, plan.lines()[0]))
+	}
 }
 
 // removePrograms removes them, or says who does, and what stays that is not linnet's.

@@ -60,7 +60,7 @@ func runVMScripts(t *testing.T, scripts string) {
 	if err := errors.Join(os.Chmod(root, 0o755), os.Mkdir(bin, 0o755)); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"linnet", "limactl", "machine", "nerdctl"} {
+	for _, name := range []string{"linnet", "limactl", "machine", "nerdctl", "sudo"} {
 		program, err := exec.LookPath(name)
 		if err != nil {
 			t.Fatal(err)
@@ -93,7 +93,7 @@ func setupMachine(env *testscript.Env, bin string) error {
 	}
 	for name, value := range map[string]string{
 		"HOME": user, "USER": "ada", "LINNET_HOME": l.Home, "LINNET_LIBEXEC": l.Libexec,
-		"PATH": bin + ":" + fake.Programs(), "GORACE": "atexit_sleep_ms=0", "LINNET_BACKEND": "lima",
+		"PATH": bin + ":" + fake.Programs(), "PROGRAM": filepath.Join(bin, "linnet"), "GORACE": "atexit_sleep_ms=0", "LINNET_BACKEND": "lima",
 	} {
 		env.Setenv(name, value)
 	}

@@ -133,6 +133,9 @@ func (l Layout) ImportedCache() string { return filepath.Join(l.BuildTokens(), "
 // project's own, now that its images are there.
 func (l Layout) Compose() string { return filepath.Join(l.Home, "compose") }
 
+// DockerSocket is where clients of Docker's API find the engine; for their owner alone.
+func (l Layout) DockerSocket() string { return filepath.Join(l.Home, "docker.sock") }
+
 // ForgetBuilds removes what clients remember of builds: it is of no use without the engine's data.
 func ForgetBuilds(l Layout) error {
 	return errors.Join(RemoveTree(l.BuildTokens()), RemoveTree(l.Compose()))
@@ -159,9 +162,6 @@ func (l Layout) DockerNetwork() string { return filepath.Join(l.Engine(), "docke
 
 // SharedImages remembers which images linnet's own commands and dockerd had in common last.
 func (l Layout) SharedImages() string { return filepath.Join(l.Engine(), "shared-images.json") }
-
-// DockerSocket is where the agent listens for clients of Docker's API.
-func (l Layout) DockerSocket() string { return filepath.Join(l.Home, "docker.sock") }
 
 // NetConf holds a CNI configuration per network; persistent.
 func (l Layout) NetConf() string { return filepath.Join(l.Engine(), "cni", "net.d") }

@@ -211,4 +211,11 @@ func TestWhichEngineIsMeant(t *testing.T) {
 	if len(again) != len(found) {
 		t.Errorf("one socket stands twice: %v", again)
 	}
+
+	// linnet's own engine, which a context may lead to, is none to move from.
+	h.Own = other.Socket
+	if found := h.Find(t.Context(), ""); slices.ContainsFunc(found, func(s migrate.Source) bool { return s.Socket == other.Socket }) {
+		t.Errorf("the own engine is among %v", found)
+	}
+	refused(other.Socket, other.Socket+" is the socket of linnet's own engine\nname another engine's socket")
 }

@@ -2,18 +2,15 @@ package migrate
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/linnet-dev/linnet/pkg/dockercontext"
 	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
@@ -28,6 +25,8 @@ type Source struct {
 type Host struct {
 	LookupEnv func(name string) (string, bool)
 	Home      string
+	// Own is the socket of linnet's own engine, which is no source; empty is none.
+	Own string
 }
 
 // names are the words that choose a source, in the order in which they are looked for.
@@ -62,26 +61,21 @@ func (h Host) configured() (sockets []string) {
 	if host, ok := h.LookupEnv("DOCKER_HOST"); ok {
 		sockets = append(sockets, strings.TrimPrefix(host, "unix://"))
 	}
-	dir := filepath.Join(h.Home, ".docker")
-	if set, ok := h.LookupEnv("DOCKER_CONFIG"); ok && set != "" {
-		dir = set
-	}
-	current, _ := h.LookupEnv("DOCKER_CONTEXT")
-	var config struct{ CurrentContext string }
-	if text, err := os.ReadFile(filepath.Join(dir, "config.json")); current == "" && err == nil && json.Unmarshal(text, &config) == nil {
-		current = config.CurrentContext
-	}
-	if current == "" {
+	store, err := dockercontext.Open(func(name string) (string, bool) {
+		if name == "HOME" {
+			return h.Home, true
+		}
+		return h.LookupEnv(name)
+	})
+	if err != nil {
 		return sockets
 	}
-	// Docker names a context's directory by the digest of its name.
-	id := sha256.Sum256([]byte(current))
-	var meta struct {
-		Endpoints map[string]struct{ Host string }
+	current, _ := h.LookupEnv("DOCKER_CONTEXT")
+	if current == "" {
+		current, _ = store.Current() // what cannot be read names no socket
 	}
-	text, err := os.ReadFile(filepath.Join(dir, "contexts", "meta", hex.EncodeToString(id[:]), "meta.json"))
-	if err == nil && json.Unmarshal(text, &meta) == nil {
-		sockets = append(sockets, strings.TrimPrefix(meta.Endpoints["docker"].Host, "unix://"))
+	if c, ok, err := store.Find(current); ok && err == nil {
+		sockets = append(sockets, strings.TrimPrefix(c.Host, "unix://"))
 	}
 	return sockets
 }
@@ -100,7 +94,7 @@ func (h Host) Find(ctx context.Context, name string) (found []Source) {
 			matches, _ := filepath.Glob(pattern) // the patterns are fine
 			for _, path := range matches {
 				real, err := filepath.EvalSymlinks(path)
-				if err != nil || slices.Contains(sockets, real) || !answers(ctx, real) {
+				if err != nil || h.isOwn(real) || slices.Contains(sockets, real) || !answers(ctx, real) {
 					continue
 				}
 				sockets = append(sockets, real)
@@ -109,6 +103,12 @@ func (h Host) Find(ctx context.Context, name string) (found []Source) {
 		}
 	}
 	return found
+}
+
+// isOwn reports whether a path, links resolved, is linnet's own socket.
+func (h Host) isOwn(real string) bool {
+	own, err := filepath.EvalSymlinks(h.Own)
+	return err == nil && h.Own != "" && own == real
 }
 
 func answers(ctx context.Context, socket string) bool {
@@ -134,6 +134,9 @@ func (h Host) Choose(ctx context.Context, from string) (source Source, found []S
 	case from == "finch":
 		return source, nil, hint.New("finch has no socket with Docker's API", "finch save IMAGE | linnet load; a volume: finch run --rm -v NAME:/v IMAGE tar -c -C /v . >FILE")
 	case filepath.IsAbs(from):
+		if real, err := filepath.EvalSymlinks(from); err == nil && h.isOwn(real) {
+			return source, nil, hint.New(from+" is the socket of linnet's own engine", "name another engine's socket")
+		}
 		if err := Open(from).Answers(ctx); err != nil {
 			return source, nil, hint.With(fmt.Errorf("no engine answers at %s: %w", from, reason(err)), "start it, or name another socket")
 		}
