@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// reaper waits for the end of whoever asked it, then removes what is theirs.
+// reaper waits for the end of the tests that are connected to it, then removes what they left.
 type reaper struct {
 	docker *http.Client
 	first  time.Duration // to wait for the first connection
