@@ -55,7 +55,7 @@ func (e *engine) index(side string, missing []ocispec.Descriptor, there ...ocisp
 	all := append(slices.Clone(missing), there...)
 	i := ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: all}
 	i.SchemaVersion = 2
-	return e.writeJSON(side, i.MediaType, i, all...)
+	return e.writeJSON(side, i.MediaType, i, there...)
 }
 
 func TestAnIndexOfWhichOnePlatformIsThere(t *testing.T) {
@@ -106,7 +106,9 @@ func TestAnImageThatIsHalfThereIsNotShared(t *testing.T) {
 	if err := e.content.Delete(e.in(first), layer); err != nil {
 		t.Fatal(err)
 	}
-	index := e.index(first, nil, target)
+	attestation := e.manifest(first, "attestation")
+	attestation.Annotations = map[string]string{"vnd.docker.reference.type": "attestation-manifest"}
+	index := e.index(first, nil, target, attestation)
 	e.tag(first, web, index)
 	r := e.keeper.reconciler()
 	for range 3 {
@@ -168,6 +170,66 @@ func TestContentThatIsNotSharedIsAnError(t *testing.T) {
 	if err != nil || len(statuses) != 0 {
 		t.Errorf("%v, %v", statuses, err)
 	}
+}
+
+// between is a store that does something after each blob that becomes known.
+type between struct {
+	content.Store
+	do func()
+}
+
+func (s between) Writer(ctx context.Context, opts ...content.WriterOpt) (content.Writer, error) {
+	w, err := s.Store.Writer(ctx, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return betweenCommits{w, s.do}, nil
+}
+
+type betweenCommits struct {
+	content.Writer
+	do func()
+}
+
+func (w betweenCommits) Commit(ctx context.Context, size int64, expected digest.Digest, opts ...content.Opt) error {
+	defer w.do()
+	return w.Writer.Commit(ctx, size, expected, opts...)
+}
+
+// garbage runs the garbage collector.
+func (e *engine) garbage() {
+	if _, err := e.db.GarbageCollect(e.t.Context()); err != nil {
+		e.t.Error(err)
+	}
+}
+
+func TestTheGarbageCollectorRunsWhileAnImageIsShared(t *testing.T) {
+	e := newEngine(t)
+	target := e.create(first, app, "a")
+	index := e.index(first, nil, target)
+	e.tag(first, web, index)
+	direct := e.content
+	e.content = between{direct, e.garbage}
+	e.reconcile()
+	e.content = direct
+	e.same(app+"="+short(target), web+"="+short(index))
+}
+
+// A client removes an image of which only the last blobs are known to the other side.
+func TestAnImageIsRemovedWhileItIsShared(t *testing.T) {
+	e := newEngine(t)
+	e.create(first, app, "a")
+	direct, n := e.content, 0
+	e.content = between{direct, func() {
+		if n++; n == 2 {
+			e.remove(first, app)
+			e.garbage()
+		}
+	}}
+	e.reconcile()
+	e.content = direct
+	e.reconcile()
+	e.same()
 }
 
 func BenchmarkShareAThousandImages(b *testing.B) {

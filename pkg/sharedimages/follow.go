@@ -9,6 +9,7 @@ import (
 	_ "github.com/containerd/containerd/api/events" // what Envelope.Field reads
 	"github.com/containerd/containerd/v2/core/events"
 	"github.com/opencontainers/go-digest"
+	"github.com/sirupsen/logrus"
 )
 
 // Run keeps the records the same until ctx ends, whose error it returns. It outlives containerd's restarts, and says in the log
@@ -22,11 +23,12 @@ func (k *Keeper) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break
 		}
-		if time.Since(begun) > r.times.retryLimit {
-			pause = 0
+		level := logrus.DebugLevel // it is said once, for as long as containerd is away
+		if pause == 0 || time.Since(begun) > r.times.retry {
+			pause, level = 0, logrus.InfoLevel
 		}
 		pause = min(max(2*pause, r.times.retry/4), r.times.retryLimit/12)
-		k.Log.WithError(err).WithField("pause", pause).Info("following containerd's images, to share them, again")
+		k.Log.WithError(err).WithField("pause", pause).Log(level, "following containerd's images, to share them, again")
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):

@@ -7,6 +7,7 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,23 +19,25 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// run runs the keeper until the test ends.
-func (e *engine) run(t *testing.T) {
+// run runs the keeper until the test ends, or stops it.
+func (e *engine) run(t *testing.T) (stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- e.keeper.Run(ctx) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; !errors.Is(err, context.Canceled) {
 			t.Errorf("Run: %v", err)
 		}
 	})
+	t.Cleanup(stop)
+	return stop
 }
 
 // until waits until a side has these names.
 func (e *engine) until(side string, want ...string) {
 	e.t.Helper()
-	late := time.After(10 * time.Second)
+	late := time.After(time.Minute)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -52,7 +55,7 @@ func (e *engine) until(side string, want ...string) {
 func TestChangesAreFollowed(t *testing.T) {
 	e := newEngine(t)
 	before := e.create(first, web, "before")
-	e.run(t)
+	stop := e.run(t)
 	e.until(second, web+"="+short(before))
 	a := e.create(first, app, "a")
 	e.until(second, app+"="+short(a), web+"="+short(before))
@@ -63,6 +66,7 @@ func TestChangesAreFollowed(t *testing.T) {
 	e.use(second, web)
 	e.remove(first, web)
 	e.until(first, web+"="+short(before))
+	stop()
 	e.same(web + "=" + short(before))
 }
 
