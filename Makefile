@@ -116,7 +116,7 @@ test-mends: deps ## go vet and upstream's own tests on each mended package, and 
 	@cd deps/nerdctl && go vet . && go test .
 
 test-e2e: build deps ## the finished linnet on the real engine, natively
-	@go test $(E2E) -shuffle=on -count=1 -parallel 2 -timeout 45m ./e2e/native ./e2e/internal/... # most of their time is waiting
+	@go test $(E2E) -shuffle=on -count=1 -parallel 2 -timeout 45m ./e2e/native ./e2e/internal/... ./e2e/peers/... # most of their time is waiting
 
 test-chaos: build deps ## 300 random kills of the engine's processes, seeded (LINNET_CHAOS_SEED), natively (half an hour)
 	@LINNET_CHAOS_KILLS=$${LINNET_CHAOS_KILLS:-300} LINNET_CHAOS_SEED=$${LINNET_CHAOS_SEED:-$$(date +%s)} \

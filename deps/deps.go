@@ -31,6 +31,7 @@ type Component struct {
 	Hosts    []Host    `yaml:"hosts" json:"hosts"`
 	Cgo      bool      `yaml:"cgo" json:"cgo,omitempty"`
 	Tags     []string  `yaml:"tags" json:"tags,omitempty"`
+	GCFlags  string    `yaml:"gcflags" json:"gcflags,omitempty"`
 	Stamp    string    `yaml:"stamp" json:"stamp,omitempty"`
 	Needs    []Need    `yaml:"needs" json:"needs,omitempty"`
 	Programs []Program `yaml:"programs" json:"programs"`
@@ -94,10 +95,25 @@ func Parse(text []byte) ([]Component, error) {
 	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&file); err != nil {
 		return nil, err
 	}
-	if err := validate(file.Components); err != nil {
+	if err := validate(file.Components, Component.mistakes); err != nil {
 		return nil, err
 	}
 	return file.Components, nil
+}
+
+// ParsePeers reads the programs that tests alone drive from the text of e2e/peers/peers.yaml, as strictly. No host needs them, and each
+// has a program bin/NAME. One of ours has no module, version and licence.
+func ParsePeers(text []byte) ([]Component, error) {
+	var file struct {
+		Peers []Component `yaml:"peers"`
+	}
+	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&file); err != nil {
+		return nil, err
+	}
+	if err := validate(file.Peers, Component.mistakesOfPeer); err != nil {
+		return nil, err
+	}
+	return file.Peers, nil
 }
 
 // For reports whether a host of kind h needs the component.
@@ -136,59 +152,91 @@ func (n Need) valid() bool {
 // places are the directories of a prefix that a program may go to.
 var places = []string{"bin/", "cni/", "share/"}
 
-func validate(all []Component) error {
+// validate finds what is wrong with each of them alone, which mistakes says, and what may be there but once.
+func validate(all []Component, mistakes func(Component) []string) error {
 	if len(all) == 0 {
 		return errors.New("no components")
 	}
 	var problems []error
 	names, files := map[string]bool{}, map[string]bool{}
 	for i, c := range all {
-		bad := func(format string, args ...any) {
-			problems = append(problems, fmt.Errorf("component %d (%q): %w", i+1, c.Name, fmt.Errorf(format, args...)))
-		}
-		switch {
-		case c.Name == "" || strings.ContainsAny(c.Name, "/\\. "):
-			bad("name: %q is not the name of a directory", c.Name)
-		case names[c.Name]:
-			bad("name: stands twice")
+		found := mistakes(c)
+		if names[c.Name] {
+			found = append([]string{"name: stands twice"}, found...)
 		}
 		names[c.Name] = true
-		if !strings.HasPrefix(c.Version, "v") {
-			bad("version: %q is not a module version", c.Version)
-		}
-		if c.Module == "" || c.Licence == "" {
-			bad("module and licence must not be empty")
-		}
-		if len(c.Hosts) == 0 || len(c.Programs) == 0 {
-			bad("hosts and programs must not be empty")
-		}
-		for _, h := range c.Hosts {
-			if h != Linux && h != VM {
-				bad("hosts: %q is neither %q nor %q", h, Linux, VM)
-			}
-		}
-		for _, n := range c.Needs {
-			if !n.valid() {
-				bad("needs: one of command, library and file, and debian, must be given")
-			}
-		}
-		for _, arch := range slices.Sorted(maps.Keys(c.Cross)) {
-			if x := c.Cross[arch]; !c.Cgo || x.Compiler == "" || slices.ContainsFunc(x.Needs, func(n Need) bool { return !n.valid() || n.Library != "" }) {
-				bad("cross: %s: it is for a component with cgo, and must have a compiler; needs must have one of command and file, and debian", arch)
-			}
-		}
 		for _, p := range c.Programs {
-			inPlace := slices.ContainsFunc(places, func(dir string) bool { return strings.HasPrefix(p.To, dir) })
-			switch {
-			case (p.Package == "") == (p.Main == ""):
-				bad("programs: one of package and main must be given")
-			case !inPlace || path.Clean(p.To) != p.To:
-				bad("programs: to: %q is not a file in one of %s", p.To, strings.Join(places, ", "))
-			case files[p.To]:
-				bad("programs: to: %q stands twice", p.To)
+			if files[p.To] {
+				found = append(found, fmt.Sprintf("programs: to: %q stands twice", p.To))
 			}
 			files[p.To] = true
 		}
+		for _, m := range found {
+			problems = append(problems, fmt.Errorf("component %d (%q): %s", i+1, c.Name, m))
+		}
 	}
 	return errors.Join(problems...)
+}
+
+// mistakes are those of a component that hosts need.
+func (c Component) mistakes() (found []string) {
+	if !strings.HasPrefix(c.Version, "v") {
+		found = append(found, fmt.Sprintf("version: %q is not a module version", c.Version))
+	}
+	if c.Module == "" || c.Licence == "" {
+		found = append(found, "module and licence must not be empty")
+	}
+	if len(c.Hosts) == 0 {
+		found = append(found, "hosts must not be empty")
+	}
+	for _, h := range c.Hosts {
+		if h != Linux && h != VM {
+			found = append(found, fmt.Sprintf("hosts: %q is neither %q nor %q", h, Linux, VM))
+		}
+	}
+	return append(found, c.mistakesOfBuild()...)
+}
+
+// mistakesOfPeer are those of a program that tests alone drive.
+func (c Component) mistakesOfPeer() (found []string) {
+	if given := c.Module != ""; strings.HasPrefix(c.Version, "v") != given || (c.Licence != "") != given {
+		found = append(found, "module, version and licence must be given, or for a program of ours none of them")
+	}
+	if len(c.Hosts) > 0 {
+		found = append(found, "hosts: tests alone drive it")
+	}
+	if !slices.ContainsFunc(c.Programs, func(p Program) bool { return p.To == "bin/"+c.Name }) {
+		found = append(found, fmt.Sprintf("programs: none is bin/%s", c.Name))
+	}
+	return append(found, c.mistakesOfBuild()...)
+}
+
+// mistakesOfBuild are those in what says how something is built.
+func (c Component) mistakesOfBuild() (found []string) {
+	if c.Name == "" || strings.ContainsAny(c.Name, "/\\. ") {
+		found = append(found, fmt.Sprintf("name: %q is not the name of a directory", c.Name))
+	}
+	for _, n := range c.Needs {
+		if !n.valid() {
+			found = append(found, "needs: one of command, library and file, and debian, must be given")
+		}
+	}
+	for _, arch := range slices.Sorted(maps.Keys(c.Cross)) {
+		if x := c.Cross[arch]; !c.Cgo || x.Compiler == "" || slices.ContainsFunc(x.Needs, func(n Need) bool { return !n.valid() || n.Library != "" }) {
+			found = append(found, fmt.Sprintf("cross: %s: it is for a component with cgo, and must have a compiler; needs must have one of command and file, and debian", arch))
+		}
+	}
+	if len(c.Programs) == 0 {
+		found = append(found, "programs must not be empty")
+	}
+	for _, p := range c.Programs {
+		inPlace := slices.ContainsFunc(places, func(dir string) bool { return strings.HasPrefix(p.To, dir) })
+		switch {
+		case (p.Package == "") == (p.Main == ""):
+			found = append(found, "programs: one of package and main must be given")
+		case !inPlace || path.Clean(p.To) != p.To:
+			found = append(found, fmt.Sprintf("programs: to: %q is not a file in one of %s", p.To, strings.Join(places, ", ")))
+		}
+	}
+	return found
 }

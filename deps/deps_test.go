@@ -24,75 +24,107 @@ func load(t *testing.T) []Component {
 	return all
 }
 
-// TestModulesBuildWhatTheDataFileSays holds each component's go.mod to components.yaml, so
+// peers is where the programs are that tests alone drive.
+var peers = filepath.Join("..", "e2e", "peers")
+
+func loadPeers(t *testing.T) []Component {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(peers, "peers.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := ParsePeers(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// TestModulesBuildWhatTheDataFileSays holds each component's go.mod to components.yaml, and each peer's to peers.yaml, so
 // that a pin cannot be moved in one of them alone.
 func TestModulesBuildWhatTheDataFileSays(t *testing.T) {
 	for _, c := range load(t) {
-		t.Run(c.Name, func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), "go", "mod", "edit", "-json")
-			cmd.Dir = c.Name
-			out, err := cmd.Output()
-			if err != nil {
-				t.Fatal(err)
-			}
-			var mod struct {
-				Module  struct{ Path string }
-				Tool    []struct{ Path string }
-				Require []struct{ Path, Version string }
-			}
-			if err := json.Unmarshal(out, &mod); err != nil {
-				t.Fatal(err)
-			}
-			if want := "github.com/linnet-dev/linnet/deps/" + c.Name; mod.Module.Path != want {
-				t.Errorf("module is %s, want %s", mod.Module.Path, want)
-			}
-			var version string
-			for _, r := range mod.Require {
-				if r.Path == c.Module {
-					version = r.Version
-				}
-			}
-			if version != c.Version {
-				t.Errorf("go.mod has %s %q, components.yaml pins %q", c.Module, version, c.Version)
-			}
-			var got, want []string
-			for _, tool := range mod.Tool {
-				got = append(got, tool.Path)
-			}
-			for _, p := range c.Programs {
-				if p.Main == "" {
-					want = append(want, c.Source(p))
-				}
-			}
-			slices.Sort(got)
-			slices.Sort(want)
-			if !slices.Equal(got, want) {
-				t.Errorf("go.mod's tools are %q, the component's programs are %q", got, want)
-			}
-			if _, err := os.Stat(filepath.Join(c.Name, "go.sum")); err != nil {
-				t.Errorf("the digests of what goes in: %v", err)
-			}
-		})
+		t.Run(c.Name, func(t *testing.T) { holdModule(t, c, c.Name, "deps/"+c.Name) })
+	}
+	for _, c := range loadPeers(t) {
+		if c.Module != "" { // else it is a package of ours
+			t.Run(c.Name, func(t *testing.T) { holdModule(t, c, filepath.Join(peers, c.Name), "e2e/peers/"+c.Name) })
+		}
+	}
+}
+
+// holdModule compares the module in a directory with what is pinned.
+func holdModule(t *testing.T, c Component, dir, name string) {
+	cmd := exec.CommandContext(t.Context(), "go", "mod", "edit", "-json")
+	cmd.Dir = dir
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mod struct {
+		Module  struct{ Path string }
+		Tool    []struct{ Path string }
+		Require []struct{ Path, Version string }
+	}
+	if err := json.Unmarshal(out, &mod); err != nil {
+		t.Fatal(err)
+	}
+	if want := "github.com/linnet-dev/linnet/" + name; mod.Module.Path != want {
+		t.Errorf("module is %s, want %s", mod.Module.Path, want)
+	}
+	var version string
+	for _, r := range mod.Require {
+		if r.Path == c.Module {
+			version = r.Version
+		}
+	}
+	if version != c.Version {
+		t.Errorf("go.mod has %s %q, pinned is %q", c.Module, version, c.Version)
+	}
+	var got, want []string
+	for _, tool := range mod.Tool {
+		got = append(got, tool.Path)
+	}
+	for _, p := range c.Programs {
+		if p.Main == "" {
+			want = append(want, c.Source(p))
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("go.mod's tools are %q, the component's programs are %q", got, want)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "go.sum")); err != nil {
+		t.Errorf("the digests of what goes in: %v", err)
 	}
 }
 
 // TestEveryModuleIsAComponent finds a module that nothing builds any more.
 func TestEveryModuleIsAComponent(t *testing.T) {
-	known := []string{"tools"} // the developers' own
+	components := []string{"tools"} // the developers' own
 	for _, c := range load(t) {
-		known = append(known, c.Name)
+		components = append(components, c.Name)
 	}
-	mods, err := filepath.Glob("*/go.mod")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, mod := range mods {
-		if name := filepath.Dir(mod); !slices.Contains(known, name) {
-			t.Errorf("deps/%s is a module but no component", name)
+	var others []string
+	for _, c := range loadPeers(t) {
+		if c.Module != "" {
+			others = append(others, c.Name)
 		}
 	}
-	if len(mods) != len(known) {
-		t.Errorf("there are %d modules, want %d", len(mods), len(known))
+	for dir, known := range map[string][]string{".": components, peers: others} {
+		mods, err := filepath.Glob(filepath.Join(dir, "*", "go.mod"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, mod := range mods {
+			if name := filepath.Base(filepath.Dir(mod)); !slices.Contains(known, name) {
+				t.Errorf("%s is a module but no component", filepath.Dir(mod))
+			}
+		}
+		if len(mods) != len(known) {
+			t.Errorf("%s: there are %d modules, want %d", dir, len(mods), len(known))
+		}
 	}
 }
 
@@ -108,7 +140,7 @@ func TestNativeEngineIsComplete(t *testing.T) {
 	}
 	for _, want := range []string{
 		"bin/nerdctl", "bin/containerd", "bin/containerd-shim-runc-v2", "bin/ctr", "bin/runc", "bin/buildkitd", "bin/buildctl",
-		"bin/rootlesskit", "cni/bridge", "cni/loopback", "cni/host-local", "cni/portmap", "cni/firewall", "cni/tuning",
+		"bin/rootlesskit", "bin/dockerd", "bin/docker-proxy", "cni/bridge", "cni/loopback", "cni/host-local", "cni/portmap", "cni/firewall", "cni/tuning",
 	} {
 		if !slices.Contains(files, want) {
 			t.Errorf("a Linux host gets no %s", want)
@@ -140,8 +172,25 @@ component 2 ("one"): name: stands twice
 component 2 ("one"): module and licence must not be empty
 component 2 ("one"): cross: arm64: it is for a component with cgo, and must have a compiler; needs must have one of command and file, and debian
 component 2 ("one"): programs: one of package and main must be given
-component 2 ("one"): programs: to: "bin/b" stands twice
-component 2 ("one"): programs: to: "bin/../d" is not a file in one of bin/, cni/, share/`
+component 2 ("one"): programs: to: "bin/../d" is not a file in one of bin/, cni/, share/
+component 2 ("one"): programs: to: "bin/b" stands twice`
+	if err == nil || err.Error() != want {
+		t.Errorf("got:\n%v\nwant:\n%s", err, want)
+	}
+}
+
+func TestParsePeersReportsEveryProblem(t *testing.T) {
+	_, err := ParsePeers([]byte(`peers:
+  - {name: ours, programs: [{main: ., to: bin/ours}]}
+  - name: one
+    version: v1.0.0
+    module: example.com/one
+    hosts: [linux]
+    programs: [{package: cmd/one, to: bin/another}]
+`))
+	want := `component 2 ("one"): module, version and licence must be given, or for a program of ours none of them
+component 2 ("one"): hosts: tests alone drive it
+component 2 ("one"): programs: none is bin/one`
 	if err == nil || err.Error() != want {
 		t.Errorf("got:\n%v\nwant:\n%s", err, want)
 	}

@@ -327,16 +327,16 @@ func TestChoose(t *testing.T) {
 	all := []deps.Component{{Name: "engine", Hosts: []deps.Host{deps.Linux}}, {Name: "machine", Hosts: []deps.Host{deps.VM}}}
 	for _, test := range []struct {
 		names []string
-		goos  string
+		host  deps.Host
 		want  string
 	}{
-		{nil, "linux", "engine"},
-		{nil, "darwin", "machine"},
-		{[]string{"machine"}, "linux", "machine"},
-		{[]string{"machine", "engine"}, "linux", "engine machine"},
-		{[]string{"engin"}, "linux", `no component is called "engin"`},
+		{nil, deps.Linux, "engine"},
+		{nil, deps.VM, "machine"},
+		{[]string{"machine"}, deps.Linux, "machine"},
+		{[]string{"machine", "engine"}, deps.Linux, "engine machine"},
+		{[]string{"engin"}, deps.Linux, `no component is called "engin"`},
 	} {
-		chosen, err := choose(all, test.names, test.goos)
+		chosen, err := choose(all, test.names, func(c deps.Component) bool { return c.For(test.host) })
 		var got []string
 		for _, c := range chosen {
 			got = append(got, c.Name)
@@ -345,7 +345,7 @@ func TestChoose(t *testing.T) {
 			got = []string{err.Error()}
 		}
 		if strings.Join(got, " ") != test.want {
-			t.Errorf("choose(%q, %s): got %q, want %q", test.names, test.goos, got, test.want)
+			t.Errorf("choose(%q, %s): got %q, want %q", test.names, test.host, got, test.want)
 		}
 	}
 }

@@ -121,7 +121,7 @@ func (b *builder) provide(ctx context.Context, c deps.Component, old record) (*r
 			return nil, err
 		}
 	}
-	b.say("%s %s: %s (%s)", c.Name, c.Version, how, elapsed(start))
+	b.say("%s: %s (%s)", title(c), how, elapsed(start))
 	return &made, nil
 }
 
@@ -181,7 +181,7 @@ func copyFile(from, to string) error {
 // compile runs go build for one program, in dir. Its temporary files stay below work, which goes away
 // with the build even when it is killed.
 func (b *builder) compile(ctx context.Context, j job, c command, dir, work, to string) error {
-	b.say("%s %s: building %s", j.component.Name, j.component.Version, c.File)
+	b.say("%s: building %s", title(j.component), c.File)
 	cmd := b.goCmd(ctx, dir, slices.Concat(c.Args, []string{"-o", to, c.From})...)
 	cmd.Env = slices.Concat(cmd.Env, c.Env, j.sysroot.env(), []string{"GOTMPDIR=" + work})
 	var out bytes.Buffer

@@ -54,8 +54,11 @@ func (in inputs) key() string {
 
 // entry is the name of a job's directory in the cache.
 func (j job) entry() string {
-	return j.component.Name + "-" + j.component.Version + "-" + j.key[:12]
+	return strings.ReplaceAll(title(j.component), " ", "-") + "-" + j.key[:12]
 }
+
+// title is a component's name and version; a program of ours has none.
+func title(c deps.Component) string { return strings.TrimSpace(c.Name + " " + c.Version) }
 
 // plan works out how a component is built, without building it.
 func (b *builder) plan(ctx context.Context, c deps.Component) (job, error) {
@@ -88,13 +91,16 @@ func commands(c deps.Component, goos, goarch string) []command {
 	for _, p := range c.Programs {
 		link := "-s -w"
 		if c.Stamp != "" {
-			link += " -X " + c.Stamp + "=" + c.Version
+			link += " -X " + c.Stamp + "=" + strings.TrimSuffix(c.Version, "+incompatible") // Go's own mark of a module without a go.mod
 		}
 		cmd := command{
 			File: p.File(goarch),
 			Args: []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=" + link},
 			Env:  []string{"GOOS=" + goos, "GOARCH=" + goarch, "CGO_ENABLED=0"},
 			From: c.Source(p),
+		}
+		if c.GCFlags != "" {
+			cmd.Args = append(cmd.Args, "-gcflags="+c.GCFlags)
 		}
 		if p.OS != "" {
 			cmd.Env[0] = "GOOS=" + p.OS

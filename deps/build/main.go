@@ -42,7 +42,7 @@ const (
 // options are what the command line says.
 type options struct {
 	prefix, cache, arch string
-	tools, needs        bool
+	tools, peers, needs bool
 	check, sbom         bool
 	without             string
 	names               []string
@@ -52,10 +52,11 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("deps/build", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.StringVar(&o.prefix, "prefix", "", "install below `dir` (default libexec/linnet, libexec/linnet-ARCH for another architecture, or _output/tools with -tools)")
+	flags.StringVar(&o.prefix, "prefix", "", "install below `dir` (default libexec/linnet, libexec/linnet-ARCH for another architecture, _output/tools with -tools, or _output/peers with -peers)")
 	flags.StringVar(&o.cache, "cache", "", "keep what was built in `dir` (default $LINNET_DEPS_CACHE, or linnet/deps in the user's cache)")
 	flags.StringVar(&o.arch, "arch", runtime.GOARCH, "build for `arch`, as Go names it")
 	flags.BoolVar(&o.tools, "tools", false, "build the developers' tools of deps/tools/go.mod instead of components")
+	flags.BoolVar(&o.peers, "peers", false, "build the programs of e2e/peers, which tests drive, instead of components")
 	flags.StringVar(&o.without, "without", "", "leave out these `mends`, a comma between them: for tests of what they mend")
 	flags.BoolVar(&o.check, "check", false, "build nothing: run go vet and the mended packages' own tests on the mended copies")
 	flags.BoolVar(&o.sbom, "sbom", false, "build nothing: print what is installed, in CycloneDX's JSON")
@@ -106,14 +107,27 @@ func (o options) do(ctx context.Context, stdout, stderr io.Writer) error {
 		modules: filepath.Join(root, "deps"), prefix: o.prefix, cache: o.cache,
 		goos: runtime.GOOS, goarch: o.arch, goCommand: "go", log: stderr,
 	}
-	if o.tools {
+	switch {
+	case o.tools:
 		b.module = toolsModule
 		wanted, err := b.tools(ctx, o.names)
 		if err != nil {
 			return err
 		}
 		return b.install(ctx, wanted)
+	case o.peers:
+		b.modules = filepath.Join(root, "e2e", "peers")
+		wanted, err := b.peers(o.names)
+		if err != nil {
+			return err
+		}
+		return b.install(ctx, wanted)
 	}
+	return b.doComponents(ctx, o, stdout)
+}
+
+// doComponents does with components what the command line says.
+func (b *builder) doComponents(ctx context.Context, o options, stdout io.Writer) (err error) {
 	if b.mends, err = deps.Mends(); err != nil {
 		return err
 	}
@@ -144,6 +158,10 @@ func (o options) defaultPrefix(root string) string {
 	switch {
 	case o.tools:
 		return filepath.Join(root, "_output", "tools")
+	case o.peers && o.arch != runtime.GOARCH:
+		return filepath.Join(root, "_output", "peers-"+o.arch)
+	case o.peers:
+		return filepath.Join(root, "_output", "peers")
 	case o.arch != runtime.GOARCH:
 		return filepath.Join(root, "libexec", "linnet-"+o.arch)
 	}

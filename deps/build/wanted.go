@@ -22,19 +22,34 @@ func components(names []string, goos string) ([]deps.Component, error) {
 	if err != nil {
 		return nil, err
 	}
-	return choose(all, names, goos)
-}
-
-func choose(all []deps.Component, names []string, goos string) ([]deps.Component, error) {
 	host := deps.VM
 	if goos == "linux" {
 		host = deps.Linux
 	}
+	return choose(all, names, func(c deps.Component) bool { return c.For(host) })
+}
+
+// peers are the named programs of e2e/peers, or all of them: tests drive them, and no host needs one.
+func (b *builder) peers(names []string) ([]deps.Component, error) {
+	list := filepath.Join(b.modules, "peers.yaml")
+	text, err := os.ReadFile(list)
+	if err != nil {
+		return nil, err
+	}
+	all, err := deps.ParsePeers(text)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", list, err)
+	}
+	return choose(all, names, func(deps.Component) bool { return true })
+}
+
+// choose takes the named ones of all; with no name, the needed ones.
+func choose(all []deps.Component, names []string, needed func(deps.Component) bool) ([]deps.Component, error) {
 	var chosen []deps.Component
 	var known []string
 	for _, c := range all {
 		known = append(known, c.Name)
-		if slices.Contains(names, c.Name) || len(names) == 0 && c.For(host) {
+		if slices.Contains(names, c.Name) || len(names) == 0 && needed(c) {
 			chosen = append(chosen, c)
 		}
 	}

@@ -30,7 +30,7 @@ amd64) machine=x86_64 console=ttyS0 loader=lib64/ld-linux-x86-64.so.2 ;;
 arm64) machine=aarch64 console=ttyAMA0 loader=lib/ld-linux-aarch64.so.1 ;;
 *) fail "unknown architecture \"$arch\"" 'amd64 or arm64' ;;
 esac
-components='bin/buildctl bin/buildkitd bin/containerd bin/containerd-shim-runc-v2 bin/nerdctl bin/runc
+components='bin/buildctl bin/buildkitd bin/containerd bin/containerd-shim-runc-v2 bin/docker-proxy bin/dockerd bin/nerdctl bin/runc
 	cni/bridge cni/firewall cni/host-local cni/loopback cni/portmap cni/tuning'
 for c in $components; do
 	[ -x "$prefix/$c" ] || fail "$prefix/$c is not there" "make deps${suffix:+ ARCH=$arch}"
