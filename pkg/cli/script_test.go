@@ -32,6 +32,7 @@ func TestMain(m *testing.M) {
 		string(route.Client):  func() { os.Exit(runLinnet()) },
 		string(route.Build):   func() { os.Exit(runLinnet()) },
 		string(route.Compose): func() { os.Exit(runLinnet()) },
+		string(route.Lint):    func() { os.Exit(runLinnet()) },
 
 		"nerdctl": func() { os.Exit(fakeNerdctl()) },
 		"limactl": func() { os.Exit(limatest.Main()) },
@@ -55,6 +56,8 @@ func runLinnet() int {
 		extensions = append(extensions, fakeExtension(string(name), "build", "cache"))
 	case route.Compose:
 		extensions = append(extensions, fakeExtension(string(name), "compose"))
+	case route.Lint:
+		extensions = append(extensions, fakeExtension(string(name), "lint"))
 	}
 	return Main(context.Background(), name, os.Args[1:], streams.System(), extensions...)
 }
