@@ -286,7 +286,7 @@ func TestPartsOfBuildsWithoutBuildKit(t *testing.T) {
 // Checks judge facts: they know how a Dockerfile is read, and no engine, nor any file.
 func TestChecksKnowNoEngine(t *testing.T) {
 	for _, d := range list(t, "pkg/lens")[0].Deps {
-		for _, without := range []string{"google.golang.org/grpc", "github.com/containerd/", "github.com/moby/buildkit/client", "github.com/moby/buildkit/session", "github.com/compose-spec/"} {
+		for _, without := range []string{"google.golang.org/grpc", "github.com/containerd/containerd/", "github.com/moby/buildkit/client", "github.com/moby/buildkit/session", "github.com/compose-spec/"} {
 			if strings.HasPrefix(d, without) {
 				t.Errorf("pkg/lens links %s", d)
 			}

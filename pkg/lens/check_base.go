@@ -2,7 +2,6 @@ package lens
 
 import (
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 
@@ -14,7 +13,7 @@ func baseChecks() []*Check {
 		{
 			ID: "base-tag", Title: "Images have a version", Level: Warning, Questions: []string{"PERF_03"}, Practices: []string{"no-latest"},
 			Why:        "An image without a tag, or with the tag latest, is another one next month: a build that worked breaks, and no commit says why.",
-			Fix:        "name a version: IMAGE:1.2",
+			Fix:        "name a version: IMAGE:VERSION",
 			URL:        "https://docs.docker.com/build/building/best-practices/#pin-base-image-versions",
 			dockerfile: checkBaseTag,
 		},
@@ -96,15 +95,15 @@ func parts(image string) (registry, name, tag, digest string) {
 
 func checkBaseTag(d *Dockerfile, _ *Config) (all []found) {
 	for _, r := range d.references() {
-		_, name, tag, digest := parts(r.image)
+		_, _, tag, digest := parts(r.image)
 		switch {
 		case digest != "":
 		case tag == "" && r.what != "FROM" && !strings.ContainsAny(r.image, "/."):
-			all = append(all, found{line: r.line, level: Info, text: fmt.Sprintf("%s %s has no tag, if it is no build context of that name", r.what, r.image), fix: fmt.Sprintf("name a version: %s:1.2", r.image)})
+			all = append(all, found{line: r.line, level: Info, text: fmt.Sprintf("%s %s has no tag, if it is no build context of that name", r.what, r.image), fix: fmt.Sprintf("name a version: %s:VERSION", r.image)})
 		case tag == "":
-			all = append(all, found{line: r.line, text: fmt.Sprintf("%s %s has no tag", r.what, r.image), fix: fmt.Sprintf("name a version: %s:1.2", r.image)})
+			all = append(all, found{line: r.line, text: fmt.Sprintf("%s %s has no tag", r.what, r.image), fix: fmt.Sprintf("name a version: %s:VERSION", r.image)})
 		case tag == "latest":
-			all = append(all, found{line: r.line, text: fmt.Sprintf("%s %s is whatever is the latest", r.what, r.image), fix: "name a version: " + path.Base(name) + ":1.2"})
+			all = append(all, found{line: r.line, text: fmt.Sprintf("%s %s is whatever is the latest", r.what, r.image), fix: "name a version: " + strings.TrimSuffix(r.image, ":latest") + ":VERSION"})
 		}
 	}
 	return all
@@ -125,6 +124,9 @@ func checkBaseRegistry(d *Dockerfile, c *Config) (all []found) {
 	}
 	for _, r := range d.references() {
 		registry, name, _, _ := parts(r.image)
+		if registry == "docker.io" && !strings.Contains(name, "/") {
+			name = "library/" + name
+		}
 		if !slices.ContainsFunc(c.Registries, func(allowed string) bool {
 			allowed = strings.TrimSuffix(allowed, "/")
 			return allowed == registry || strings.HasPrefix(registry+"/"+name, allowed+"/")

@@ -17,7 +17,7 @@ func composeChecks() []*Check {
 		{
 			ID: "compose-tag", Title: "Services' images have a version", Level: Warning, Questions: []string{"PERF_03"}, Practices: []string{"no-latest"},
 			Why:     "Two machines with one compose file otherwise run different images.",
-			Fix:     "name a version: IMAGE:1.2",
+			Fix:     "name a version: IMAGE:VERSION",
 			compose: checkComposeTag,
 		},
 		{
@@ -62,7 +62,7 @@ func checkComposeTag(p *Compose, _ *Config) (all []found) {
 		switch _, _, tag, digest := parts(s.Image); {
 		case digest != "":
 		case tag == "":
-			all = append(all, found{line: s.Line, text: fmt.Sprintf("the image of %s, %s, has no tag", s.Name, s.Image), fix: fmt.Sprintf("name a version: %s:1.2", s.Image)})
+			all = append(all, found{line: s.Line, text: fmt.Sprintf("the image of %s, %s, has no tag", s.Name, s.Image), fix: fmt.Sprintf("name a version: %s:VERSION", s.Image)})
 		case tag == "latest":
 			all = append(all, found{line: s.Line, text: fmt.Sprintf("the image of %s, %s, is whatever is the latest", s.Name, s.Image)})
 		}

@@ -125,7 +125,7 @@ const (
 func ownChecks() []*Check {
 	return []*Check{
 		{
-			ID: unreadable, Title: "Files can be read", Level: Error, Practices: []string{"dockerfile"},
+			ID: unreadable, Title: "Files can be read", Level: Error,
 			Why:        "What cannot be parsed cannot be built, and no check can look at it.",
 			Fix:        "mend the line that is named",
 			dockerfile: func(*Dockerfile, *Config) []found { return nil },
