@@ -5,14 +5,13 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 )
 
 // ComposeLines finds in a compose file's text the line of each service, and the variables of each whose names are those of secrets and
 // whose values are there. A file that is no YAML has none: who loads it says what is wrong.
 func ComposeLines(text []byte) (lines map[string]int, literals map[string][]Literal) {
 	lines, literals = map[string]int{}, map[string][]Literal{}
-	file, err := parser.ParseBytes(text, 0)
+	file, err := parseYAML(string(text))
 	if err != nil || len(file.Docs) == 0 {
 		return lines, literals
 	}

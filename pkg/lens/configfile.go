@@ -96,7 +96,7 @@ func (r *configReader) read(text string) {
 		r.problems = append(r.problems, Problem{File: r.config.File, Line: 1, Text: fmt.Sprintf("more than %d opening brackets are no configuration", mostBrackets)})
 		return
 	}
-	file, err := parser.ParseBytes([]byte(text), 0)
+	file, err := parseYAML(text)
 	if err != nil {
 		p := Problem{File: r.config.File, Line: r.lines, Text: "it is not YAML"}
 		var located interface {
@@ -120,6 +120,16 @@ func (r *configReader) read(text string) {
 			r.add(body, "", "it is no section", `write it like "levels: {base-digest: off}"`)
 		}
 	}
+}
+
+// parseYAML is the YAML parser, which must not take linnet down whatever a file holds.
+func parseYAML(text string) (file *ast.File, err error) {
+	defer func() {
+		if recover() != nil {
+			file, err = nil, errors.New("it is not YAML")
+		}
+	}()
+	return parser.ParseBytes([]byte(text), 0)
 }
 
 // section reads keys, each with its function; order is their order in a hint.
