@@ -2,6 +2,7 @@ package lens
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -183,6 +184,9 @@ var (
 	}
 )
 
+// undoes are commands that remove all that was installed for one step.
+var undoes = regexp.MustCompile(`--auto-remove|\bautoremove\b|\bapk\b.*\bdel\b`)
+
 func checkSDKFinal(d *Dockerfile, _ *Config) (all []found) {
 	base, line := d.finalBase()
 	if _, name, tag, _ := parts(base); base != "" && (slices.Contains(sdks, name) || strings.Contains(name, "jdk") && !strings.Contains(tag, "jre") || strings.HasSuffix(tag, "-dev") || strings.Contains(tag, "-jdk")) {
@@ -195,6 +199,9 @@ func checkSDKFinal(d *Dockerfile, _ *Config) (all []found) {
 		}
 	})
 	d.imageSteps(func(_ *Stage, s *Step) {
+		if s.Script != nil && undoes.MatchString(s.Script.Text) {
+			return // the step removes what it has compiled with
+		}
 		for _, c := range calls(s.Script) {
 			if in := installOf(c); in != nil {
 				for _, p := range in.packages {

@@ -66,22 +66,48 @@ func checkNoIgnore(x *Context, _ *Config) []found {
 }
 
 // junk is what no image needs, by what a user would list.
-var junk = []struct {
-	list    string
-	pattern *regexp.Regexp
+var junk = []string{".git", "node_modules", "**/__pycache__", ".venv", "target", ".terraform", ".gradle", ".idea", ".nyc_output", "*.log", ".DS_Store", "*.tar.gz"}
+
+// junkDirs are directories of junk, with what has to be in them where their names alone do not say so.
+var junkDirs = map[string]struct {
+	list  string
+	inner []string
 }{
-	{".git", regexp.MustCompile(`(^|/)\.git(/|$)`)},
-	{"node_modules", regexp.MustCompile(`(^|/)node_modules/`)},
-	{"**/__pycache__", regexp.MustCompile(`(^|/)__pycache__/|\.pyc$`)},
-	{".venv", regexp.MustCompile(`(^|/)(\.venv|venv)/(bin|lib|pyvenv\.cfg)`)},
-	{"target", regexp.MustCompile(`(^|/)target/(debug|release|classes|surefire-reports)/`)},
-	{".terraform", regexp.MustCompile(`(^|/)\.terraform/`)},
-	{".gradle", regexp.MustCompile(`(^|/)\.gradle/`)},
-	{".idea", regexp.MustCompile(`(^|/)\.idea/`)},
-	{"coverage", regexp.MustCompile(`(^|/)(coverage/lcov|\.nyc_output/|htmlcov/)`)},
-	{"*.log", regexp.MustCompile(`\.log$`)},
-	{".DS_Store", regexp.MustCompile(`(^|/)\.DS_Store$`)},
-	{"*.tar.gz", regexp.MustCompile(`^[^/]*\.(tar|tar\.gz|tgz|zip|7z|iso|dump|bak)$`)},
+	".git": {list: ".git"}, "node_modules": {list: "node_modules"}, "__pycache__": {list: "**/__pycache__"}, ".terraform": {list: ".terraform"},
+	".gradle": {list: ".gradle"}, ".idea": {list: ".idea"}, ".nyc_output": {list: ".nyc_output"},
+	".venv": {list: ".venv", inner: []string{"bin", "lib", "pyvenv.cfg"}}, "venv": {list: ".venv", inner: []string{"bin", "lib", "pyvenv.cfg"}},
+	"target": {list: "target", inner: []string{"debug", "release", "classes", "surefire-reports"}},
+}
+
+// archived are endings of archives that lie at the top of a project.
+var archived = []string{".tar", ".tar.gz", ".tgz", ".zip", ".7z", ".iso", ".dump", ".bak"}
+
+// junkOf is what of junk a file is; "" for others. There are tens of thousands of files: it makes no copy of a path.
+func junkOf(file string) string {
+	for rest := file; ; {
+		dir, after, deeper := strings.Cut(rest, "/")
+		if !deeper {
+			break
+		}
+		if kind, ok := junkDirs[dir]; ok {
+			next, _, _ := strings.Cut(after, "/")
+			if kind.inner == nil || slices.Contains(kind.inner, next) {
+				return kind.list
+			}
+		}
+		rest = after
+	}
+	switch {
+	case strings.HasSuffix(file, ".log"):
+		return "*.log"
+	case strings.HasSuffix(file, ".pyc"):
+		return "**/__pycache__"
+	case strings.HasSuffix(file, ".DS_Store"):
+		return ".DS_Store"
+	case !strings.Contains(file, "/") && slices.ContainsFunc(archived, func(end string) bool { return strings.HasSuffix(file, end) }):
+		return "*.tar.gz"
+	}
+	return ""
 }
 
 func checkJunk(x *Context, _ *Config) (all []found) {
@@ -93,19 +119,21 @@ func checkJunk(x *Context, _ *Config) (all []found) {
 		bytes int64
 		first string
 	}
-	sums := make([]sum, len(junk))
+	sums := map[string]*sum{}
 	for _, f := range x.Files {
-		for i := range junk {
-			if junk[i].pattern.MatchString(f.Path) {
-				s := &sums[i]
-				s.files, s.bytes, s.first = s.files+1, s.bytes+f.Size, cmp.Or(s.first, f.Path)
-				break
-			}
+		kind := junkOf(f.Path)
+		if kind == "" {
+			continue
 		}
+		if sums[kind] == nil {
+			sums[kind] = &sum{first: f.Path}
+		}
+		sums[kind].files++
+		sums[kind].bytes += f.Size
 	}
-	for i, s := range sums {
-		if s.files > 0 {
-			all = append(all, found{text: fmt.Sprintf("the build sends %s: %s, %s, such as %s", junk[i].list, count(s.files, "file"), size(s.bytes), s.first), fix: "list it in .dockerignore: " + junk[i].list})
+	for _, kind := range junk {
+		if s := sums[kind]; s != nil {
+			all = append(all, found{text: fmt.Sprintf("the build sends %s: %s, %s, such as %s", kind, count(s.files, "file"), size(s.bytes), s.first), fix: "list it in .dockerignore: " + kind})
 		}
 	}
 	return all

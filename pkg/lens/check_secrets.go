@@ -176,13 +176,16 @@ func checkCopySecret(d *Dockerfile, _ *Config) (all []found) {
 }
 
 // secrets are the files of a context that no image should have.
-func (x *Context) secrets() (all []File) {
-	for _, f := range x.Files {
-		if sensitive(f) != "" {
-			all = append(all, f)
+func (x *Context) secrets() []File {
+	if !x.looked {
+		x.looked = true
+		for _, f := range x.Files {
+			if sensitive(f) != "" {
+				x.found = append(x.found, f)
+			}
 		}
 	}
-	return all
+	return x.found
 }
 
 // some names the first three of a list, and how many more there are.

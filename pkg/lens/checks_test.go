@@ -35,7 +35,7 @@ func project(t *testing.T, archive *txtar.Archive, prefix string) []lens.Finding
 			t.Fatal(err)
 		}
 	}
-	if err := os.Mkdir(filepath.Join(dir, ".git"), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(dir, ".git"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	p, c, err := gather.Host{Dir: dir, Home: filepath.Join(dir, "home"), Today: today}.Read(t.Context(), nil)
@@ -105,5 +105,40 @@ func TestEachCheckIsComplete(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 		seen[c.ID] = true
+	}
+}
+
+// Projects as they are: in good ones there is no error and hardly a warning, and all that is found in each, BuildKit's rules included, is known.
+func TestProjects(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("testdata", "projects", "*.txtar"))
+	if err != nil || len(files) < 9 {
+		t.Fatalf("%d projects, %v", len(files), err)
+	}
+	for _, path := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".txtar"), func(t *testing.T) {
+			archive, err := txtar.ParseFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			kind, _, _ := strings.Cut(archive.Files[0].Name, "/")
+			all := project(t, archive, kind)
+			var b strings.Builder
+			if err := lens.Text(&b, all, false); err != nil {
+				t.Fatal(err)
+			}
+			last := &archive.Files[len(archive.Files)-1]
+			if os.Getenv("UPDATE") != "" {
+				last.Data = []byte(b.String())
+				if err := os.WriteFile(path, txtar.Format(archive), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := b.String(); got != string(last.Data) {
+				t.Errorf("found\n%swant\n%s", got, last.Data)
+			}
+			if kind == "good" && lens.Worst(all) == lens.Error {
+				t.Errorf("a good project has an error:\n%s", b.String())
+			}
+		})
 	}
 }

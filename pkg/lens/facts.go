@@ -138,6 +138,10 @@ type Context struct {
 	Files []File
 	// Refused is why it should be no context at all: "your home directory"; it was not read then.
 	Refused string
+
+	// looked says that found has its sensitive files: several checks ask, and there are tens of thousands of files.
+	looked bool
+	found  []File
 }
 
 // File is a file of a context.
