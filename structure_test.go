@@ -45,7 +45,7 @@ var allowed = map[string][]string{
 	"pkg/cli/lintcmd":     {"pkg/agent", "pkg/cli", "pkg/lens", "pkg/lens/gather"},
 	"pkg/lens":            {},
 	"pkg/lens/buildrules": {"pkg/lens"},
-	"pkg/lens/gather":     {"pkg/build/localdir", "pkg/compose", "pkg/lens", "pkg/lens/buildrules"},
+	"pkg/lens/gather":     {"pkg/build/localdir", "pkg/build/options", "pkg/compose", "pkg/lens", "pkg/lens/buildrules"},
 
 	"pkg/agentserver/portplugin": {"pkg/agent/agentpb"},
 	"pkg/relay":                  {"pkg/agent", "pkg/agent/agentpb", "pkg/host"},

@@ -153,12 +153,12 @@ type File struct {
 }
 
 // has reports whether a context has a file, or a directory, of that path.
-func (c *Context) has(name string) bool {
-	if c == nil {
+func (x *Context) has(name string) bool {
+	if x == nil {
 		return false
 	}
 	name = path.Clean(name)
-	for _, f := range c.Files {
+	for _, f := range x.Files {
 		if f.Path == name || strings.HasPrefix(f.Path, name+"/") {
 			return true
 		}

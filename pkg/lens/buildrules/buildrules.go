@@ -47,7 +47,7 @@ func Check(ctx context.Context, name string, text, ignore []byte) ([]lens.Rule, 
 	// With `# check=error=true` the findings themselves are an error, too.
 	if e := results.Error; e != nil && !strings.HasPrefix(e.Message, "lint violation found for rules") {
 		r := lens.Rule{Text: e.Message, Failed: true}
-		r.Line, r.End = lines(&e.Location) //nolint:govet // the message is only read
+		r.Line, r.End = lines(&e.Location)
 		all = append(all, r)
 	}
 	return all, nil

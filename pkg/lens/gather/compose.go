@@ -43,7 +43,7 @@ func (r *reader) compose(ctx context.Context, file string, builds map[string][]b
 	if err != nil {
 		cause := strings.ReplaceAll(err.Error(), filepath.Dir(file)+string(filepath.Separator), "")
 		c.Failed, _, _ = strings.Cut(cause, "\n")
-		return c, nil //nolint:nilerr // it is a finding
+		return c, nil // it is a finding
 	}
 	lines, literals := lens.ComposeLines(text)
 	services := project.Services()

@@ -28,17 +28,15 @@ type contextOnce struct {
 	err error
 }
 
-var contextsLock sync.Mutex
-
 // context lists a directory as a build sees it.
 func (r *reader) context(ctx context.Context, dir string, ignore []byte) (*lens.Context, error) {
-	contextsLock.Lock()
+	r.lock.Lock()
 	one := r.contexts[contextKey{dir, string(ignore)}]
 	if one == nil {
 		one = &contextOnce{}
 		r.contexts[contextKey{dir, string(ignore)}] = one
 	}
-	contextsLock.Unlock()
+	r.lock.Unlock()
 	one.once.Do(func() { one.Context, one.err = r.list(ctx, dir, ignore) })
 	return one.Context, one.err
 }

@@ -55,10 +55,10 @@ func (r *reader) find(ctx context.Context, path string) error {
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case err != nil && at == path:
-			return err
+		case err != nil && at != path:
+			return fs.SkipDir // a directory that may not be read has nothing that is built
 		case err != nil:
-			return nil // a directory that may not be read has nothing that is built
+			return err
 		case e.IsDir() && at != path && (slices.Contains(skipped, e.Name()) || r.excluded(at)):
 			return fs.SkipDir
 		case e.IsDir():

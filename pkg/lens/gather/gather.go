@@ -11,11 +11,13 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/linnet-dev/linnet/pkg/build/localdir"
+	"github.com/linnet-dev/linnet/pkg/build/options"
 	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/lens"
 	"github.com/linnet-dev/linnet/pkg/lens/buildrules"
@@ -108,6 +110,7 @@ type reader struct {
 	composes    []string // the first file of each project, absolute
 
 	contexts map[contextKey]*contextOnce
+	lock     sync.Mutex // of contexts
 }
 
 // mostFile bounds a compose file, in bytes.
@@ -144,16 +147,18 @@ func (r *reader) read(ctx context.Context) (*lens.Project, error) {
 // dockerfile reads one Dockerfile, its context and what BuildKit's own linter says of it.
 func (r *reader) dockerfile(ctx context.Context, path string, builds []build) (*lens.Dockerfile, error) {
 	shown := r.host.shown(path)
-	in, err := localdir.Open(filepath.Dir(path), ignoreLost)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", shown, hint.Cause(err))
+	file, err := localdir.FindDockerfile(ctx, options.Host{Dir: r.host.Dir}, options.Options{File: shown}, nil)
+	var hinted *hint.Error
+	if errors.As(err, &hinted) {
+		return nil, hinted.Err // its hint is about a flag of builds
 	}
-	defer in.Close()
-	text, err := in.Read(filepath.Base(path), localdir.MostDockerfile)
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", shown, hint.Cause(err))
+		return nil, err
 	}
-	d := lens.ParseDockerfile(shown, text)
+	if file.In != nil {
+		defer file.In.Close()
+	}
+	d := lens.ParseDockerfile(shown, file.Text)
 	d.Health = len(builds) > 0
 	dir := ""
 	for _, b := range builds {
@@ -164,7 +169,7 @@ func (r *reader) dockerfile(ctx context.Context, path string, builds []build) (*
 	if dir == "" {
 		dir = r.contextOf(d, filepath.Dir(path))
 	}
-	ignore, err := r.ignoreOf(in, filepath.Base(path), dir)
+	ignore, err := r.ignoreOf(file, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +178,7 @@ func (r *reader) dockerfile(ctx context.Context, path string, builds []build) (*
 			return nil, err
 		}
 	}
-	d.Rules, err = buildrules.Check(ctx, filepath.Base(path), text, ignore)
+	d.Rules, err = buildrules.Check(ctx, file.Name, file.Text, ignore)
 	if err != nil {
 		return nil, fmt.Errorf("checking %s: %w", shown, err)
 	}
@@ -183,8 +188,11 @@ func (r *reader) dockerfile(ctx context.Context, path string, builds []build) (*
 func ignoreLost(error) {}
 
 // ignoreOf is the text of the .dockerignore that counts: the Dockerfile's own, or the context's; nil without one.
-func (r *reader) ignoreOf(in localdir.Dir, name, dir string) ([]byte, error) {
-	own, err := in.Ignored(name+localdir.IgnoreSuffix, name+localdir.IgnoreSuffix)
+func (r *reader) ignoreOf(file localdir.Dockerfile, dir string) (own []byte, err error) {
+	own = file.Ignore
+	if file.In != nil {
+		own, err = file.In.Ignored(file.Name+localdir.IgnoreSuffix, file.Shown+localdir.IgnoreSuffix)
+	}
 	if err != nil || own != nil {
 		return own, err
 	}

@@ -87,6 +87,18 @@ func TestEachDockerfileHasItsContext(t *testing.T) {
 	}
 }
 
+// A Dockerfile may be a link to one of another directory, and is built from where it stands.
+func TestADockerfileMayBeALink(t *testing.T) {
+	dir := written(t, map[string]string{"Dockerfile": "FROM scratch\nCOPY . /\n", "app/a": ""})
+	if err := os.Symlink("../Dockerfile", filepath.Join(dir, "app", "Dockerfile")); err != nil {
+		t.Fatal(err)
+	}
+	p := read(t, dir, "app")
+	if len(p.Dockerfiles) != 1 || len(p.Dockerfiles[0].Stages) != 1 || p.Dockerfiles[0].Context.Dir != "app" {
+		t.Errorf("found %+v", p.Dockerfiles)
+	}
+}
+
 // A project of 20 Dockerfiles and 50,000 files is to be checked in less than a second, of which the start of the program is a twentieth.
 func BenchmarkAProjectOf50000Files(b *testing.B) {
 	dir := b.TempDir()
