@@ -165,7 +165,7 @@ func checkAsks(d *Dockerfile, _ *Config) (all []found) {
 func checkSudo(d *Dockerfile, _ *Config) (all []found) {
 	d.allCalls(func(s *Step, c Call) {
 		if len(c.Words) > 0 && c.Words[0] == "sudo" {
-			all = append(all, found{line: d.lineOf(s, "sudo "), end: s.End, text: "a step uses sudo: " + strings.Join(c.Words[:min(3, len(c.Words))], " ")})
+			all = append(all, found{line: d.lineOf(s, "sudo "), end: s.End, text: "a step uses sudo: sudo " + c.name()})
 		}
 	})
 	return all
