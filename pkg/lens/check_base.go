@@ -189,7 +189,7 @@ var undoes = regexp.MustCompile(`--auto-remove|\bautoremove\b|\bapk\b.*\bdel\b`)
 
 func checkSDKFinal(d *Dockerfile, _ *Config) (all []found) {
 	base, line := d.finalBase()
-	if _, name, tag, _ := parts(base); base != "" && (slices.Contains(sdks, name) || strings.Contains(name, "jdk") && !strings.Contains(tag, "jre") || strings.HasSuffix(tag, "-dev") || strings.Contains(tag, "-jdk")) {
+	if _, name, tag, _ := parts(base); base != "" && d.runs() && (slices.Contains(sdks, name) || strings.Contains(name, "jdk") && !strings.Contains(tag, "jre") || strings.HasSuffix(tag, "-dev") || strings.Contains(tag, "-jdk")) {
 		return []found{{line: line, text: fmt.Sprintf("the final image begins with %s, which has a compiler", base)}}
 	}
 	removed := map[string]bool{}
