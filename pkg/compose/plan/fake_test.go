@@ -1,0 +1,535 @@
+package plan_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/goccy/go-yaml"
+
+	"github.com/linnet-dev/linnet/pkg/compose/plan"
+)
+
+// fake is an engine in memory. It refuses what an engine would.
+type fake struct {
+	state     plan.State
+	made      int
+	before    before
+	completes map[string]bool // services that run to their end
+	checked   map[string]bool // services with a check
+	kept      map[string]bool // anonymous volumes of before
+	did       int
+}
+
+// newFake has what a case says is there before.
+func newFake(t *testing.T, c testCase) *fake {
+	t.Helper()
+	f := &fake{before: c.before, completes: map[string]bool{}, checked: map[string]bool{}, kept: map[string]bool{}}
+	f.state.Images = map[string]plan.Image{}
+	f.learn(c.wanted.Project)
+	if text := c.file(c.before.From); text != "" {
+		w := parseCommand(t, "up")
+		if c.before.Command != "" {
+			w = parseCommand(t, c.before.Command)
+		}
+		w.Project = loadProject(t, text, w.Project)
+		f.learn(w.Project)
+		if err := f.run(w, rand.New(rand.NewPCG(1, 1)), -1); err != nil {
+			t.Fatalf("what was before: %v", err)
+		}
+		f.settle()
+	}
+	for name, id := range c.before.Images {
+		if delete(f.state.Images, name); id != "gone" {
+			f.state.Images[name] = plan.Image{ID: id, PulledAt: c.wanted.Now.AddDate(0, 0, -3), Volumes: c.before.Paths[name]}
+		}
+	}
+	for name, change := range sorted(c.before.Containers) {
+		f.changeContainer(name, change)
+	}
+	for name, change := range sorted(c.before.Networks) {
+		f.state.Networks = slices.DeleteFunc(f.state.Networks, func(n plan.Network) bool { return n.Name == name && (change.Gone || change.Labels != nil) })
+		if i := slices.IndexFunc(f.state.Networks, func(n plan.Network) bool { return n.Name == name }); i >= 0 {
+			f.state.Networks[i].Others = change.Others
+		} else if !change.Gone {
+			n := plan.Network{Name: name, ID: "n-" + name, Labels: change.Labels, Others: change.Others}
+			n.ReadLabels()
+			f.state.Networks = append(f.state.Networks, n)
+		}
+	}
+	for name, change := range sorted(c.before.Volumes) {
+		f.state.Volumes = slices.DeleteFunc(f.state.Volumes, func(v plan.Volume) bool { return v.Name == name && (change.Gone || change.Labels != nil) })
+		if i := slices.IndexFunc(f.state.Volumes, func(v plan.Volume) bool { return v.Name == name }); i >= 0 {
+			f.state.Volumes[i].Others = change.Others
+		} else if !change.Gone {
+			v := plan.Volume{Name: name, Labels: change.Labels, Others: change.Others}
+			v.ReadLabels()
+			f.state.Volumes = append(f.state.Volumes, v)
+		}
+	}
+	for _, container := range f.state.Containers {
+		for _, m := range container.Mounts {
+			if m.Anonymous {
+				f.kept[m.Volume] = true
+			}
+		}
+	}
+	f.did = 0
+	return f
+}
+
+func sorted[V any](m map[string]V) func(func(string, V) bool) {
+	return func(yield func(string, V) bool) {
+		for _, k := range slices.Sorted(maps.Keys(m)) {
+			if !yield(k, m[k]) {
+				return
+			}
+		}
+	}
+}
+
+// learn has the images of a project, unless they are gone, and knows how its services behave.
+func (f *fake) learn(p *types.Project) {
+	if p == nil {
+		return
+	}
+	for name, s := range p.AllServices() {
+		image := s.Image
+		if image == "" {
+			image = "p-" + name
+		}
+		f.state.Images[image] = plan.Image{ID: "sha256:" + image, Volumes: f.before.Paths[image]}
+		if s.Build != nil {
+			f.state.Images[image] = plan.Image{ID: "sha256:" + image, Service: name}
+		}
+		f.checked[name] = s.HealthCheck != nil && !s.HealthCheck.Disable
+		for dependency, d := range s.DependsOn {
+			f.completes[dependency] = f.completes[dependency] || d.Condition == types.ServiceConditionCompletedSuccessfully
+		}
+	}
+}
+
+func (f *fake) changeContainer(name string, change changedContainer) {
+	i := slices.IndexFunc(f.state.Containers, func(c plan.Container) bool { return c.Name == name })
+	if change.Gone {
+		f.state.Containers = slices.Delete(f.state.Containers, i, i+1)
+		return
+	}
+	if i < 0 {
+		f.made++
+		c := plan.Container{ID: fmt.Sprintf("c%d", f.made), Name: name, Labels: map[string]string{plan.ProjectLabel: "p", plan.ServiceLabel: change.Service}, Status: plan.Running}
+		f.state.Containers = append(f.state.Containers, c)
+		i = len(f.state.Containers) - 1
+	}
+	c := &f.state.Containers[i]
+	maps.Copy(c.Labels, change.Labels)
+	for _, network := range change.Networks {
+		c.Networks = append(c.Networks, plan.Endpoint{Network: network})
+	}
+	for target, volume := range change.Volumes {
+		c.Mounts = append(c.Mounts, plan.Mount{Volume: volume, Target: target})
+	}
+	if change.Name != "" {
+		c.Name = change.Name
+	}
+	if change.ID != "" {
+		c.ID = change.ID
+	}
+	if change.Status != "" {
+		c.Status, c.ExitCode, c.Health = change.Status, change.Exit, ""
+	}
+	if change.Health != "" {
+		c.Health = change.Health
+	}
+	c.ReadLabels()
+}
+
+var errKilled = errors.New("killed")
+
+// run does what an executor does: images first, then the rest. It is killed after so many steps; -1 is never.
+func (f *fake) run(w plan.Wanted, random *rand.Rand, limit int) error {
+	p := plan.Make(w, f.observe())
+	if images := p.Images(); len(images.Steps) > 0 {
+		if err := f.execute(w, images, random, limit); err != nil {
+			return err
+		}
+		w.ImagesReady = true
+		p = plan.Make(w, f.observe())
+	}
+	if p.Refused != nil {
+		return p.Refused
+	}
+	return f.execute(w, p, random, limit)
+}
+
+// execute does the steps of a plan in any order that they allow.
+func (f *fake) execute(w plan.Wanted, p plan.Plan, random *rand.Rand, limit int) error {
+	left, done, made := slices.Clone(p.Steps), map[int]bool{}, map[int]string{}
+	for len(left) > 0 {
+		var ready []int
+		for i, s := range left {
+			if !slices.ContainsFunc(s.After, func(id int) bool { return !done[id] }) {
+				ready = append(ready, i)
+			}
+		}
+		if len(ready) == 0 {
+			return fmt.Errorf("no step can be done of\n%s", plan.Plan{Steps: left})
+		}
+		if f.did == limit {
+			return errKilled
+		}
+		i := ready[random.IntN(len(ready))]
+		s := left[i]
+		f.did++
+		if err := f.apply(w, s, made); err != nil && !s.Optional {
+			return fmt.Errorf("%d. %s: %w", s.ID, s.Text(), err)
+		}
+		done[s.ID] = true
+		left = slices.Delete(left, i, i+1)
+	}
+	return nil
+}
+
+// observe is a copy of what is there.
+func (f *fake) observe() plan.State {
+	s := f.state
+	s.Containers = slices.Clone(s.Containers)
+	for i := range s.Containers {
+		s.Containers[i].Networks = slices.Clone(s.Containers[i].Networks)
+	}
+	s.Networks, s.Volumes, s.Images = slices.Clone(s.Networks), slices.Clone(s.Volumes), maps.Clone(s.Images)
+	return s
+}
+
+// settle lets time pass: checks come to what they come to, and what completes does.
+func (f *fake) settle() {
+	for i := range f.state.Containers {
+		c := &f.state.Containers[i]
+		if c.Status == plan.Running && f.completes[c.Service] && !c.OneOff {
+			c.Status, c.Health = plan.Exited, ""
+		}
+		if c.Status == plan.Running && c.Health == plan.Starting {
+			c.Health = f.health(c.Service)
+		}
+	}
+}
+
+func (f *fake) health(service string) plan.Health {
+	if h := f.before.Health[service]; h != "" {
+		return h
+	}
+	return plan.Healthy
+}
+
+func (f *fake) apply(w plan.Wanted, s plan.Step, made map[int]string) error {
+	switch s.Kind {
+	case plan.Pull, plan.Build:
+		id := f.before.Remote[s.Name]
+		if id == "" {
+			id = "sha256:" + s.Name
+		}
+		image := plan.Image{ID: id, PulledAt: w.Now, Volumes: f.before.Paths[s.Name]}
+		if s.Kind == plan.Build {
+			image.Service = s.Service
+		}
+		f.state.Images[s.Name] = image
+		return nil
+	case plan.RemoveImage:
+		delete(f.state.Images, s.Name)
+		return nil
+	case plan.CreateNetwork, plan.RemoveNetwork:
+		return f.network(s)
+	case plan.CreateVolume, plan.RemoveVolume:
+		return f.volume(s)
+	case plan.Create:
+		id, err := f.create(w, s, made)
+		made[s.ID] = id
+		return err
+	case plan.Wait:
+		return f.wait(s)
+	}
+	id := s.Container
+	if s.From > 0 {
+		id = made[s.From]
+	}
+	i := slices.IndexFunc(f.state.Containers, func(c plan.Container) bool { return c.ID == id })
+	if i < 0 {
+		return fmt.Errorf("there is no container %q", id)
+	}
+	return f.change(&f.state.Containers[i], i, s)
+}
+
+// change does a step to a container.
+func (f *fake) change(c *plan.Container, i int, s plan.Step) error {
+	running := c.Status == plan.Running || c.Status == plan.Paused || c.Status == plan.Restarting
+	switch s.Kind {
+	case plan.Start, plan.Restart:
+		if running && s.Kind == plan.Start || c.Status == plan.Dead {
+			return fmt.Errorf("it is %s", c.Status)
+		}
+		for _, e := range c.Networks {
+			if !f.is(e) {
+				return fmt.Errorf("its network %s is not there", e.Network)
+			}
+		}
+		if len(c.Networks) == 0 && len(c.Shares) == 0 && len(f.state.Networks) > 0 {
+			return errors.New("it has no network")
+		}
+		c.Status, c.ExitCode, c.Health = plan.Running, 0, ""
+		if f.checked[c.Service] {
+			c.Health = plan.Starting
+		}
+	case plan.Stop, plan.Kill:
+		if !running {
+			return fmt.Errorf("it is %s", c.Status)
+		}
+		c.Status, c.ExitCode, c.Health = plan.Exited, 137, ""
+	case plan.Pause:
+		c.Status = plan.Paused
+	case plan.Unpause:
+		c.Status = plan.Running
+	case plan.Remove:
+		if running {
+			return fmt.Errorf("it is %s", c.Status)
+		}
+		f.state.Containers = slices.Delete(f.state.Containers, i, i+1)
+	case plan.Rename:
+		if slices.ContainsFunc(f.state.Containers, func(c plan.Container) bool { return c.Name == s.Name }) {
+			return errors.New("the name is taken")
+		}
+		c.Name = s.Name
+	case plan.Connect:
+		for _, e := range s.Endpoints {
+			if running || slices.ContainsFunc(c.Networks, func(has plan.Endpoint) bool { return has.Network == e.Network }) {
+				return fmt.Errorf("it is %s, and on %v", c.Status, c.Networks)
+			}
+			e, err := f.endpoint(e)
+			if err != nil {
+				return err
+			}
+			c.Networks = append(slices.Clone(c.Networks), e)
+		}
+	case plan.Disconnect:
+		if running {
+			return fmt.Errorf("it is %s", c.Status)
+		}
+		c.Networks = slices.DeleteFunc(slices.Clone(c.Networks), func(e plan.Endpoint) bool { return e.Network == s.Name })
+	case plan.Hook:
+		if s.When != plan.PreStart && c.Status != plan.Running {
+			return fmt.Errorf("it is %s", c.Status)
+		}
+	default:
+		return errors.New("no such step")
+	}
+	return nil
+}
+
+func (f *fake) is(e plan.Endpoint) bool {
+	return slices.ContainsFunc(f.state.Networks, func(n plan.Network) bool { return n.Name == e.Network && (e.ID == "" || n.ID == e.ID) })
+}
+
+func (f *fake) endpoint(e plan.Endpoint) (plan.Endpoint, error) {
+	for _, n := range f.state.Networks {
+		if n.Name == e.Network {
+			return plan.Endpoint{Network: n.Name, ID: n.ID, Aliases: e.Aliases}, nil
+		}
+	}
+	return e, fmt.Errorf("there is no network %s", e.Network)
+}
+
+func (f *fake) network(s plan.Step) error {
+	i := slices.IndexFunc(f.state.Networks, func(n plan.Network) bool { return n.Name == s.Name })
+	if s.Kind == plan.CreateNetwork {
+		f.made++
+		n := plan.Network{Name: s.Name, ID: fmt.Sprintf("n%d", f.made), Labels: s.Labels}
+		n.ReadLabels()
+		f.state.Networks = append(f.state.Networks, n)
+		return exists(i)
+	}
+	for _, c := range f.state.Containers {
+		for _, e := range c.Networks {
+			if e.Network == s.Name {
+				return fmt.Errorf("%s is on it", c.Name)
+			}
+		}
+	}
+	f.state.Networks = slices.Delete(f.state.Networks, i, i+1)
+	return nil
+}
+
+func (f *fake) volume(s plan.Step) error {
+	i := slices.IndexFunc(f.state.Volumes, func(v plan.Volume) bool { return v.Name == s.Name })
+	if s.Kind == plan.CreateVolume {
+		v := plan.Volume{Name: s.Name, Labels: s.Labels}
+		v.ReadLabels()
+		f.state.Volumes = append(f.state.Volumes, v)
+		return exists(i)
+	}
+	for _, c := range f.state.Containers {
+		for _, m := range c.Mounts {
+			if m.Volume == s.Name {
+				return fmt.Errorf("%s uses it", c.Name)
+			}
+		}
+	}
+	f.state.Volumes = slices.Delete(f.state.Volumes, i, i+1)
+	return nil
+}
+
+func exists(i int) error {
+	if i >= 0 {
+		return errors.New("there is one already")
+	}
+	return nil
+}
+
+func (f *fake) create(w plan.Wanted, s plan.Step, made map[int]string) (string, error) {
+	f.made++
+	c := plan.Container{ID: fmt.Sprintf("c%d", f.made), Name: s.Name, Labels: s.Labels, Status: plan.Created, Shares: []string{}}
+	c.ReadLabels()
+	if c.Service != s.Service || c.Number != s.Number || c.Replaces != s.Replaces {
+		return "", fmt.Errorf("its labels say %+v", c)
+	}
+	image := s.Config.Image
+	if image == "" {
+		image = "p-" + s.Service
+	}
+	if f.state.Images[image].ID != c.ImageID || c.ImageID == "" {
+		return "", fmt.Errorf("there is no image %s of %q", image, c.ImageID)
+	}
+	for _, e := range s.Endpoints {
+		e, err := f.endpoint(e)
+		if err != nil {
+			return "", err
+		}
+		c.Networks = append(c.Networks, e)
+	}
+	for _, share := range s.Shares {
+		id := share.Container
+		if share.From > 0 {
+			id = made[share.From]
+		}
+		if !slices.ContainsFunc(f.state.Containers, func(c plan.Container) bool { return c.ID == id }) {
+			return "", fmt.Errorf("there is no %q of %s to use", id, share.Service)
+		}
+		if share.What != "link" {
+			c.Shares = append(c.Shares, id)
+		}
+	}
+	var err error
+	if c.Mounts, err = f.mounts(w, s, image); err != nil {
+		return "", err
+	}
+	if slices.ContainsFunc(f.state.Containers, func(has plan.Container) bool { return has.Name == c.Name }) {
+		return "", fmt.Errorf("the name %s is taken", c.Name)
+	}
+	f.state.Containers = append(f.state.Containers, c)
+	return c.ID, nil
+}
+
+func (f *fake) mounts(w plan.Wanted, s plan.Step, image string) (all []plan.Mount, err error) {
+	anonymous := slices.Clone(f.state.Images[image].Volumes)
+	for _, v := range s.Config.Volumes {
+		switch {
+		case v.Type != types.VolumeTypeVolume:
+		case v.Source == "":
+			anonymous = append(anonymous, v.Target)
+		default:
+			name := w.Project.Volumes[v.Source].Name
+			if !slices.ContainsFunc(f.state.Volumes, func(v plan.Volume) bool { return v.Name == name }) {
+				err = fmt.Errorf("there is no volume %s", name)
+			}
+			all = append(all, plan.Mount{Volume: name, Target: v.Target})
+		}
+	}
+	for _, target := range anonymous {
+		i := slices.IndexFunc(s.Inherit, func(m plan.Mount) bool { return m.Target == target })
+		if i >= 0 {
+			all = append(all, s.Inherit[i])
+			continue
+		}
+		f.made++
+		all = append(all, plan.Mount{Volume: fmt.Sprintf("v%d", f.made), Target: target, Anonymous: true})
+	}
+	return all, err
+}
+
+// wait lets the containers of a service come to what they come to.
+func (f *fake) wait(s plan.Step) error {
+	found := false
+	for i := range f.state.Containers {
+		c := &f.state.Containers[i]
+		if c.Service != s.Service || c.OneOff {
+			continue
+		}
+		found = true
+		switch s.Condition {
+		case types.ServiceConditionCompletedSuccessfully:
+			if c.Status == plan.Running {
+				c.Status, c.Health = plan.Exited, ""
+			}
+			if c.Status != plan.Exited || c.ExitCode != 0 {
+				return fmt.Errorf("%s is %s (%d)", c.Name, c.Status, c.ExitCode)
+			}
+		default:
+			if c.Status == plan.Running && c.Health == plan.Starting {
+				c.Health = f.health(c.Service)
+			}
+			if c.Status != plan.Running || c.Health != plan.Healthy && (s.Condition != plan.RunningOrHealthy || c.Health != "") {
+				return fmt.Errorf("%s is %s, %q", c.Name, c.Status, c.Health)
+			}
+		}
+	}
+	if !found {
+		return errors.New("it has no container")
+	}
+	return nil
+}
+
+// text is what is there without what differs from run to run: identities, and which container took whose place.
+func (f *fake) text(t *testing.T) string {
+	t.Helper()
+	names := map[string]string{}
+	for _, c := range f.state.Containers {
+		names[c.ID] = c.Name
+	}
+	s := f.observe()
+	slices.SortFunc(s.Containers, func(a, b plan.Container) int { return strings.Compare(a.Name, b.Name) })
+	for i := range s.Containers {
+		c := &s.Containers[i]
+		c.ID, c.Replaces, c.Labels = "", "", maps.Clone(c.Labels)
+		delete(c.Labels, plan.ReplaceLabel)
+		for j := range c.Networks {
+			if !f.is(c.Networks[j]) {
+				c.Networks[j].Network = "gone"
+			}
+			c.Networks[j].ID = ""
+		}
+		slices.SortFunc(c.Networks, func(a, b plan.Endpoint) int { return strings.Compare(a.Network, b.Network) })
+		c.Mounts = slices.Clone(c.Mounts)
+		for j := range c.Mounts {
+			if m := &c.Mounts[j]; m.Anonymous {
+				m.Volume = map[bool]string{true: "kept", false: "new"}[f.kept[m.Volume]]
+			}
+		}
+		c.Shares = slices.Clone(c.Shares)
+		for j, id := range c.Shares {
+			c.Shares[j] = names[id]
+		}
+	}
+	for i := range s.Networks {
+		s.Networks[i].ID = ""
+	}
+	slices.SortFunc(s.Networks, func(a, b plan.Network) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(s.Volumes, func(a, b plan.Volume) int { return strings.Compare(a.Name, b.Name) })
+	out, err := yaml.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}

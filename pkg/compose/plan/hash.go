@@ -1,0 +1,113 @@
+package plan
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/types"
+)
+
+// ServiceHash is the digest of a service's configuration that a container keeps: another one is a reason to make it anew. As docker
+// compose has it, everything of a service counts but how its image comes, how many containers there are, what it depends on and its profiles.
+func ServiceHash(s *types.ServiceConfig) string { return digest(serviceJSON(s)) }
+
+func serviceJSON(s *types.ServiceConfig) []byte {
+	c := *s
+	c.Build, c.PullPolicy, c.Scale, c.DependsOn, c.Profiles = nil, "", nil, nil, nil
+	if c.Deploy != nil {
+		deploy := *c.Deploy
+		deploy.Replicas = nil
+		c.Deploy = &deploy
+	}
+	return rootSorted(encode(&c))
+}
+
+// rootSorted is an object in JSON with its keys in order: another order of compose-go's fields is no other configuration.
+func rootSorted(object []byte) []byte {
+	var values map[string]json.RawMessage
+	if json.Unmarshal(object, &values) != nil {
+		return nil
+	}
+	var b bytes.Buffer
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		if !bytes.Equal(values[key], []byte("null")) {
+			fmt.Fprintf(&b, "%s:%s\n", key, values[key])
+		}
+	}
+	return b.Bytes()
+}
+
+// NetworkHash is the digest of a network's configuration, its name among it.
+func NetworkHash(n *types.NetworkConfig) string { return digest(encode(n)) }
+
+// VolumeHash is the digest of a volume's configuration, its name among it.
+func VolumeHash(v *types.VolumeConfig) string {
+	c := *v
+	if c.Driver == "" {
+		c.Driver = "local"
+	}
+	return digest(encode(&c))
+}
+
+// encode is a value in JSON; one that cannot be written there, as a number that is none, has the digest of nothing.
+func encode(v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil
+	}
+	return text
+}
+
+func digest(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// keyDigests are short digests of a service's keys, as KeysLabel has them: "command=01234567,image=89abcdef". The text is rootSorted's.
+func keyDigests(service []byte) string {
+	var b strings.Builder
+	for line := range bytes.Lines(service) {
+		key, value, _ := bytes.Cut(line, []byte(":"))
+		if b.Len() > 0 {
+			b.WriteByte(',')
+		}
+		b.Write(key)
+		b.WriteString("=" + digest(value)[:8])
+	}
+	return b.String()
+}
+
+// changedKeys names the keys in which two lists of digests differ; none when one of the lists is not known.
+func changedKeys(old, now string) (changed []string) {
+	if old == "" || now == "" {
+		return nil
+	}
+	was, is := parseDigests(old), parseDigests(now)
+	for key, sum := range was {
+		if is[key] != sum {
+			changed = append(changed, key)
+		}
+	}
+	for key := range is {
+		if _, there := was[key]; !there {
+			changed = append(changed, key)
+		}
+	}
+	slices.Sort(changed)
+	return changed
+}
+
+func parseDigests(list string) map[string]string {
+	all := map[string]string{}
+	for item := range strings.SplitSeq(list, ",") {
+		key, sum, _ := strings.Cut(item, "=")
+		all[key] = sum
+	}
+	return all
+}
