@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,7 +47,8 @@ type before struct {
 }
 
 type changedContainer struct {
-	Gone     bool
+	Gone, Unmounted, Unconnected bool
+
 	ID       string
 	Status   plan.Status
 	Health   plan.Health
@@ -116,6 +118,13 @@ func (c testCase) golden(t *testing.T, got string) {
 // loadProject reads a project as pkg/compose does, but from a text. with has its profiles.
 func loadProject(t testing.TB, text string, with *types.Project) *types.Project {
 	t.Helper()
+	key := text
+	if with != nil {
+		key = strings.Join(with.Profiles, ",") + "\n" + text
+	}
+	if p, ok := loaded.Load(key); ok {
+		return p.(*types.Project)
+	}
 	project, err := loader.LoadWithContext(context.Background(), types.ConfigDetails{
 		WorkingDir: "/p", ConfigFiles: []types.ConfigFile{{Filename: "/p/compose.yaml", Content: []byte(text)}},
 		Environment: types.Mapping{"CANARY": "hunter2"},
@@ -128,8 +137,12 @@ func loadProject(t testing.TB, text string, with *types.Project) *types.Project 
 	if err != nil {
 		t.Fatal(err)
 	}
+	loaded.Store(key, project)
 	return project
 }
+
+// loaded are projects that were read, by their text: no plan changes one.
+var loaded sync.Map
 
 // parseCommand reads a line as a person would type it. A profile comes back in a project that is yet to be loaded.
 func parseCommand(t testing.TB, line string) (w plan.Wanted) {

@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,8 +11,6 @@ import (
 	"testing"
 
 	"github.com/compose-spec/compose-go/v2/types"
-	"github.com/goccy/go-yaml"
-
 	"github.com/linnet-dev/linnet/pkg/compose/plan"
 )
 
@@ -39,10 +38,12 @@ func newFake(t *testing.T, c testCase) *fake {
 		}
 		w.Project = loadProject(t, text, w.Project)
 		f.learn(w.Project)
+		f.before.Health = nil
 		if err := f.run(w, rand.New(rand.NewPCG(1, 1)), -1); err != nil {
 			t.Fatalf("what was before: %v", err)
 		}
 		f.settle()
+		f.before.Health = c.before.Health
 	}
 	for name, id := range c.before.Images {
 		if delete(f.state.Images, name); id != "gone" {
@@ -127,7 +128,14 @@ func (f *fake) changeContainer(name string, change changedContainer) {
 		i = len(f.state.Containers) - 1
 	}
 	c := &f.state.Containers[i]
+	c.Labels = maps.Clone(c.Labels)
 	maps.Copy(c.Labels, change.Labels)
+	if change.Unmounted {
+		c.Mounts = nil
+	}
+	if change.Unconnected {
+		c.Networks = nil
+	}
 	for _, network := range change.Networks {
 		c.Networks = append(c.Networks, plan.Endpoint{Network: network})
 	}
@@ -305,6 +313,7 @@ func (f *fake) change(c *plan.Container, i int, s plan.Step) error {
 		c.Name = s.Name
 	case plan.Connect:
 		for _, e := range s.Endpoints {
+			c.Networks = slices.DeleteFunc(slices.Clone(c.Networks), func(has plan.Endpoint) bool { return has.Network == e.Network && !f.is(has) })
 			if running || slices.ContainsFunc(c.Networks, func(has plan.Endpoint) bool { return has.Network == e.Network }) {
 				return fmt.Errorf("it is %s, and on %v", c.Status, c.Networks)
 			}
@@ -318,7 +327,7 @@ func (f *fake) change(c *plan.Container, i int, s plan.Step) error {
 		if running {
 			return fmt.Errorf("it is %s", c.Status)
 		}
-		c.Networks = slices.DeleteFunc(slices.Clone(c.Networks), func(e plan.Endpoint) bool { return e.Network == s.Name })
+		c.Networks = slices.DeleteFunc(slices.Clone(c.Networks), func(e plan.Endpoint) bool { return e.Network == s.Endpoints[0].Network })
 	case plan.Hook:
 		if s.When != plan.PreStart && c.Status != plan.Running {
 			return fmt.Errorf("it is %s", c.Status)
@@ -527,7 +536,7 @@ func (f *fake) text(t *testing.T) string {
 	}
 	slices.SortFunc(s.Networks, func(a, b plan.Network) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(s.Volumes, func(a, b plan.Volume) int { return strings.Compare(a.Name, b.Name) })
-	out, err := yaml.Marshal(s)
+	out, err := json.MarshalIndent(s, "", " ")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,6 +77,8 @@ type unit struct {
 	have, next *Container
 	// create is the step that makes it, ready the last of those after which it can be started.
 	create, ready int
+	// cleared is the step that removes what an earlier run left in its place.
+	cleared int
 	// gone says that it is removed.
 	gone bool
 }

@@ -25,7 +25,7 @@ func (p *planner) convergeNetwork(key string, n *types.NetworkConfig) {
 	changed := have != nil && have.Hash != "" && have.Hash != NetworkHash(n)
 	if changed {
 		if users := p.otherUsers(*have); users != "" {
-			p.plan.note("network %s has changed, and stays as it is: %s", n.Name, users)
+			p.plan.note("network %s has changed, and stays as it is, in use by %s", n.Name, users)
 			return
 		}
 	}
@@ -35,7 +35,7 @@ func (p *planner) convergeNetwork(key string, n *types.NetworkConfig) {
 		for _, m := range p.attached(from) {
 			for _, c := range m.all {
 				stop := p.stopContainer(nil, c, cause)
-				id := p.plan.add(Step{Kind: Disconnect, Service: m.Name, Number: c.Number, Container: c.ID, Name: from.Name, Cause: cause}, stop)
+				id := p.plan.add(Step{Kind: Disconnect, Service: m.Name, Number: c.Number, Container: c.ID, Name: c.Name, Endpoints: []Endpoint{{Key: key, Network: from.Name}}, Cause: cause}, stop)
 				off = append(off, id)
 				taken[c.ID] = append(taken[c.ID], id)
 			}
@@ -87,7 +87,7 @@ func (p *planner) createNetwork(key string, n *types.NetworkConfig, cause string
 // otherUsers says who is on a network besides the containers of the chosen services; empty when none is.
 func (p *planner) otherUsers(n Network) string {
 	if n.Others {
-		return "containers of other projects are on it"
+		return "containers of other projects"
 	}
 	var names []string
 	for i := range p.state.Containers {
@@ -99,7 +99,7 @@ func (p *planner) otherUsers(n Network) string {
 	if len(names) == 0 {
 		return ""
 	}
-	return strings.Join(names, ", ") + " stay on it"
+	return strings.Join(names, ", ")
 }
 
 // members are containers of a service.
@@ -148,7 +148,7 @@ func (p *planner) connectMissing(s *service, u *unit) {
 		case i >= 0:
 			after = append(after, p.taken[c.ID][i].after...)
 			cause = "the network " + e.Key + " is made anew"
-		case c.on(p.networkNow(e)):
+		case p.isOn(c, e):
 			continue
 		}
 		endpoints, after = append(endpoints, e), append(after, p.networks[e.Key])
@@ -160,14 +160,10 @@ func (p *planner) connectMissing(s *service, u *unit) {
 	u.ready = p.plan.add(Step{Kind: Connect, Service: s.Name, Number: c.Number, Container: c.ID, Name: c.Name, Endpoints: endpoints, Cause: cause}, after...)
 }
 
-// networkNow is the network that an endpoint is in, as it is there.
-func (p *planner) networkNow(e Endpoint) Network {
-	for _, n := range p.state.Networks {
-		if n.Name == e.Network {
-			return n
-		}
-	}
-	return Network{Name: e.Network}
+// isOn reports whether a container is in the network of an endpoint, as that is there.
+func (p *planner) isOn(c *Container, e Endpoint) bool {
+	i := slices.IndexFunc(p.state.Networks, func(n Network) bool { return n.Name == e.Network })
+	return i >= 0 && c.on(p.state.Networks[i])
 }
 
 // endpoints are a container's places in networks, the most important first.

@@ -30,7 +30,8 @@ const (
 	// CreateNetwork makes the network Name of Key as NetworkConfig says, with Labels; RemoveNetwork removes it.
 	CreateNetwork Kind = "create network"
 	RemoveNetwork Kind = "remove network"
-	// Connect connects a container that does not run to Endpoints; Disconnect takes it off the network Name.
+	// Connect connects a container that does not run to Endpoints, each in the place of one in a network of that name that is gone;
+	// Disconnect takes it off those of Endpoints.
 	Connect    Kind = "connect"
 	Disconnect Kind = "disconnect"
 
@@ -207,7 +208,7 @@ func (s Step) Text() string {
 	case Wait:
 		text := fmt.Sprintf("wait for %s to be %s", s.Service, conditionText(s.Condition))
 		if s.Optional {
-			text += ", if it comes to that"
+			text += " (optional)"
 		}
 		return text
 	case Hook:
@@ -232,6 +233,10 @@ func (s Step) createText() string {
 		text += " on " + e.Network
 	}
 	for _, share := range s.Shares {
+		if share.What == "link" {
+			text += " with a link to " + share.Service
+			continue
+		}
 		text += fmt.Sprintf(" with the %s of %s", shareText(share.What), share.Service)
 	}
 	if len(s.Inherit) > 0 {
@@ -241,19 +246,18 @@ func (s Step) createText() string {
 }
 
 func (s Step) connectText() string {
-	if s.Kind == Disconnect {
-		return fmt.Sprintf("disconnect %s from %s", s.Container, s.Name)
-	}
 	names := make([]string, len(s.Endpoints))
 	for i, e := range s.Endpoints {
 		names[i] = e.Network
+	}
+	if s.Kind == Disconnect {
+		return fmt.Sprintf("disconnect %s from %s", s.Name, strings.Join(names, ", "))
 	}
 	return fmt.Sprintf("connect %s to %s", s.Name, strings.Join(names, ", "))
 }
 
 func shareText(what string) string {
-	switch what {
-	case "volumes", "link":
+	if what == "volumes" {
 		return what
 	}
 	return what + " namespace"

@@ -22,7 +22,7 @@ func (p *planner) convergeService(s *service) error {
 	highest := 0
 	for _, u := range s.units {
 		if u.next != nil && p.stale(s, u.next, shares, Changed) != "" {
-			p.removeContainer(nil, u.next, "an earlier run left it half-made, and it is not what is wanted", false)
+			u.cleared = p.removeContainer(nil, u.next, "an earlier run left it half-made, and it is not what is wanted", false)
 			u.next = nil
 		}
 		if u.next == nil {
@@ -113,7 +113,7 @@ func (p *planner) stale(s *service, c *Container, shares []Share, policy Policy)
 func (p *planner) misses(s *service, c *Container) string {
 	for _, e := range p.endpoints(s.ServiceConfig, c.Number) {
 		taken := slices.ContainsFunc(p.taken[c.ID], func(t connection) bool { return t.key == e.Key })
-		if c.active() && p.stopped[c.ID] == 0 && !taken && !c.on(p.networkNow(e)) {
+		if c.active() && p.stopped[c.ID] == 0 && !taken && !p.isOn(c, e) {
 			return "it is not on the network " + e.Key
 		}
 	}
@@ -184,7 +184,7 @@ func (p *planner) recreate(s *service, u *unit, shares []Share, cause string) {
 	if !p.RenewVolumes {
 		step.Inherit = p.inherited(s, c)
 	}
-	u.create = p.plan.add(step, p.creationAfter(s, shares)...)
+	u.create = p.plan.add(step, append(p.creationAfter(s, shares), u.cleared)...)
 	stop := p.stopContainer(nil, c, cause, append(dependents, u.create)...)
 	var off []int
 	for _, t := range p.taken[c.ID] {

@@ -101,7 +101,7 @@ func (p *planner) startUnit(s *service, u *unit, after []int) int {
 	case p.stopped[u.have.ID] > 0:
 		cause = "it was stopped for that"
 	default:
-		cause = "it is " + u.have.statusText()
+		cause = u.have.statusText()
 	}
 	return p.started(s, u, p.plan.add(p.on(Start, s, u, cause), after...))
 }

@@ -173,12 +173,15 @@ func (c *Container) mounts(volume string) bool {
 	return slices.ContainsFunc(c.Mounts, func(m Mount) bool { return m.Volume == volume })
 }
 
-// statusText is the status as a cause has it.
+// statusText is what the container does, as a cause has it.
 func (c *Container) statusText() string {
-	if c.Status == Exited {
-		return "exited (" + strconv.Itoa(c.ExitCode) + ")"
+	switch c.Status {
+	case Exited:
+		return "it has exited with " + strconv.Itoa(c.ExitCode)
+	case Created:
+		return "it was not started"
 	}
-	return string(c.Status)
+	return "it is " + string(c.Status)
 }
 
 // byNumber is the order of a service's containers.

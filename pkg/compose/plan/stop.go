@@ -179,7 +179,7 @@ func (p *planner) networksDown(removed map[string]int) {
 			users = append(users, "containers of other projects")
 		}
 		if len(users) > 0 {
-			p.plan.note("network %s stays: %s use it", n.Name, strings.Join(users, ", "))
+			p.plan.note("network %s stays, in use by %s", n.Name, strings.Join(users, ", "))
 			continue
 		}
 		p.plan.add(Step{Kind: RemoveNetwork, Key: n.Key, Name: n.Name, Cause: "down"}, after...)
@@ -237,7 +237,7 @@ func (p *planner) volumesDown(removed map[string]int) {
 			users = append(users, "containers of other projects")
 		}
 		if len(users) > 0 {
-			p.plan.note("volume %s stays: %s use it", v.Name, strings.Join(users, ", "))
+			p.plan.note("volume %s stays, in use by %s", v.Name, strings.Join(users, ", "))
 			continue
 		}
 		p.plan.add(Step{Kind: RemoveVolume, Key: v.Key, Name: v.Name, Cause: "down"}, after...)
