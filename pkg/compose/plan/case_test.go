@@ -1,7 +1,6 @@
 package plan_test
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -125,7 +124,7 @@ func loadProject(t testing.TB, text string, with *types.Project) *types.Project 
 	if p, ok := loaded.Load(key); ok {
 		return p.(*types.Project)
 	}
-	project, err := loader.LoadWithContext(context.Background(), types.ConfigDetails{
+	project, err := loader.LoadWithContext(t.Context(), types.ConfigDetails{
 		WorkingDir: "/p", ConfigFiles: []types.ConfigFile{{Filename: "/p/compose.yaml", Content: []byte(text)}},
 		Environment: types.Mapping{"CANARY": "hunter2"},
 	}, func(o *loader.Options) {

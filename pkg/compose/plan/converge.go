@@ -24,6 +24,9 @@ func (p *planner) converge() error {
 				"take container_name out, and names end in numbers")
 		}
 	}
+	if len(used) == 0 {
+		return hint.With(fmt.Errorf("no service of the project %s is active", p.Project.Name), "name one, or a profile: --profile NAME")
+	}
 	if err := p.external(used); err != nil {
 		return err
 	}
@@ -199,7 +202,9 @@ func (p *planner) convergeVolumes(used []*service) {
 		case have.Name != v.Name:
 			p.createVolume(key, "its name has changed, and "+have.Name+" is kept")
 		case have.Hash == "" || have.Hash == VolumeHash(&v):
-		case slices.Contains(p.RecreateVolumes, key) && !have.Others:
+		case len(p.volumeUsers(have, key)) > 0:
+			p.plan.note("volume %s has changed, and stays as it is, in use by %s", v.Name, strings.Join(p.volumeUsers(have, key), ", "))
+		case slices.Contains(p.RecreateVolumes, key):
 			anew = append(anew, key)
 		default:
 			p.plan.Questions = append(p.plan.Questions, Question{
@@ -208,6 +213,21 @@ func (p *planner) convergeVolumes(used []*service) {
 		}
 	}
 	p.recreateVolumes(used, anew)
+}
+
+// volumeUsers are who uses a volume besides the containers of the chosen services.
+func (p *planner) volumeUsers(v *Volume, key string) (names []string) {
+	if v.Others {
+		names = append(names, "containers of other projects")
+	}
+	for i := range p.state.Containers {
+		c := &p.state.Containers[i]
+		s := p.services[c.Service]
+		if c.mounts(v.Name) && (s == nil || c.OneOff || !s.selected || !p.usesVolume(s, []string{key})) {
+			names = append(names, c.Name)
+		}
+	}
+	return names
 }
 
 func (p *planner) createVolume(key, cause string, after ...int) {

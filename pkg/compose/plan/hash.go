@@ -6,42 +6,60 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"maps"
+	"reflect"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/compose-spec/compose-go/v2/types"
 )
 
 // ServiceHash is the digest of a service's configuration that a container keeps: another one is a reason to make it anew. As docker
 // compose has it, everything of a service counts but how its image comes, how many containers there are, what it depends on and its profiles.
-func ServiceHash(s *types.ServiceConfig) string { return digest(serviceJSON(s)) }
+func ServiceHash(s *types.ServiceConfig) string { return digest(serviceText(s)) }
 
-func serviceJSON(s *types.ServiceConfig) []byte {
-	c := *s
-	c.Build, c.PullPolicy, c.Scale, c.DependsOn, c.Profiles = nil, "", nil, nil, nil
-	if c.Deploy != nil {
-		deploy := *c.Deploy
-		deploy.Replicas = nil
-		c.Deploy = &deploy
-	}
-	return rootSorted(encode(&c))
-}
+// notHashed are the keys that do not count.
+var notHashed = []string{"build", "depends_on", "profiles", "pull_policy", "scale"}
 
-// rootSorted is an object in JSON with its keys in order: another order of compose-go's fields is no other configuration.
-func rootSorted(object []byte) []byte {
-	var values map[string]json.RawMessage
-	if json.Unmarshal(object, &values) != nil {
-		return nil
-	}
+// serviceText is what counts of a service, a line for each key, in the order of their names: another order of compose-go's fields is no other
+// configuration.
+func serviceText(s *types.ServiceConfig) []byte {
 	var b bytes.Buffer
-	for _, key := range slices.Sorted(maps.Keys(values)) {
-		if !bytes.Equal(values[key], []byte("null")) {
-			fmt.Fprintf(&b, "%s:%s\n", key, values[key])
+	v := reflect.ValueOf(s).Elem()
+	for _, key := range serviceKeys() {
+		value := v.FieldByIndex(key.index)
+		if value.IsZero() || key.omitEmpty && isEmpty(value) {
+			continue
 		}
+		text := encode(value.Interface())
+		if key.name == "deploy" {
+			deploy := *s.Deploy
+			deploy.Replicas = nil
+			text = encode(&deploy)
+		}
+		fmt.Fprintf(&b, "%s:%s\n", key.name, text)
 	}
 	return b.Bytes()
 }
+
+// field is a key of a service in compose-go's type.
+type field struct {
+	name      string
+	index     []int
+	omitEmpty bool
+}
+
+// serviceKeys are the keys of a service that count, by name.
+var serviceKeys = sync.OnceValue(func() (all []field) {
+	t := reflect.TypeFor[types.ServiceConfig]()
+	fields(t, func(index []int, name string) {
+		if !slices.Contains(notHashed, name) {
+			all = append(all, field{name, index, strings.Contains(t.FieldByIndex(index).Tag.Get("json"), ",omitempty")})
+		}
+	})
+	slices.SortFunc(all, func(a, b field) int { return strings.Compare(a.name, b.name) })
+	return all
+})
 
 // NetworkHash is the digest of a network's configuration, its name among it.
 func NetworkHash(n *types.NetworkConfig) string { return digest(encode(n)) }
@@ -69,10 +87,11 @@ func digest(text []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// keyDigests are short digests of a service's keys, as KeysLabel has them: "command=01234567,image=89abcdef". The text is rootSorted's.
+// keyDigests are short digests of a service's keys, as KeysLabel has them: "command=01234567,image=89abcdef". The text is serviceText's.
 func keyDigests(service []byte) string {
 	var b strings.Builder
 	for line := range bytes.Lines(service) {
+		line = bytes.TrimSuffix(line, []byte("\n"))
 		key, value, _ := bytes.Cut(line, []byte(":"))
 		if b.Len() > 0 {
 			b.WriteByte(',')

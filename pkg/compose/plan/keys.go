@@ -181,7 +181,7 @@ func fields(t reflect.Type, do func(index []int, name string)) {
 			name, _, _ = strings.Cut(f.Tag.Get("json"), ",")
 		}
 		switch {
-		case !f.IsExported() || name == "-" || name == "#extensions" || f.Name == "Extensions":
+		case !f.IsExported() || name == "-" || f.Tag.Get("json") == "-": // extensions, and what reading sets
 		case f.Anonymous:
 			fields(f.Type, func(below []int, name string) { do(append([]int{i}, below...), name) })
 		case name == "":

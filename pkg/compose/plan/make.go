@@ -26,6 +26,24 @@ func Make(w Wanted, s State) Plan {
 	return p.plan
 }
 
+// Chosen are the names of the services that a command takes, dependencies first: what it names, what these depend on where it takes that,
+// and what `run` runs. The error is one that Make refuses with.
+func Chosen(w Wanted) (names []string, err error) {
+	p := &planner{Wanted: w}
+	if err := p.graph(); err != nil {
+		return nil, err
+	}
+	if err := p.choose(); err != nil {
+		return nil, err
+	}
+	for _, name := range p.order {
+		if p.services[name].selected || w.Command == RunCommand && slices.Contains(w.Services, name) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
 // planner is a plan being made.
 type planner struct {
 	Wanted

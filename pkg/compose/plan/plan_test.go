@@ -93,6 +93,9 @@ func TestAfterAPlanNothingIsLeftToDo(t *testing.T) {
 }
 
 func TestARunThatIsKilledIsMadeGoodByTheNext(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes seconds")
+	}
 	for _, c := range loadCases(t) {
 		t.Run(c.name, func(t *testing.T) {
 			whole := newFake(t, c)

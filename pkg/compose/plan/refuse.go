@@ -13,8 +13,9 @@ import (
 )
 
 // Refusals are what of a project cannot be done, each an error that names its place: a key that is refused, or a value that is. Whoever starts
-// something of the project asks first. The order is that of the places.
-func Refusals(p *types.Project) (all []error) {
+// something of the project asks first, for the services that Chosen names. The order is that of the places.
+func Refusals(p *types.Project, services []string) (all []error) {
+	p = only(p, services)
 	walkProject(p, func(place string, k Key, v reflect.Value) {
 		switch {
 		case k.Verdict != Refused, k.Path == "services.isolation" && v.String() == "default":
@@ -43,8 +44,22 @@ func Refusals(p *types.Project) (all []error) {
 	return all
 }
 
-// Warnings are what of a project has no effect, a line each, once.
-func Warnings(p *types.Project) (all []string) {
+// only is a project with some of its services, whether or not a profile has them.
+func only(p *types.Project, services []string) *types.Project {
+	some, all := *p, p.AllServices()
+	some.Services = types.Services{}
+	for _, name := range services {
+		if s, ok := all[name]; ok {
+			s.Name = name
+			some.Services[name] = s
+		}
+	}
+	return &some
+}
+
+// Warnings are what of a project and some of its services has no effect, a line each, once.
+func Warnings(p *types.Project, services []string) (all []string) {
+	p = only(p, services)
 	above := ""
 	walkProject(p, func(place string, k Key, _ reflect.Value) {
 		inHook := strings.HasPrefix(k.Path, "services.pre_start.")
@@ -127,24 +142,32 @@ func isEmpty(v reflect.Value) bool {
 
 func lastPart(place string) string { return place[strings.LastIndexByte(place, '.')+1:] }
 
-// ports refuses two containers of one command that would have one port of the host.
+// published is a port of the host that a service takes.
+type published struct{ ip, service string }
+
+// ports refuses containers of one command that would have one port of the host.
 func (p *planner) ports(used []*service) error {
-	takenBy := map[string]string{}
+	taken := map[string][]published{}
 	for _, s := range used {
+		if !s.selected || s.scale == 0 {
+			continue
+		}
 		for _, port := range s.Ports {
 			if port.Published == "" || port.Published == "0" || strings.Contains(port.Published, "-") {
 				continue
 			}
-			for _, ip := range []string{port.HostIP, ""} {
-				key := ip + ":" + port.Published + "/" + port.Protocol
-				if other, taken := takenBy[key]; taken && other != s.Name {
-					return hint.With(fmt.Errorf("services %s and %s both publish port %s", other, s.Name, port.Published), "give one of them another port of this host")
+			if s.scale > 1 {
+				return hint.With(fmt.Errorf("service %s is to have %d containers, and each would publish port %s", s.Name, s.scale, port.Published),
+					"publish a range of ports, or leave the host's port open")
+			}
+			key := port.Published + "/" + port.Protocol
+			for _, other := range taken[key] {
+				if other.service != s.Name && (other.ip == port.HostIP || other.ip == "" || port.HostIP == "") {
+					return hint.With(fmt.Errorf("services %s and %s both publish port %s", other.service, s.Name, port.Published),
+						"give one of them another port of this host")
 				}
 			}
-			if s.selected && s.scale > 1 {
-				return hint.With(fmt.Errorf("service %s is to have %d containers, and each would publish port %s", s.Name, s.scale, port.Published), "publish a range of ports, or leave the host's port open")
-			}
-			takenBy[port.HostIP+":"+port.Published+"/"+port.Protocol] = s.Name
+			taken[key] = append(taken[key], published{port.HostIP, s.Name})
 		}
 	}
 	return nil

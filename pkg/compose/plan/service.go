@@ -12,7 +12,7 @@ import (
 
 // convergeService gives a service the containers that it is to have. Of too many those go that would be made anew, then those of the highest numbers.
 func (p *planner) convergeService(s *service) error {
-	s.text = serviceJSON(s.ServiceConfig)
+	s.text = serviceText(s.ServiceConfig)
 	s.hash = digest(s.text)
 	shares, err := p.shares(s)
 	if err != nil && s.scale > 0 {
