@@ -13,7 +13,7 @@ type Verdict string
 const (
 	// Honoured is done by reading the file, by a plan, or by the command line.
 	Honoured Verdict = "honoured"
-	// Executors is done by whoever executes a plan, and builds: it is part of a step's Config.
+	// Executors is done by the executor of a plan, and by builds: it is part of a step's Config.
 	Executors Verdict = "executor's"
 	// Warned is told of once and has no effect; Refused ends a command before anything is started.
 	Warned  Verdict = "warned"

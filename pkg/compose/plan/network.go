@@ -59,7 +59,7 @@ func (p *planner) convergeNetwork(key string, n *types.NetworkConfig) {
 		leave(network, "the network "+key+" has another name")
 		p.plan.add(Step{Kind: RemoveNetwork, Key: key, Name: network.Name, Optional: true, Cause: "its name has changed"}, off...)
 	}
-	for id, after := range taken { // whoever is kept is connected again
+	for id, after := range taken { // a container that is kept is connected again
 		p.taken[id] = append(p.taken[id], connection{key, append(after, p.networks[key])})
 	}
 }

@@ -2,7 +2,7 @@
 // (Wanted, one command and a loaded project) and what is there (State) are compared (Make) into a Plan of steps, each with
 // its cause and with the steps that it waits for.
 //
-// It is pure: it knows compose-go's types, and no engine, no command line and no guest. Whoever executes a plan decides
+// It is pure: it knows compose-go's types, and no engine, no command line and no guest. An executor decides
 // nothing. No step's text has a value of an environment, a secret or a config in it.
 package plan
 
@@ -19,7 +19,7 @@ import (
 // Kind is what a step does.
 type Kind string
 
-// The kinds of steps. Kinds documents the fields that each has besides ID, Kind, Cause and After.
+// The kinds of steps. What is said to a container names it by Service, Number, Name, and Container or From.
 const (
 	// Pull brings the image Name, for Service; Build builds it.
 	Pull  Kind = "pull"
@@ -41,7 +41,7 @@ const (
 
 	// Create makes the container Name as Config says, with Labels, Endpoints, Shares and Inherit.
 	Create Kind = "create"
-	// Start starts a container, Stop stops it within Timeout, Kill sends it Signal, Restart stops and starts it.
+	// Start starts a container of Config, Stop stops it within Timeout, Kill sends it Signal, Restart stops and starts it.
 	Start   Kind = "start"
 	Stop    Kind = "stop"
 	Kill    Kind = "kill"

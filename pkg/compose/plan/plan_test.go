@@ -60,7 +60,7 @@ func TestAfterAPlanNothingIsLeftToDo(t *testing.T) {
 				return
 			}
 			end := ""
-			for seed := range uint64(8) {
+			for seed := range uint64(5) {
 				f := newFake(t, c)
 				err := f.run(c.wanted, rand.New(rand.NewPCG(seed, 2)), -1)
 				if c.before.Fails != "" {
@@ -107,7 +107,7 @@ func TestARunThatIsKilledIsMadeGoodByTheNext(t *testing.T) {
 			}
 			whole.settle()
 			want := whole.text(t)
-			for seed := range uint64(3) {
+			for seed := range uint64(2) {
 				for after := range whole.did + 1 {
 					f := newFake(t, c)
 					f.did = 0

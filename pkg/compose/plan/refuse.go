@@ -12,8 +12,8 @@ import (
 	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
-// Refusals are what of a project cannot be done, each an error that names its place: a key that is refused, or a value that is. Whoever starts
-// something of the project asks first, for the services that Chosen names. The order is that of the places.
+// Refusals are what of a project cannot be done, each an error that names its place: a key that is refused, or a value that is. A command that
+// starts something of the project asks first, for the services that Chosen names. The order is that of the places.
 func Refusals(p *types.Project, services []string) (all []error) {
 	p = only(p, services)
 	walkProject(p, func(place string, k Key, v reflect.Value) {

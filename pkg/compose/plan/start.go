@@ -118,15 +118,12 @@ func (p *planner) started(s *service, u *unit, last int) int {
 
 // on is a step for a unit's container.
 func (p *planner) on(kind Kind, s *service, u *unit, cause string) Step {
-	step := Step{Kind: kind, Service: s.Name, Number: u.number, From: u.create, Name: p.containerName(s.ServiceConfig, u.number), Cause: cause}
+	step := Step{Kind: kind, Service: s.Name, Number: u.number, From: u.create, Name: p.containerName(s.ServiceConfig, u.number), Config: s.ServiceConfig, Cause: cause}
 	if u.create == 0 {
 		step.Container = u.have.ID
 		if u.ready == 0 {
 			step.Name = u.have.Name
 		}
-	}
-	if kind == Hook {
-		step.Config = s.ServiceConfig
 	}
 	return step
 }
