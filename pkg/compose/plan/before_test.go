@@ -97,6 +97,11 @@ func (f *fake) learn(p *types.Project) {
 		if s.Build != nil {
 			f.state.Images[image] = plan.Image{ID: "sha256:" + image, Service: name}
 		}
+		for _, v := range s.Volumes {
+			if v.Type == types.VolumeTypeImage {
+				f.state.Images[v.Source] = plan.Image{ID: "sha256:" + v.Source}
+			}
+		}
 		f.checked[name] = s.HealthCheck != nil && !s.HealthCheck.Disable
 		for dependency, d := range s.DependsOn {
 			f.completes[dependency] = f.completes[dependency] || d.Condition == types.ServiceConditionCompletedSuccessfully

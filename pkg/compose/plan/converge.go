@@ -101,11 +101,12 @@ func (p *planner) bringImages(used []*service) error {
 			return err
 		}
 		for _, v := range s.Volumes {
-			if v.Type == types.VolumeTypeImage && p.images[v.Source] == 0 {
-				if _, there := p.state.Images[v.Source]; !there {
-					p.images[v.Source] = p.plan.add(Step{Kind: Pull, Service: s.Name, Name: v.Source, Config: s.ServiceConfig, Cause: "a volume of it is not there"})
-				}
+			if v.Type == types.VolumeTypeImage {
+				p.pullFor(s, v.Source, "a volume of it is wanted, and it is not there")
 			}
+		}
+		for _, hook := range s.PreStart {
+			p.pullFor(s, hook.Image, "a hook wants it, and it is not there")
 		}
 	}
 	for _, s := range used {
@@ -114,6 +115,13 @@ func (p *planner) bringImages(used []*service) error {
 		}
 	}
 	return nil
+}
+
+// pullFor pulls an image that a service needs besides its own, where it is not there.
+func (p *planner) pullFor(s *service, image, cause string) {
+	if _, there := p.state.Images[image]; !there && image != "" && p.images[image] == 0 && image != p.imageName(s.ServiceConfig) {
+		p.images[image] = p.plan.add(Step{Kind: Pull, Service: s.Name, Name: image, Config: s.ServiceConfig, Cause: cause})
+	}
 }
 
 // bringImage plans what brings a service's image, and returns the step; as says that another one is built from it.

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
+
+	"github.com/linnet-dev/linnet/pkg/hint"
 )
 
 // Kind is what a step does.
@@ -192,6 +194,9 @@ func (p Plan) String() string {
 	}
 	if p.Refused != nil {
 		fmt.Fprintf(&b, "refused: %s\n", p.Refused)
+		if fix := hint.Of(p.Refused); fix != "" {
+			fmt.Fprintf(&b, "hint: %s\n", fix)
+		}
 	}
 	return b.String()
 }

@@ -30,12 +30,16 @@ func TestPlans(t *testing.T) {
 
 func TestTheSameArgumentsMakeTheSamePlan(t *testing.T) {
 	for _, c := range loadCases(t) {
-		state := newFake(t, c).observe()
+		f := newFake(t, c)
+		state, before := f.observe(), f.text(t)
 		first := plan.Make(c.wanted, state).String()
 		for range 5 {
 			if again := plan.Make(c.wanted, state).String(); again != first {
 				t.Fatalf("%s: once\n%s\nand once\n%s", c.name, first, again)
 			}
+		}
+		if f.state = state; f.text(t) != before {
+			t.Errorf("%s: planning changes what was observed", c.name)
 		}
 	}
 }

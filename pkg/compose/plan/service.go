@@ -106,7 +106,24 @@ func (p *planner) stale(s *service, c *Container, shares []Share, policy Policy)
 	if image, there := p.state.Images[p.imageName(s.ServiceConfig)]; there && image.ID != c.ImageID {
 		return "image changed"
 	}
+	if c.Labels[VolumeImagesLabel] != p.volumeImages(s) {
+		return "the image of a volume changed"
+	}
 	return p.misses(s, c)
+}
+
+// volumeImages is a digest of the images that a service mounts as volumes; empty when it mounts none.
+func (p *planner) volumeImages(s *service) string {
+	var text strings.Builder
+	for _, v := range s.Volumes {
+		if v.Type == types.VolumeTypeImage {
+			fmt.Fprintf(&text, "%s=%s\n", v.Source, p.state.Images[v.Source].ID)
+		}
+	}
+	if text.Len() == 0 {
+		return ""
+	}
+	return digest([]byte(text.String()))
 }
 
 // misses says which network or volume of its service a container does not have, and cannot be given as it is.
@@ -264,6 +281,9 @@ func (p *planner) creation(s *service, number int, shares []Share) Step {
 		DirLabel: p.Project.WorkingDir, FilesLabel: strings.Join(p.Project.ComposeFiles, ","),
 		ImageLabel: p.state.Images[p.imageName(s.ServiceConfig)].ID,
 	})
+	if mounted := p.volumeImages(s); mounted != "" {
+		labels[VolumeImagesLabel] = mounted
+	}
 	return Step{
 		Kind: Create, Service: s.Name, Number: number, Config: s.ServiceConfig, Labels: labels,
 		Endpoints: p.endpoints(s.ServiceConfig, number), Shares: shares,

@@ -75,7 +75,7 @@ func (p *planner) startService(s *service) {
 		}
 		step := p.on(Hook, s, starts[0], "before the first container starts")
 		step.When, step.Index = PreStart, i
-		prepared = []int{p.plan.add(step, slices.Concat(before, prepared, []int{starts[0].ready})...)}
+		prepared = []int{p.plan.add(step, slices.Concat(before, prepared, []int{starts[0].ready, p.images[s.PreStart[i].Image]})...)}
 	}
 	for _, u := range starts {
 		s.ends = append(s.ends, p.startUnit(s, u, slices.Concat(before, prepared)))
@@ -92,7 +92,7 @@ func (p *planner) startUnit(s *service, u *unit, after []int) int {
 		if hook.PerReplica {
 			step := p.on(Hook, s, u, "before it starts")
 			step.When, step.Index = PreStart, i
-			after = append(after, p.plan.add(step, after...))
+			after = append(after, p.plan.add(step, append(after, p.images[hook.Image])...))
 		}
 	}
 	cause := "it is new"

@@ -18,10 +18,12 @@ const (
 	ImageLabel     = "com.docker.compose.image"
 	DependsOnLabel = "com.docker.compose.depends_on"
 	ReplaceLabel   = "com.docker.compose.replace"
-	DirLabel       = "com.docker.compose.project.working_dir"
-	FilesLabel     = "com.docker.compose.project.config_files"
-	NetworkLabel   = "com.docker.compose.network"
-	VolumeLabel    = "com.docker.compose.volume"
+	// VolumeImagesLabel has a digest of the images that are mounted as volumes.
+	VolumeImagesLabel = "com.docker.compose.image-volume-digest"
+	DirLabel          = "com.docker.compose.project.working_dir"
+	FilesLabel        = "com.docker.compose.project.config_files"
+	NetworkLabel      = "com.docker.compose.network"
+	VolumeLabel       = "com.docker.compose.volume"
 )
 
 // KeysLabel is ours: digests of a service's keys, by which a change is told by the key's name.
