@@ -36,6 +36,7 @@ func (p *planner) converge() error {
 	if err := p.bringImages(used); err != nil {
 		return err
 	}
+	p.orphans()
 	p.convergeNetworks(used)
 	p.convergeVolumes(used)
 	for _, s := range used {
@@ -45,7 +46,6 @@ func (p *planner) converge() error {
 			}
 		}
 	}
-	p.orphans()
 	if p.Command == CreateCommand || p.NoStart {
 		return nil
 	}
@@ -231,7 +231,7 @@ func (p *planner) volumeUsers(v *Volume, key string) (names []string) {
 	for i := range p.state.Containers {
 		c := &p.state.Containers[i]
 		s := p.services[c.Service]
-		if c.mounts(v.Name) && (s == nil || c.OneOff || !s.selected || !p.usesVolume(s, []string{key})) {
+		if p.removed[c.ID] == 0 && c.mounts(v.Name) && (s == nil || c.OneOff || !s.selected || !p.usesVolume(s, []string{key})) {
 			names = append(names, c.Name)
 		}
 	}
@@ -250,7 +250,7 @@ func (p *planner) recreateVolumes(used []*service, keys []string) {
 	if len(keys) == 0 {
 		return
 	}
-	var removed []int
+	removed := slices.Collect(maps.Values(p.removed)) // orphans
 	for _, s := range used {
 		if !p.usesVolume(s, keys) {
 			continue

@@ -15,7 +15,7 @@ import (
 func Make(w Wanted, s State) Plan {
 	p := &planner{
 		Wanted: w, state: s, networks: map[string]int{}, volumes: map[string]int{}, images: map[string]int{},
-		stopped: map[string]int{}, taken: map[string][]connection{}, waits: map[string]int{},
+		stopped: map[string]int{}, removed: map[string]int{}, taken: map[string][]connection{}, waits: map[string]int{},
 	}
 	if w.Project == nil {
 		p.fileless, p.Project = true, projectOf(w.Name, s)
@@ -58,7 +58,9 @@ type planner struct {
 	// networks and volumes are the steps that make those of a key, images those that bring images.
 	networks, volumes, images map[string]int
 	// stopped are the steps that stop containers, by ID; taken are the networks that the plan takes one off.
-	stopped map[string]int
+	// removed are those that remove containers.
+	stopped, removed map[string]int
+
 	taken   map[string][]connection
 	// waits are the steps that wait, by what for.
 	waits map[string]int

@@ -44,7 +44,7 @@ func (p *planner) convergeNetwork(key string, n *types.NetworkConfig) {
 	var made []int
 	if changed {
 		leave(*have, "the network "+key+" has changed")
-		made = []int{p.plan.add(Step{Kind: RemoveNetwork, Key: key, Name: n.Name, Cause: "configuration changed"}, off...)}
+		made = []int{p.plan.add(Step{Kind: RemoveNetwork, Key: key, Name: n.Name, Cause: "configuration changed"}, append(off, p.orphansOn(*have)...)...)}
 	}
 	switch {
 	case changed:
@@ -57,7 +57,11 @@ func (p *planner) convergeNetwork(key string, n *types.NetworkConfig) {
 	for _, network := range old {
 		off = nil
 		leave(network, "the network "+key+" has another name")
-		p.plan.add(Step{Kind: RemoveNetwork, Key: key, Name: network.Name, Optional: true, Cause: "its name has changed"}, off...)
+		if users := p.otherUsers(network); users != "" {
+			p.plan.note("network %s has another name now, and stays, in use by %s", network.Name, users)
+			continue
+		}
+		p.plan.add(Step{Kind: RemoveNetwork, Key: key, Name: network.Name, Optional: true, Cause: "its name has changed"}, append(off, p.orphansOn(network)...)...)
 	}
 	for id, after := range taken { // a container that is kept is connected again
 		p.taken[id] = append(p.taken[id], connection{key, append(after, p.networks[key])})
@@ -92,7 +96,7 @@ func (p *planner) otherUsers(n Network) string {
 	var names []string
 	for i := range p.state.Containers {
 		c := &p.state.Containers[i]
-		if s := p.services[c.Service]; c.on(n) && (s == nil || !s.selected || c.OneOff) {
+		if s := p.services[c.Service]; p.removed[c.ID] == 0 && c.on(n) && (s == nil || !s.selected || c.OneOff) {
 			names = append(names, c.Name)
 		}
 	}
@@ -100,6 +104,16 @@ func (p *planner) otherUsers(n Network) string {
 		return ""
 	}
 	return strings.Join(names, ", ")
+}
+
+// orphansOn are the steps that remove orphans from a network.
+func (p *planner) orphansOn(n Network) (steps []int) {
+	for i := range p.state.Containers {
+		if c := &p.state.Containers[i]; c.on(n) {
+			steps = append(steps, p.removed[c.ID])
+		}
+	}
+	return steps
 }
 
 // members are containers of a service.

@@ -32,7 +32,12 @@ func (p *planner) stopHooks(s *service, c *Container, after ...int) (last int) {
 // removeContainer stops a container that has a process, and removes it.
 func (p *planner) removeContainer(s *service, c *Container, cause string, volumes bool, after ...int) int {
 	stop := p.stopContainer(s, c, cause, after...)
-	return p.plan.add(Step{Kind: Remove, Service: c.Service, Number: c.Number, Container: c.ID, Name: c.Name, Volumes: volumes, Cause: cause}, append(after, stop)...)
+	after = append(after, stop)
+	for _, t := range p.taken[c.ID] {
+		after = append(after, t.after...)
+	}
+	p.removed[c.ID] = p.plan.add(Step{Kind: Remove, Service: c.Service, Number: c.Number, Container: c.ID, Name: c.Name, Volumes: volumes, Cause: cause}, after...)
+	return p.removed[c.ID]
 }
 
 // containers are those of a service that commands which end something take: one-off ones last.
