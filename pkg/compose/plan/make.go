@@ -61,7 +61,7 @@ type planner struct {
 	// removed are those that remove containers.
 	stopped, removed map[string]int
 
-	taken   map[string][]connection
+	taken map[string][]connection
 	// waits are the steps that wait, by what for.
 	waits map[string]int
 }
