@@ -42,6 +42,7 @@ var allowed = map[string][]string{
 
 	"pkg/cli/composecmd": {"pkg/build", "pkg/build/options", "pkg/cli", "pkg/cli/buildcmd", "pkg/compose", "pkg/guest", "pkg/host", "pkg/nerdctl", "pkg/route", "pkg/settings"},
 
+	"pkg/compose/plan":    {},
 	"pkg/cli/lintcmd":     {"pkg/agent", "pkg/cli", "pkg/lens", "pkg/lens/gather"},
 	"pkg/lens":            {},
 	"pkg/lens/buildrules": {"pkg/lens"},
@@ -248,7 +249,7 @@ func TestImportsOfOthers(t *testing.T) {
 		"github.com/containerd/containerd/v2": {"pkg/engine", "pkg/sharedimages", "pkg/build", "pkg/build/cache", "pkg/build/store"},
 		"github.com/klauspost/compress":       {"pkg/guestimage"},
 		"github.com/moby/buildkit":            {"pkg/build", "pkg/build/cache", "pkg/lens", "pkg/lens/buildrules"},
-		"github.com/compose-spec/compose-go":  {"pkg/compose"},
+		"github.com/compose-spec/compose-go":  {"pkg/compose", "pkg/compose/plan"},
 		"github.com/containerd/nerdctl":       {},
 		"github.com/lima-vm":                  {},
 	}
@@ -269,7 +270,7 @@ func TestImportsOfOthers(t *testing.T) {
 
 // Of builds, two packages know BuildKit, and those that a build is described with know no engine at all.
 func TestPartsOfBuildsWithoutBuildKit(t *testing.T) {
-	for _, p := range list(t, "pkg/build/", "pkg/compose") {
+	for _, p := range list(t, "pkg/build/", "pkg/compose", "pkg/compose/") {
 		name := strings.TrimPrefix(p.ImportPath, module)
 		without := []string{"github.com/moby/buildkit/"}
 		switch name {
