@@ -137,6 +137,7 @@ test-vm: $(if $(FOREIGN),test-vm-smoke,build image) ## everything in a real virt
 # Two versions of this tree, since one is updated to the other; AGAIN=1 takes those that are there.
 test-install: PURPOSES = build install
 test-install: system deps $(NFPM) ## the packages and install.sh on an empty Debian 12 and 13, in namespaces: install, run, update, remove
+	@go run ./deps/build lima
 	@$(if $(AGAIN),:,for v in v0.0.1 v0.0.2; do go run ./installer/dist -nfpm $(NFPM) -version $$v -os linux -arch $(HOSTARCH) -out _output/install/$$v || exit 1; done)
 	@go test $(E2E) -v -count=1 -timeout 60m ./e2e/install
 
