@@ -209,7 +209,7 @@ func printStatus(w io.Writer, s guest.Status, terminal bool) error {
 		switch {
 		case d.State == "running" || d.LastError == "":
 		case d.State == guest.Asleep:
-			fmt.Fprintf(w, "\n%s was not started: %s\n", d.Name, report.CleanLine(d.LastError))
+			fmt.Fprintf(w, "\n%s; linnet engine logs %s says more\n", report.CleanLine(d.LastError), d.Name)
 		default:
 			fmt.Fprintf(w, "\n%s has ended: %s; linnet engine logs %s says more\n", d.Name, report.CleanLine(d.LastError), d.Name)
 		}

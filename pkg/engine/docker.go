@@ -72,6 +72,9 @@ func (k *docker) prepare(context.Context) error {
 			return fmt.Errorf("making dockerd's directories: %w", err)
 		}
 	}
+	if err := noteDockerMount(l); err != nil {
+		return err
+	}
 	n, err := k.nets.ensureDocker(k.spec.Subnet)
 	if err != nil {
 		return err

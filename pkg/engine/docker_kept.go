@@ -36,6 +36,10 @@ type dockerContainer struct {
 	State struct {
 		ExitCode int
 	}
+	NetworkSettings struct {
+		// Ports are by port and protocol: 80/tcp.
+		Ports map[string][]struct{ HostIP, HostPort string }
+	}
 	HasBeenStartedBefore   bool
 	HasBeenManuallyStopped bool
 
@@ -72,6 +76,25 @@ func (c dockerContainer) restarts() bool {
 		return c.HasBeenStartedBefore && !c.HasBeenManuallyStopped && c.State.ExitCode != 0
 	}
 	return false
+}
+
+// ports are the ports of this host that the container had when it last ran, by address and protocol.
+func (c dockerContainer) ports() (all []dockerPort) {
+	for inside, bindings := range c.NetworkSettings.Ports {
+		_, protocol, _ := strings.Cut(inside, "/")
+		for _, b := range bindings {
+			if address, err := netip.ParseAddr(b.HostIP); err == nil {
+				all = append(all, dockerPort{address, protocol, b.HostPort})
+			}
+		}
+	}
+	return all
+}
+
+// dockerPort is a published port.
+type dockerPort struct {
+	address        netip.Addr
+	protocol, port string
 }
 
 // images are names and digests by which the container's image can be known.

@@ -130,6 +130,14 @@ func TestDockersNetworksAreReadFromItsDatabase(t *testing.T) {
 	}
 }
 
+func TestPortsOfDockersContainers(t *testing.T) {
+	l := host.Layout{Home: t.TempDir()}
+	keepDockerContainer(t, l, "1", `{"NetworkSettings": {"Ports": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "9090"}], "81/udp": null}}}`, "{}")
+	if got, want := newDockerTraces(l).ports, []dockerPort{{netip.MustParseAddr("127.0.0.1"), "tcp", "9090"}}; !slices.Equal(got, want) {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestIsDocker(t *testing.T) {
 	for program, want := range map[string]bool{
 		"/usr/bin/dockerd": true, "/opt/dockerd (deleted)": true, "/usr/bin/docker": false, "/usr/bin/dockerd-rootless.sh": false, "": false,

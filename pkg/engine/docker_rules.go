@@ -17,6 +17,8 @@ import (
 type dockerTraces struct {
 	bridges []string
 	subnets []netip.Prefix
+	// ports are those that containers published: what keeps other hosts from a loopback one names nothing else.
+	ports []dockerPort
 	// shared says that another dockerd may rely on the chains, which have the same names: only what is about the bridges and the
 	// subnets is ours.
 	shared bool
@@ -107,7 +109,17 @@ func (t dockerTraces) about(words []string) bool {
 			}
 		}
 	}
-	return false
+	return t.guards(words)
+}
+
+// guards reports whether a rule keeps other hosts from a port that is published at a loopback address (port.go of iptabler).
+func (t dockerTraces) guards(words []string) bool {
+	return slices.ContainsFunc(t.ports, func(p dockerPort) bool {
+		return p.address.IsLoopback() && slices.Equal(words, []string{
+			"PREROUTING", "-d", netip.PrefixFrom(p.address, p.address.BitLen()).String(), "!", "-i", "lo",
+			"-p", p.protocol, "-m", p.protocol, "--dport", p.port, "-j", "DROP",
+		})
+	})
 }
 
 // namesInterface reports whether a rule is about an interface, the loopback one aside.
@@ -131,6 +143,9 @@ func newDockerTraces(l host.Layout) dockerTraces {
 			t.bridges = append(t.bridges, n.BridgeName)
 		}
 		t.subnets = append(t.subnets, n.subnets()...)
+	}
+	for _, c := range keptDockerContainers(l) {
+		t.ports = append(t.ports, c.ports()...)
 	}
 	_, t.shared = otherDocker(l)
 	return t

@@ -100,6 +100,15 @@ func TestDockersRulesInTablesOfTheKernelsOwnChains(t *testing.T) {
 		"POSTROUTING -s 10.231.64.0/24 ! -o br-0123456789ab -j MASQUERADE",
 		"POSTROUTING -s 10.231.9.0/24 ! -o lnd-0a1b2c3d -j MASQUERADE",
 	}, []string{"DOCKER"})
-	checkUnowned(t, ourDocker(), "-A PREROUTING -d 10.231.64.2/32 ! -i br-0123456789ab -j DROP\n-A PREROUTING -d 10.231.7.2/32 -j DROP\n",
-		[]string{"PREROUTING -d 10.231.64.2/32 ! -i br-0123456789ab -j DROP"}, nil)
+	published := ourDocker()
+	published.ports = []dockerPort{{netip.MustParseAddr("127.0.0.1"), "tcp", "9090"}, {netip.MustParseAddr("192.0.2.1"), "tcp", "9091"}}
+	checkUnowned(t, published, `-A PREROUTING -d 10.231.64.2/32 ! -i br-0123456789ab -j DROP
+-A PREROUTING -d 10.231.7.2/32 -j DROP
+-A PREROUTING -d 127.0.0.1/32 ! -i lo -p tcp -m tcp --dport 9090 -j DROP
+-A PREROUTING -d 127.0.0.1/32 ! -i lo -p tcp -m tcp --dport 9091 -j DROP
+-A PREROUTING -d 192.0.2.1/32 ! -i lo -p tcp -m tcp --dport 9091 -j DROP
+`, []string{
+		"PREROUTING -d 10.231.64.2/32 ! -i br-0123456789ab -j DROP",
+		"PREROUTING -d 127.0.0.1/32 ! -i lo -p tcp -m tcp --dport 9090 -j DROP",
+	}, nil)
 }

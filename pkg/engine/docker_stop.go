@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -65,9 +64,6 @@ func (k *docker) takeContainers(ctx context.Context) error {
 	}
 }
 
-// dockerPlugins is where every dockerd of this machine looks for plugins, and makes the directory for it.
-const dockerPlugins = "/run/docker/plugins"
-
 // sweepDocker removes what dockerd has left outside of its directories, once it and its containers have ended: rules and
 // bridges. It makes them again when it starts, as after a reboot.
 func sweepDocker(ctx context.Context, l host.Layout, env []string) error {
@@ -78,11 +74,6 @@ func sweepDocker(ctx context.Context, l host.Layout, env []string) error {
 	err := errors.Join(dropDockerBridges(t.bridges), t.remove(ctx, env))
 	if err != nil {
 		err = fmt.Errorf("removing what dockerd left: %w", err)
-	}
-	if !t.shared {
-		for _, dir := range []string{dockerPlugins, filepath.Dir(dockerPlugins)} {
-			_ = os.Remove(dir) // others use it, or it is not there
-		}
 	}
 	return err
 }

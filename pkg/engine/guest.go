@@ -220,6 +220,7 @@ func (g *guestServer) agentserver(ctx context.Context) (*agentserver.Server, err
 	for _, s := range guest.Services() {
 		sockets[string(s)] = socketOf(l, s)
 	}
+	sockets[string(guest.Docker)] = l.DockerSocket() // the door: it starts dockerd
 	return agentserver.New(ctx, agentserver.Options{
 		Env: env, Dir: homeOf(env),
 		Programs:       map[string]string{"nerdctl": l.Bin("nerdctl"), "linnet-agent": g.program},

@@ -45,8 +45,9 @@ func ownMounts(l host.Layout) []mountPlace {
 		{filepath.Join(l.DockerRoot(), "buildkit/executor/*/rootfs"), ""},
 		{filepath.Join(l.DockerRoot(), "buildkit/*/cachemounts/*"), "overlay"},
 	}
-	// dockerd mounts its data root on itself where mounts would not be shared with containers, and notes that.
-	if _, err := os.Stat(filepath.Join(l.DockerState(), "unmount-on-shutdown")); err == nil {
+	// dockerd mounts its data root on itself where mounts would not be shared with containers. One that was killed leaves
+	// that, and the next one takes it for a user's.
+	if _, err := os.Stat(dockerUnmounted(l)); err == nil {
 		places = append(places, mountPlace{l.DockerRoot(), ""})
 	}
 	// And it mounts the volumes that have options.
@@ -55,6 +56,21 @@ func ownMounts(l host.Layout) []mountPlace {
 		places = append(places, mountPlace{filepath.Join(filepath.Dir(note), "_data"), ""})
 	}
 	return places
+}
+
+// dockerUnmounted is there when nothing was mounted on dockerd's data root before its first start since the engine's: what is, is its own.
+func dockerUnmounted(l host.Layout) string { return filepath.Join(l.DockerState(), "root-unmounted") }
+
+// noteDockerMount writes dockerUnmounted, if that is so. No dockerd of ours may run.
+func noteDockerMount(l host.Layout) error {
+	mounts, err := host.Mounts()
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(mounts, func(m host.Mount) bool { return m.Point == l.DockerRoot() }) {
+		return nil
+	}
+	return host.WriteFile(dockerUnmounted(l), nil, 0o600)
 }
 
 // tempMounts is the pattern of what containerd's libraries mount for a moment (core/mount).

@@ -60,12 +60,12 @@ func TestUsersMountsAreToldFromTheEnginesOwn(t *testing.T) {
 	}
 }
 
-// dockerd mounts its data root on itself, and volumes that say what is in them, and notes both. A user's disk in it stays a user's.
+// dockerd mounts its data root on itself, and volumes that say what is in them. A user's disk in it stays a user's.
 func TestMountsThatDockerdHasNoted(t *testing.T) {
 	l := host.Layout{Home: t.TempDir(), Runtime: t.TempDir()}
 	noted := filepath.Join(l.DockerRoot(), "volumes", "nfs")
 	if err := errors.Join(os.MkdirAll(noted, 0o700), os.MkdirAll(l.DockerState(), 0o700),
-		os.WriteFile(filepath.Join(noted, "opts.json"), nil, 0o600), os.WriteFile(filepath.Join(l.DockerState(), "unmount-on-shutdown"), nil, 0o600)); err != nil {
+		os.WriteFile(filepath.Join(noted, "opts.json"), nil, 0o600), noteDockerMount(l)); err != nil {
 		t.Fatal(err)
 	}
 	own := []host.Mount{{Point: l.DockerRoot(), Type: "ext4"}, {Point: filepath.Join(noted, "_data"), Type: "nfs4"}}
