@@ -17,7 +17,10 @@ func Peer(t testing.TB, name string) string {
 // PeerFor is Peer for Linux on another architecture, as Go names it: for what runs in a container, Arch.
 func PeerFor(t testing.TB, name, arch string) string {
 	t.Helper()
-	prefix := filepath.Join(SourceRoot(), "_output", "peers-"+arch)
+	prefix := filepath.Join(SourceRoot(), "_output", "peers")
+	if arch != runtime.GOARCH {
+		prefix += "-" + arch
+	}
 	// Where it is there and as pinned, this does nothing.
 	build := exec.CommandContext(t.Context(), "go", "run", "./deps/build", "-peers", "-arch", arch, "-prefix", prefix, name)
 	build.Dir = SourceRoot()

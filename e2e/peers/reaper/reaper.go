@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// reaper waits for the end of its last client, then removes what the clients named.
+// reaper waits for the end of the tests that are connected to it, then removes what they left.
 type reaper struct {
 	docker *http.Client
 	first  time.Duration // to wait for the first connection

@@ -117,11 +117,11 @@ func TestWhatTheFiltersFindIsRemovedAfterTheLastConnection(t *testing.T) {
 			}
 		}
 		first.Close()
-		time.Sleep(time.Hour) // of the test's own clock: the second is there still
+		<-time.After(time.Hour) // of the test's own clock: the second is there still
 		second.Close()
-		time.Sleep(9 * time.Second)
+		<-time.After(9 * time.Second)
 		third := p.dial() // in time
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		third.Close()
 		after, err := end()
 		if want := time.Hour + 9*time.Second + time.Minute + 10*time.Second; after != want || err != nil {
