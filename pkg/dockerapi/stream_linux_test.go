@@ -11,7 +11,7 @@ import (
 func TestAClientThatDiesInAnAttachEndsTheDaemonsSide(t *testing.T) {
 	for name, c := range map[string]struct {
 		head string
-		size int // of what the client has sent, and no process reads
+		size int // of what the client has sent, and the daemon does not read
 	}{"idle": {attachHead, 0}, "older": {olderHead, 0}, "exec": {execHead, 10}, "blocked": {attachHead, 5 << 20}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // one of them lasts drainTime

@@ -152,7 +152,7 @@ func TestOutputIsWholeWhenInputIsNotRead(t *testing.T) {
 	ended := make(chan bool)
 	go func() {
 		defer close(ended)
-		_, _ = conn.Write(megabytes(1)) // fails: no process reads
+		_, _ = conn.Write(megabytes(1)) // fails: it is not read
 	}()
 	got, _ := io.ReadAll(rest)
 	if !bytes.Equal(got, out) {
