@@ -174,7 +174,7 @@ func checkHistory(t *testing.T, seed uint64, steps int) {
 }
 
 func TestHistoriesConvergeAndLoseNothing(t *testing.T) {
-	for seed := range uint64(5000) {
+	for seed := range uint64(2000) {
 		checkHistory(t, seed, 30)
 		if t.Failed() {
 			return

@@ -37,7 +37,7 @@ func (e *engine) run(t *testing.T) (stop func()) {
 // until waits until a side has these names.
 func (e *engine) until(side string, want ...string) {
 	e.t.Helper()
-	late := time.After(10 * time.Second)
+	late := time.After(time.Minute)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -277,6 +277,9 @@ func TestARecordThatMovesMeanwhile(t *testing.T) {
 }
 
 func TestTwoHundredImages(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes seconds where the disk is slow")
+	}
 	e := newEngine(t)
 	var want []string
 	for i := range 20 {
