@@ -52,18 +52,38 @@ func on(t testing.TB, e *lab.Engine) *client {
 	return c
 }
 
+// hasty has an engine not wait long for containers that do not listen.
+const hasty = "LINNET_ENGINE_STOP_TIMEOUT=1s"
+
+// shared is the client on the package's shared engine, once a test has asked for it.
+var shared *client
+
 // sharedClient is one on the package's shared engine.
 func sharedClient(t testing.TB) *client {
 	t.Helper()
-	return on(t, lab.Shared(t))
+	e := lab.Shared(t)
+	if shared == nil {
+		e.Env = append(e.Env, hasty)
+	}
+	shared = on(t, e)
+	return shared
 }
 
-// ownClient is one on an engine of its own, which does not wait long for containers that do not listen.
+// ownEngine is an engine of the test's own. The shared one, which stops, would be another dockerd in this network namespace.
+func ownEngine(t testing.TB, env ...string) *lab.Engine {
+	t.Helper()
+	if shared != nil {
+		shared.Must(t, "engine", "stop")
+	}
+	e := lab.New(t)
+	e.Env = append(append(e.Env, hasty), env...)
+	return e
+}
+
+// ownClient is one on an engine of its own.
 func ownClient(t testing.TB, env ...string) *client {
 	t.Helper()
-	e := lab.New(t)
-	e.Env = append(append(e.Env, "LINNET_ENGINE_STOP_TIMEOUT=1s"), env...)
-	return on(t, e)
+	return on(t, ownEngine(t, env...))
 }
 
 func (c *client) layout() host.Layout {

@@ -69,7 +69,7 @@ lines" -e D $I sh -c 'echo "$A|$B|$C|$D"'`, "a b|#c|two\nlines|from", false},
 	{"stats and top", `
 		docker run -d --name $N $I sleep 1000 >/dev/null
 		docker stats --no-stream --format '{{.Name}} {{.PIDs}}' $N
-		docker top $N -eo pid,args | sed 's/^ *[0-9]* //' | tail -n 1`, "jstatsandtop 1\nsleep 1000", false},
+		docker top $N -eo pid,args | tail -n 1 | grep -o 'sleep 1000'`, "jstatsandtop 1\nsleep 1000", false},
 	{"inspect", `
 		docker run -d --name $N --hostname hosty --label a=b $I sleep 1000 >/dev/null
 		docker inspect -f '{{.Name}} {{.Config.Hostname}} {{.Config.Labels.a}} {{.State.Status}} {{.Path}} {{.Args}}' $N

@@ -80,5 +80,5 @@ var worlds = []journey{
 		docker volume prune -af --filter label=x=$N | grep $N`, "jprunes-other\njprunes  \njprunes", false},
 	{"version and info", `
 		docker version --format '{{.Client.Version}} {{.Server.APIVersion}}' | tr -d v
-		docker info --format '{{.ServerVersion}} {{.Swarm.LocalNodeState}}' | tr -d v`, "29.9.3 1.56\n2.0.0-beta.24 inactive", false},
+		docker info --format '{{.ServerVersion}} {{.Swarm.LocalNodeState}}' | sed s/^v//`, "29.9.3 1.56\n2.0.0-beta.24 inactive", false},
 }
