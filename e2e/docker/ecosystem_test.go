@@ -4,7 +4,6 @@ package docker_test
 
 import (
 	"context"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -62,10 +61,21 @@ func (c *client) testcontainers(ctx context.Context, t testing.TB, name string) 
 func TestTestcontainers(t *testing.T) {
 	c := sharedClient(t)
 	c.reaper(t, "testcontainers/ryuk:0.14.0")
+	t.Run("all", func(t *testing.T) { c.testcontainersCases(t) })
+	lab.Eventually(t, "all that testcontainers made to be gone", func() bool {
+		return c.must(t, "ps", "-aq", "--filter", "label=org.testcontainers=true") == ""
+	})
+	if got := c.must(t, "network", "ls", "-q", "--filter", "label=org.testcontainers=true"); got != "" {
+		t.Errorf("networks are left: %q", got)
+	}
+}
+
+func (c *client) testcontainersCases(t *testing.T) {
 	for name, want := range map[string]string{
 		"port": "port", "log": "starting ready", "exec": "7 out err", "copy": "first second", "network": "0 alias", "build": "copied argument built",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // most of it is waiting
 			ctx, cancel := context.WithTimeout(t.Context(), lab.Timeout)
 			defer cancel()
 			r := end(t, c.testcontainers(ctx, t, name))
@@ -75,6 +85,7 @@ func TestTestcontainers(t *testing.T) {
 		})
 	}
 	t.Run("reaper", func(t *testing.T) {
+		t.Parallel()
 		ctx, cancel := context.WithTimeout(t.Context(), lab.Timeout)
 		defer cancel()
 		r := end(t, c.testcontainers(ctx, t, "reaper"))
@@ -87,12 +98,6 @@ func TestTestcontainers(t *testing.T) {
 		}
 		lab.Eventually(t, "the reaper's work", func() bool { return c.run(t, nil, "inspect", id).Code != 0 })
 	})
-	lab.Eventually(t, "all that testcontainers made to be gone", func() bool {
-		return c.must(t, "ps", "-aq", "--filter", "label=org.testcontainers=true") == ""
-	})
-	if got := c.must(t, "network", "ls", "-q", "--filter", "label=org.testcontainers=true"); got != "" {
-		t.Errorf("networks are left: %q", got)
-	}
 }
 
 // docker compose: a build with a secret, healthy before the next, names, exec, logs, ports, watch, down.
@@ -110,7 +115,9 @@ func TestCompose(t *testing.T) {
 	if got := c.must(t, compose("ps", "--format", "{{.Service}} {{.State}} {{.Health}}")...); got != "app running \ndb running healthy" {
 		t.Errorf("ps: %q", got)
 	}
-	lab.Eventually(t, "the log", func() bool { return strings.Contains(c.must(t, compose("logs", "--no-log-prefix", "app")...), "argument 4") })
+	lab.Eventually(t, "the log", func() bool {
+		return strings.Contains(c.must(t, compose("logs", "--no-log-prefix", "app")...), "argument 4")
+	})
 	if got := c.must(t, compose("logs", "--no-log-prefix", "app")...); got != "row\nargument 4" {
 		t.Errorf("logs: %q", got)
 	}
@@ -164,7 +171,7 @@ func TestAct(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), lab.Timeout)
 	defer cancel()
-	cmd := c.program(ctx, lab.Peer(t, "act"), "push", "-j", "test", "-P", "ubuntu-latest="+image, "--pull=false", "--container-daemon-socket", "unix://"+c.socket())
+	cmd := c.program(ctx, lab.Peer(t, "act"), "push", "-j", "test", "-P", "ubuntu-latest="+image, "--pull=false", "--rm", "--bind", "--container-daemon-socket", "unix://"+c.socket())
 	cmd.Dir = dir
 	cmd.Env = append(cmd.Env, "XDG_CACHE_HOME="+t.TempDir(), "XDG_CONFIG_HOME="+t.TempDir())
 	r := end(t, cmd)
@@ -179,16 +186,4 @@ func TestAct(t *testing.T) {
 	if got := c.must(t, "ps", "-aq", "--filter", "name=act-"); got != "" {
 		t.Errorf("containers are left: %q", got)
 	}
-}
-
-// free is a port that no program has just now.
-func free(t testing.TB) string {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }

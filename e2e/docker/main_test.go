@@ -5,7 +5,12 @@
 package docker_test
 
 import (
+	"crypto/sha256"
+	"flag"
+	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"github.com/linnet-dev/linnet/e2e/internal/lab"
@@ -21,6 +26,7 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	flag.Parse() // for testing.Short
 	// A dockerd in the network of this host would be in the way: two share no network namespace.
 	os.Exit(lab.MainInNetns(m, func() error {
 		for _, packages := range [][]string{oldDocker, pythonSDK} {
@@ -28,6 +34,58 @@ func TestMain(m *testing.M) {
 				return err
 			}
 		}
+		if !testing.Short() {
+			if err := prepareNode(); err != nil {
+				return err
+			}
+		}
 		return lab.MakePeers("docker", "docker-compose", "docker-buildx", "act", "testcontainers", "reaper")
 	}))
+}
+
+// nodeModules is the directory into which prepareNode has had npm install what testdata/node names.
+func nodeModules(t testing.TB) string {
+	t.Helper()
+	dir, err := nodeDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func nodeDir() (string, error) {
+	text, err := os.ReadFile(filepath.Join("testdata", "node", "package.json"))
+	if err != nil {
+		return "", err
+	}
+	cache, err := os.UserCacheDir()
+	return filepath.Join(cache, "linnet", fmt.Sprintf("node-%x", sha256.Sum256(text))[:24]), err
+}
+
+// prepareNode installs clients of Node. They are kept by their list; no script of theirs is run.
+func prepareNode() error {
+	dir, err := nodeDir()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, file := range []string{"package.json", "cases.mjs"} {
+		text, err := os.ReadFile(filepath.Join("testdata", "node", file))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, file), text, 0o644); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "installed")); err == nil {
+		return nil
+	}
+	install := exec.Command("npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", dir)
+	if out, err := install.CombinedOutput(); err != nil {
+		return fmt.Errorf("installing clients of Node: %w\n%s", err, out)
+	}
+	return os.WriteFile(filepath.Join(dir, "installed"), nil, 0o644)
 }
