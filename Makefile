@@ -26,7 +26,7 @@ ACTIONS  := _output/tools/bin/actionlint
 # In order: `make -j` must not test what is being built.
 .NOTPARALLEL:
 
-.PHONY: help all build deps image pack-image system clean check lint cross test-unit test-unit-arm64 test-differential test-seeds test-fuzz e2e test test-mends test-e2e test-chaos test-vm-smoke vm-tree test-limactl test-vm test-install demo bench bench-vm picture sbom dist dist-twice lint-workflows update record-limactl
+.PHONY: help all build deps image pack-image system clean check lint cross test-unit test-unit-arm64 test-differential test-seeds test-fuzz e2e test test-mends test-e2e test-chaos test-docker-core test-docker test-vm-smoke vm-tree test-limactl test-vm test-install demo bench bench-vm picture sbom dist dist-twice lint-workflows update record-limactl
 
 ##@ Make it
 
@@ -95,7 +95,7 @@ e2e: build deps ## RUN=REGEXP: the native tests whose names match
 
 # Seconds that each part of the tests may take with filled caches, on two cores; LEDGER is for all of them. The goal for all is 780.
 LEDGER := 1800
-PARTS  := system=30 build=90 deps=60 lint=240 lint-workflows=60 cross=120 test-mends=90 test-unit=480 test-differential=60 test-fuzz=120 test-e2e=1000 test-vm-smoke=600 test-limactl=60
+PARTS  := system=30 build=90 deps=60 lint=240 lint-workflows=60 cross=120 test-mends=90 test-unit=480 test-differential=60 test-fuzz=120 test-e2e=1000 test-docker-core=300 test-vm-smoke=600 test-limactl=60
 
 test: ## everything; what CI runs; it ends with what each part took, and fails where that is more than its budget
 	@MAKE='$(MAKE)' deps/ledger.sh $(LEDGER) $(PARTS)
@@ -121,6 +121,12 @@ test-e2e: build deps ## the finished linnet on the real engine, natively
 test-chaos: build deps ## 300 random kills of the engine's processes, seeded (LINNET_CHAOS_SEED), natively (half an hour)
 	@LINNET_CHAOS_KILLS=$${LINNET_CHAOS_KILLS:-300} LINNET_CHAOS_SEED=$${LINNET_CHAOS_SEED:-$$(date +%s)} \
 		go test $(E2E) -v -count=1 -timeout 90m -run '^TestRandomKills$$' ./e2e/native
+
+test-docker-core: build deps ## Docker's API on the real engine, natively: everything but clients of Node, with fewer kills
+	@go test $(E2E) -short -count=1 -timeout 20m ./e2e/docker
+
+test-docker: build deps ## all of Docker's API, natively: clients of Node by npm, twenty kills of dockerd
+	@go test $(E2E) -v -count=1 -timeout 60m ./e2e/docker
 
 test-vm-smoke: build image ## the main job once in a real virtual machine (an ordinary user is made for it); ARCH=arm64: in an emulated one
 	@$(LABARCH) go test $(E2E) -v -count=1 -timeout $(if $(FOREIGN),90m,25m) -run '^TestSmoke$$' ./e2e/vm
