@@ -21,7 +21,7 @@ import (
 // machine is what the system shows of an engine: this network namespace is the suite's alone, and mounts and directories go by the
 // names of the home.
 type machine struct {
-	rules, links, netns, mounts, files, processes []string
+	rules, links, mounts, files, processes []string
 }
 
 // look looks at the machine.
@@ -81,8 +81,11 @@ func (m machine) since(before machine, reset bool) (left []string) {
 		name        string
 		now, before []string
 	}{
-		{"rule", m.rules, before.rules}, {"link", m.links, before.links}, {"mount", m.mounts, before.mounts},
-		{"file", m.files, before.files}, {"process", m.processes, before.processes},
+		{"rule", m.rules, before.rules},
+		{"link", m.links, before.links},
+		{"mount", m.mounts, before.mounts},
+		{"file", m.files, before.files},
+		{"process", m.processes, before.processes},
 	} {
 		for _, one := range kind.now {
 			kept := !reset && (strings.Contains(one, "linnet-") || strings.Contains(one, "CNI-") || strings.Contains(one, "ln-"))
