@@ -73,8 +73,6 @@ const (
 	RemoveLink Kind = "remove link"
 	// RemoveEntry takes an entry out of the kernel's binfmt_misc.
 	RemoveEntry Kind = "remove binfmt entry"
-	// RemoveFile removes a file.
-	RemoveFile Kind = "remove file"
 )
 
 // Action is something that Repair does. Target is what a link has to lead to, so that it is removed.
@@ -95,10 +93,8 @@ func (a Action) Done() string {
 		return "removed the socket " + a.Path
 	case RemoveLink:
 		return "removed the link " + a.Path
-	case RemoveEntry:
-		return "removed the kernel's entry " + a.Path
 	}
-	return "removed " + a.Path
+	return "removed the kernel's entry " + a.Path
 }
 
 // Checks are all checks, in the order in which they are shown.
