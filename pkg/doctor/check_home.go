@@ -212,7 +212,7 @@ func judgeSockets(f *Facts) (found []Finding) {
 			found = append(found, w)
 		}
 	}
-	return orOK(found, "%d, each with a process that listens", len(f.Home.Sockets))
+	return orOK(found, "none is left over")
 }
 
 func judgeLocks(f *Facts) (found []Finding) {

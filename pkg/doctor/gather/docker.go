@@ -12,8 +12,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/linnet-dev/linnet/pkg/doctor"
 	"github.com/linnet-dev/linnet/pkg/dockercontext"
+	"github.com/linnet-dev/linnet/pkg/doctor"
 	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/migrate"
 )
