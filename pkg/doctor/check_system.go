@@ -37,7 +37,7 @@ func judgeIPTables(f *Facts) []Finding {
 	case s.IPTables == "":
 		return []Finding{failed("apt install iptables", "iptables is missing")}
 	case s.Variant == "nft" && s.Legacy:
-		return []Finding{warning("see who made them: iptables-legacy-save; then remove them, or use iptables-legacy for all", "%s writes nft's tables, and tables of the legacy kind have rules, too", s.IPTables)}
+		return []Finding{warning("see who made them: iptables-legacy-save; then remove them, or use iptables-legacy for all", "%s writes nft's tables, and tables of the legacy kind are in use, too", s.IPTables)}
 	case s.Variant == "":
 		return []Finding{ok("%s", s.IPTables)}
 	}
@@ -79,7 +79,7 @@ const leastDrift = 5
 func judgeClock(f *Facts) (found []Finding) {
 	const fix = "set it: timedatectl set-ntp true"
 	if !f.Built.IsZero() && f.Now.Before(f.Built.AddDate(0, 0, -1)) {
-		found = append(found, failed(fix, "it says %s, and this linnet was installed on %s", f.Now.UTC().Format("2006-01-02"), f.Built.UTC().Format("2006-01-02")))
+		found = append(found, failed(fix, "it says %s, and this linnet was made on %s", f.Now.UTC().Format("2006-01-02"), f.Built.UTC().Format("2006-01-02")))
 	} else if f.System.Unsynchronised == Yes {
 		found = append(found, warning(fix, "no time server keeps it"))
 	}
