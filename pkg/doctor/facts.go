@@ -244,9 +244,8 @@ type DNS struct {
 // Server is a name server.
 type Server struct {
 	Address string
-	// Answered says that it did; Asked that it was asked, for at most Limit.
+	// Answered says that it did; Asked that it was asked.
 	Answered, Asked bool
-	Limit           time.Duration
 }
 
 // Proxy is what proxies are set: by variable's name, upper case, in the environment, in lower case there, and in Docker's configuration.

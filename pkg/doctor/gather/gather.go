@@ -31,8 +31,9 @@ type Source struct {
 	Program string
 	// DockerSocket is where tools look for Docker's socket by themselves.
 	DockerSocket string
-	// DNSPort is the port of name servers; "" is 53.
-	DNSPort string
+	// DNSPort is the port of name servers; "" is 53. DNSLimit is how long one may take to answer; 0 is a fifth of a second.
+	DNSPort  string
+	DNSLimit time.Duration
 }
 
 // Read reads the facts of this host. What an engine, settings and components are, the caller adds.

@@ -33,9 +33,9 @@ func (s Source) dns(ctx context.Context) doctor.DNS {
 	var asking sync.WaitGroup
 	for i := range d.Servers {
 		server := &d.Servers[i]
-		server.Asked, server.Limit = true, dnsLimit
+		server.Asked = true
 		asking.Go(func() {
-			server.Answered = askServer(ctx, net.JoinHostPort(server.Address, cmp.Or(s.DNSPort, "53")))
+			server.Answered = askServer(ctx, net.JoinHostPort(server.Address, cmp.Or(s.DNSPort, "53")), cmp.Or(s.DNSLimit, dnsLimit))
 		})
 	}
 	asking.Wait()
@@ -47,8 +47,8 @@ func (s Source) dns(ctx context.Context) doctor.DNS {
 var question = []byte{'l', 'n', 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1}
 
 // askServer reports whether a name server answers.
-func askServer(ctx context.Context, address string) bool {
-	ctx, cancel := context.WithTimeout(ctx, dnsLimit)
+func askServer(ctx context.Context, address string, limit time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	c, err := new(net.Dialer).DialContext(ctx, "udp", address)
 	if err != nil {
