@@ -270,7 +270,7 @@ type Docker struct {
 	Serves bool
 	// System is what is at /var/run/docker.sock.
 	System Place
-	// Host is where Docker's clients go by DOCKER_HOST or a context, and From which of them says so; HostAnswers whether something
+	// Host is where Docker's clients go by DOCKER_HOST or a context, and From which of them says so; HostAnswers whether a process
 	// listens there. Only sockets are looked at.
 	Host, From  string
 	HostAnswers Known
@@ -287,7 +287,7 @@ type Place struct {
 	Answers Known
 }
 
-// OtherEngine is another engine on this machine; Answers says whether something listens on its socket.
+// OtherEngine is another engine on this machine; Answers reports whether a process listens on its socket.
 type OtherEngine struct {
 	Name, Socket string
 	Answers      bool
