@@ -136,6 +136,9 @@ func (s Source) others(ctx context.Context) (all []doctor.OtherEngine) {
 		}
 	}
 	for _, f := range found {
+		if info, err := os.Stat(f.Socket); err != nil || info.Mode()&fs.ModeSocket == 0 {
+			continue // a mount of a socket that was not there leaves a directory
+		}
 		all = append(all, doctor.OtherEngine{Name: f.Name, Socket: f.Socket, Answers: answers(ctx, f.Socket) != doctor.No})
 	}
 	return all
