@@ -30,7 +30,7 @@ var allowed = map[string][]string{
 	"cmd/linnet-agent":   {"pkg/engine", "pkg/agentserver", "pkg/agentserver/portplugin", "pkg/volume"},
 	"cmd/linnet-env":     {}, // steps of builds are cached by its bytes
 
-	"pkg/cli":          {"deps", "pkg/agent", "pkg/client", "pkg/dockercontext", "pkg/emulate", "pkg/guest", "pkg/guestimage", "pkg/host", "pkg/lima", "pkg/migrate", "pkg/native", "pkg/nerdctl", "pkg/registry", "pkg/relay", "pkg/report", "pkg/route", "pkg/settings", "pkg/streams", "pkg/vm"},
+	"pkg/cli":          {"deps", "pkg/agent", "pkg/client", "pkg/dockercontext", "pkg/doctor", "pkg/doctor/gather", "pkg/emulate", "pkg/guest", "pkg/guestimage", "pkg/host", "pkg/lima", "pkg/migrate", "pkg/native", "pkg/nerdctl", "pkg/registry", "pkg/relay", "pkg/report", "pkg/route", "pkg/settings", "pkg/streams", "pkg/vm"},
 	"pkg/cli/buildcmd": {"pkg/build", "pkg/build/cache", "pkg/build/options", "pkg/cli", "pkg/host", "pkg/report", "pkg/settings", "pkg/streams"},
 	"pkg/build":        {"pkg/build/localdir", "pkg/build/options", "pkg/build/state", "pkg/build/store", "pkg/guest", "pkg/host", "pkg/report"},
 	"pkg/compose":      {"pkg/build/options"},
@@ -61,6 +61,10 @@ var allowed = map[string][]string{
 	"pkg/sharedimages":  {},
 
 	"pkg/migrate": {"pkg/dockercontext"},
+
+	"pkg/doctor":        {},
+	"pkg/doctor/gather": {"pkg/doctor", "pkg/dockercontext", "pkg/emulate", "pkg/host", "pkg/migrate"},
+
 	"pkg/volume":  {"pkg/host"},
 
 	"pkg/vm":   {"pkg/report"},
