@@ -42,9 +42,11 @@ var allowed = map[string][]string{
 
 	"pkg/cli/composecmd": {"pkg/build", "pkg/build/options", "pkg/cli", "pkg/cli/buildcmd", "pkg/compose", "pkg/guest", "pkg/host", "pkg/nerdctl", "pkg/route", "pkg/settings"},
 
-	"pkg/cli/lintcmd":     {"pkg/agent", "pkg/cli", "pkg/lens", "pkg/lens/gather"},
+	"pkg/cli/lintcmd":     {"pkg/agent", "pkg/build/store", "pkg/cli", "pkg/lens", "pkg/lens/gather", "pkg/lens/images", "pkg/lens/layers"},
 	"pkg/lens":            {},
 	"pkg/lens/buildrules": {"pkg/lens"},
+	"pkg/lens/images":     {"pkg/lens", "pkg/lens/layers"},
+	"pkg/lens/layers":     {"pkg/lens"},
 	"pkg/lens/gather":     {"pkg/build/localdir", "pkg/build/options", "pkg/compose", "pkg/lens", "pkg/lens/buildrules"},
 
 	"pkg/agentserver/portplugin": {"pkg/agent/agentpb"},
@@ -242,7 +244,7 @@ func TestImportsOfOthers(t *testing.T) {
 		"github.com/spf13/cobra":              {"pkg/cli", "pkg/cli/buildcmd", "pkg/cli/composecmd", "pkg/cli/lintcmd"},
 		"os/exec":                             {"pkg/host", "pkg/host/hosttest", "cmd/linnet-env"},
 		"github.com/containerd/containerd/v2": {"pkg/engine", "pkg/build", "pkg/build/cache", "pkg/build/store"},
-		"github.com/klauspost/compress":       {"pkg/guestimage"},
+		"github.com/klauspost/compress":       {"pkg/guestimage", "pkg/lens/images", "pkg/lens/layers"},
 		"github.com/moby/buildkit":            {"pkg/build", "pkg/build/cache", "pkg/lens", "pkg/lens/buildrules"},
 		"github.com/compose-spec/compose-go":  {"pkg/compose"},
 		"github.com/containerd/nerdctl":       {},

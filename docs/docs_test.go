@@ -227,6 +227,10 @@ func help(t *testing.T, words []string) string {
 		program = route.Compose
 	case "lint":
 		program = route.Lint
+	case "image":
+		if len(words) > 1 && words[1] == "check" {
+			program = route.Lint
+		}
 	}
 	if code := cli.Main(t.Context(), program, append(slices.Clone(words), "--help"), s, buildcmd.Commands, composecmd.Commands, lintcmd.Commands); code != 0 {
 		t.Logf("linnet %q --help: exit code %d: %s", words, code, errs)

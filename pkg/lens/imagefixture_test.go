@@ -273,7 +273,7 @@ func imageOf(t *testing.T, archive *txtar.Archive, prefix string) (all []lens.Fi
 		}
 		dir := t.TempDir()
 		parseFixture(t, string(f.Data)).write(t, dir)
-		i, err := images.FromPath(t.Context(), dir, nil, "", "")
+		i, err := images.FromPath(t.Context(), dir, nil, "", images.Platform{})
 		check(t, err)
 		i.Name = "app:1"
 		all = append(all, lens.RunImage(i, config)...)

@@ -89,7 +89,8 @@ func (f *finder) link() {
 // Bounds of what is looked at around a word, in bytes, and of how often one rule is tried in a file.
 const (
 	wordBefore, wordAfter = 64, 1024
-	mostTries             = 500
+	mostTries             = 100
+	leastRun              = 10 // a token goes on for as long without a break
 )
 
 // SecretsIn are the secrets in the first bytes of a file of an image, of each kind one. Files that are no text have none.
@@ -97,18 +98,21 @@ func SecretsIn(name string, head []byte) (all []Secret) {
 	if bytes.IndexByte(head[:min(len(head), 8000)], 0) >= 0 {
 		return byName(name, nil)
 	}
-	f, at := secretWords(), uint8(0)
+	f, at, rules := secretWords(), uint8(0), contentRules()
 	var tries []int
 	for i, c := range head {
 		at = f.next[at][c]
 		for _, n := range f.rules[at] {
+			if !rules[n].goesOn(head[i+1:]) {
+				continue
+			}
 			if tries == nil {
-				tries = make([]int, len(contentRules()))
+				tries = make([]int, len(rules))
 			}
 			if tries[n]++; tries[n] > mostTries {
 				continue
 			}
-			if s, ok := contentRules()[n].try(head, i); ok {
+			if s, ok := rules[n].try(head, i); ok {
 				tries[n] = mostTries
 				all = append(all, s)
 			}
@@ -120,16 +124,31 @@ func SecretsIn(name string, head []byte) (all []Secret) {
 	return all
 }
 
+// goesOn reports whether what follows a word can be the rest of a secret: in most places where a word stands, it is not, and no pattern has
+// to be tried.
+func (r *contentRule) goesOn(rest []byte) bool {
+	switch r.what {
+	case "a private key", "a secret key of AWS", "a key of Azure's storage":
+		return true
+	case "a password in an address":
+		n := bytes.IndexAny(rest[:min(len(rest), 256)], "@/ \t\n\"'<>`")
+		return n > 0 && rest[n] == '@'
+	}
+	if len(rest) < leastRun {
+		return false
+	}
+	for _, c := range rest[:leastRun] {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}
+
 // try looks for a rule's secret around the end of one of its words.
 func (r *contentRule) try(head []byte, end int) (Secret, bool) {
 	from := max(0, end-wordBefore)
 	window := head[from:min(len(head), end+wordAfter)]
-	if r.what == "a password in an address" {
-		rest := head[end+1 : min(len(head), end+1+256)]
-		if n := bytes.IndexAny(rest, "@/ \t\n\"'<>`"); n < 0 || rest[n] != '@' {
-			return Secret{}, false // most addresses
-		}
-	}
 	m := r.pattern.FindIndex(window)
 	if m == nil {
 		return Secret{}, false

@@ -24,7 +24,7 @@ import (
 
 // FromPath reads an image from a file, an archive of `docker save` or of an image layout, from a layout's directory, or from stdin: "-".
 // name says which image of several; "" is the only one.
-func FromPath(ctx context.Context, file string, stdin io.Reader, name, platform string) (*lens.Image, error) {
+func FromPath(ctx context.Context, file string, stdin io.Reader, name string, platform Platform) (*lens.Image, error) {
 	s, end, err := open(ctx, file, stdin)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", shownPath(file), hint.Cause(err))
@@ -129,11 +129,11 @@ func (f *files) Text(_ context.Context, p Part) ([]byte, error) {
 		return nil, hint.PathCause(err)
 	}
 	defer r.Close()
-	return bounded(r, name)
+	return Bounded(r, name)
 }
 
-// bounded reads a text that must not be large.
-func bounded(r io.Reader, name string) ([]byte, error) {
+// Bounded reads a text that must not be large.
+func Bounded(r io.Reader, name string) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(r, most+1))
 	if err == nil && len(text) > most {
 		err = fmt.Errorf("%s has more than %d bytes", name, most)
@@ -249,7 +249,7 @@ func scan(ctx context.Context, from io.Reader) (*files, error) {
 		case h.Typeflag != tar.TypeReg:
 			link(s.links, name, h)
 		case isText(b):
-			if s.texts[name], err = bounded(b, name); err != nil {
+			if s.texts[name], err = Bounded(b, name); err != nil {
 				return nil, err
 			}
 			if kept += h.Size; kept > mostTexts {
@@ -287,7 +287,7 @@ func unpack(b *bufio.Reader) (io.Reader, func(), error) {
 }
 
 // readNamed reads an image by the table of contents that there is: an image layout's, or else docker's.
-func readNamed(ctx context.Context, s *files, file, name, platform string) (*lens.Image, error) {
+func readNamed(ctx context.Context, s *files, file, name string, platform Platform) (*lens.Image, error) {
 	var index manifest
 	err := decode(ctx, s, Part{Name: "index.json", MediaType: "index"}, &index)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -50,8 +50,19 @@ type manifest struct {
 	Layers    []ocispecs.Descriptor `json:"layers"`
 }
 
-// Read reads the image that a manifest, or an index, is of: of an index the one for a platform, "linux/arm64", or the only one.
-func Read(ctx context.Context, s Source, name string, root Part, platform string) (*lens.Image, error) {
+// Platform is which image of an index is wanted, like "linux/arm64"; "" is the first. Unless it must be that one, the only one will do.
+type Platform struct {
+	Name string
+	Must bool
+}
+
+// fits reports whether an image for a platform, "" where that is not known, is the one.
+func (w Platform) fits(have string) bool {
+	return w.Name == "" || have == "" || have == w.Name || strings.HasPrefix(have, w.Name+"/")
+}
+
+// Read reads the image that a manifest, or an index, is of.
+func Read(ctx context.Context, s Source, name string, root Part, platform Platform) (*lens.Image, error) {
 	m, chosen, attestation, err := resolve(ctx, s, root, platform, 0)
 	if err != nil {
 		return nil, err
@@ -70,14 +81,14 @@ func Read(ctx context.Context, s Source, name string, root Part, platform string
 }
 
 // resolve goes from an index to the manifest of one image, and to its attestation where there is one.
-func resolve(ctx context.Context, s Source, at Part, platform string, depth int) (m manifest, chosen Part, attestation *Part, err error) {
+func resolve(ctx context.Context, s Source, at Part, platform Platform, depth int) (m manifest, chosen Part, attestation *Part, err error) {
 	if err := decode(ctx, s, at, &m); err != nil || m.Config.Digest != "" {
 		return m, at, nil, err
 	}
 	if depth > 3 {
 		return m, at, nil, fmt.Errorf("%s is an index in an index in an index", at.Digest)
 	}
-	var fit []ocispecs.Descriptor
+	var all, fit []ocispecs.Descriptor
 	var have []string
 	for _, d := range m.Manifests {
 		if d.Annotations["vnd.docker.reference.type"] == "attestation-manifest" {
@@ -85,9 +96,12 @@ func resolve(ctx context.Context, s Source, at Part, platform string, depth int)
 		}
 		p := platformOf(d.Platform)
 		have = append(have, p)
-		if platform == "" || p == "" || p == platform || strings.HasPrefix(p, platform+"/") {
+		if all = append(all, d); platform.fits(p) {
 			fit = append(fit, d)
 		}
+	}
+	if len(all) == 1 && !platform.Must {
+		fit = all
 	}
 	err = fs.ErrNotExist
 	for _, d := range fit {
@@ -102,7 +116,7 @@ func resolve(ctx context.Context, s Source, at Part, platform string, depth int)
 		return sub, chosen, attestation, err
 	}
 	if len(fit) == 0 && len(have) > 0 {
-		return m, at, nil, hint.New(fmt.Sprintf("there is no image for %s in it", platform), "--platform, one of "+strings.Join(have, ", "))
+		return m, at, nil, hint.New(fmt.Sprintf("there is no image for %s in it", platform.Name), "--platform, one of "+strings.Join(have, ", "))
 	}
 	return m, at, nil, fmt.Errorf("the index %s: no image of it is here: %w", at.Digest, err)
 }
