@@ -26,7 +26,7 @@ ignore:
 	if *c.Levels["base-digest"] != lens.Warning || *c.Levels["StageNameCasing"] != lens.Off {
 		t.Errorf("levels are %v", c.Levels)
 	}
-	if want := (lens.Budgets{Context: 5 << 20, File: 2 << 10, Layers: 7}); c.Budgets != want {
+	if want := (lens.Budgets{Context: 5 << 20, File: 2 << 10, Image: 1 << 30, Layers: 7}); c.Budgets != want {
 		t.Errorf("budgets are %+v", c.Budgets)
 	}
 	if len(c.Registries) != 1 || !c.Excluded("third_party/a/Dockerfile") || !c.Excluded("x/old") || c.Excluded("x/new") {
