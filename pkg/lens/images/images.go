@@ -34,7 +34,7 @@ type Part struct {
 }
 
 func part(d ocispecs.Descriptor) Part {
-	return Part{MediaType: string(d.MediaType), Digest: d.Digest.String(), Size: d.Size, Platform: d.Platform, Annotations: d.Annotations}
+	return Part{MediaType: d.MediaType, Digest: d.Digest.String(), Size: d.Size, Platform: d.Platform, Annotations: d.Annotations}
 }
 
 // most is how large an index, a manifest, a configuration or an attestation may be, in bytes.

@@ -43,7 +43,7 @@ func largeArchive(t testing.TB, path string, layers int, size int64) {
 		_, err := tw.Write(text)
 		check(t, err)
 	}
-	digests, descriptors := []string{}, []any{}
+	descriptors := []any{}
 	for n := range layers {
 		digest, packed := largeLayer(t, filepath.Join(dir, fmt.Sprint(n)), n, size)
 		f, err := os.Open(filepath.Join(dir, fmt.Sprint(n)))
@@ -52,7 +52,6 @@ func largeArchive(t testing.TB, path string, layers int, size int64) {
 		_, err = io.Copy(tw, f)
 		check(t, err)
 		f.Close()
-		digests = append(digests, digest)
 		descriptors = append(descriptors, map[string]any{"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "digest": "sha256:" + digest, "size": packed})
 	}
 	blob := func(v any) map[string]any {
