@@ -11,7 +11,7 @@ func imageFileChecks() []*Check {
 	return []*Check{
 		{
 			ID: "image-setuid", Title: "No program gives rights away", Level: Warning, Questions: []string{"SEC_04"}, Practices: []string{"setuid"},
-			Why:   "A program that runs as its owner, or with capabilities of its own, is a way up for whoever gets into the container. Programs that may are the project's: allow.setuid in .linnet/lens.yaml.",
+			Why:   "A program that runs as its owner, or with capabilities of its own, is a way up for an intruder in the container. Programs that may are the project's: allow.setuid in .linnet/lens.yaml.",
 			Fix:   "take the right away: chmod a-s FILE, or setcap -r FILE",
 			image: checkImageSetuid,
 		},
@@ -70,11 +70,11 @@ func rightOf(e *Entry) string {
 	case e.Kind != kindFile:
 		return ""
 	case e.Mode&0o4000 != 0 && e.Mode&0o111 != 0 && e.UID == 0:
-		return "runs as root whoever starts it (setuid)"
+		return "runs as root for everyone (setuid)"
 	case e.Mode&0o4000 != 0 && e.Mode&0o111 != 0:
-		return fmt.Sprintf("runs as user %d whoever starts it (setuid)", e.UID)
+		return fmt.Sprintf("runs as user %d for everyone (setuid)", e.UID)
 	case e.Mode&0o2000 != 0 && e.Mode&0o111 != 0:
-		return fmt.Sprintf("runs as group %d whoever starts it (setgid)", e.GID)
+		return fmt.Sprintf("runs as group %d for everyone (setgid)", e.GID)
 	case e.Detail != nil && e.Detail.Capabilities:
 		return "has capabilities of its own"
 	}

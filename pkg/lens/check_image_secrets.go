@@ -13,7 +13,7 @@ func imageSecretChecks() []*Check {
 	return []*Check{
 		{
 			ID: "image-secret", Title: "No layer has a secret", Level: Error, Questions: []string{"SEC_05"}, Practices: []string{"layer-secrets", "secrets"},
-			Why: "Whoever can pull the image can read each of its layers, and with them what later layers remove. In directories of tests and examples it is an information.",
+			Why: "All who can pull the image can read each of its layers, and with them what later layers remove. In directories of tests and examples it is an information.",
 			Fix: fix, URL: url,
 			image: checkImageSecret,
 		},

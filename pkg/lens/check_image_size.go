@@ -25,7 +25,7 @@ func imageSizeChecks() []*Check {
 		},
 		{
 			ID: "image-waste", Title: "No layer hides bytes of another", Level: Warning, Questions: []string{"COST_04"}, Practices: []string{"waste", "removed-later"},
-			Why:   "What a later layer removes or replaces is fetched all the same, and whoever has the image can read it.",
+			Why:   "What a later layer removes or replaces is fetched all the same, and all who have the image can read it.",
 			Fix:   "remove it in the step that makes it; change modes and owners as it is copied: COPY --chmod, COPY --chown",
 			image: checkImageWaste,
 		},
