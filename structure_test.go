@@ -43,9 +43,11 @@ var allowed = map[string][]string{
 	"pkg/cli/composecmd": {"pkg/build", "pkg/build/options", "pkg/cli", "pkg/cli/buildcmd", "pkg/compose", "pkg/guest", "pkg/host", "pkg/nerdctl", "pkg/route", "pkg/settings"},
 
 	"pkg/compose/plan":    {},
-	"pkg/cli/lintcmd":     {"pkg/agent", "pkg/cli", "pkg/lens", "pkg/lens/gather"},
+	"pkg/cli/lintcmd":     {"pkg/agent", "pkg/build/store", "pkg/cli", "pkg/lens", "pkg/lens/gather", "pkg/lens/images", "pkg/lens/layers"},
 	"pkg/lens":            {},
 	"pkg/lens/buildrules": {"pkg/lens"},
+	"pkg/lens/images":     {"pkg/lens", "pkg/lens/layers"},
+	"pkg/lens/layers":     {"pkg/lens"},
 	"pkg/lens/gather":     {"pkg/build/localdir", "pkg/build/options", "pkg/compose", "pkg/lens", "pkg/lens/buildrules"},
 
 	"pkg/agentserver/portplugin": {"pkg/agent/agentpb"},
@@ -250,8 +252,13 @@ func TestImportsOfOthers(t *testing.T) {
 	only := map[string][]string{
 		"github.com/spf13/cobra":              {"pkg/cli", "pkg/cli/buildcmd", "pkg/cli/composecmd", "pkg/cli/lintcmd"},
 		"os/exec":                             {"pkg/host", "pkg/host/hosttest", "cmd/linnet-env"},
+<<<<<<< HEAD
 		"github.com/containerd/containerd/v2": {"pkg/engine", "pkg/sharedimages", "pkg/build", "pkg/build/cache", "pkg/build/store"},
 		"github.com/klauspost/compress":       {"pkg/guestimage"},
+=======
+		"github.com/containerd/containerd/v2": {"pkg/engine", "pkg/build", "pkg/build/cache", "pkg/build/store"},
+		"github.com/klauspost/compress":       {"pkg/guestimage", "pkg/lens/images", "pkg/lens/layers"},
+>>>>>>> w-lens2
 		"github.com/moby/buildkit":            {"pkg/build", "pkg/build/cache", "pkg/lens", "pkg/lens/buildrules"},
 		"github.com/compose-spec/compose-go":  {"pkg/compose", "pkg/compose/plan"},
 		"github.com/containerd/nerdctl":       {},
