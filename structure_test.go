@@ -67,7 +67,7 @@ var allowed = map[string][]string{
 	"pkg/doctor":        {},
 	"pkg/doctor/gather": {"pkg/doctor", "pkg/dockercontext", "pkg/emulate", "pkg/host", "pkg/migrate"},
 
-	"pkg/volume":  {"pkg/host"},
+	"pkg/volume": {"pkg/host"},
 
 	"pkg/vm":   {"pkg/report"},
 	"pkg/lima": {"config", "pkg/agent", "pkg/agent/agentpb", "pkg/guest", "pkg/host", "pkg/relay", "pkg/report", "pkg/vm"},
@@ -252,13 +252,8 @@ func TestImportsOfOthers(t *testing.T) {
 	only := map[string][]string{
 		"github.com/spf13/cobra":              {"pkg/cli", "pkg/cli/buildcmd", "pkg/cli/composecmd", "pkg/cli/lintcmd"},
 		"os/exec":                             {"pkg/host", "pkg/host/hosttest", "cmd/linnet-env"},
-<<<<<<< HEAD
 		"github.com/containerd/containerd/v2": {"pkg/engine", "pkg/sharedimages", "pkg/build", "pkg/build/cache", "pkg/build/store"},
-		"github.com/klauspost/compress":       {"pkg/guestimage"},
-=======
-		"github.com/containerd/containerd/v2": {"pkg/engine", "pkg/build", "pkg/build/cache", "pkg/build/store"},
 		"github.com/klauspost/compress":       {"pkg/guestimage", "pkg/lens/images", "pkg/lens/layers"},
->>>>>>> w-lens2
 		"github.com/moby/buildkit":            {"pkg/build", "pkg/build/cache", "pkg/lens", "pkg/lens/buildrules"},
 		"github.com/compose-spec/compose-go":  {"pkg/compose", "pkg/compose/plan"},
 		"github.com/containerd/nerdctl":       {},
