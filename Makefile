@@ -26,7 +26,7 @@ ACTIONS  := _output/tools/bin/actionlint
 # In order: `make -j` must not test what is being built.
 .NOTPARALLEL:
 
-.PHONY: help all build deps image pack-image system clean check lint cross test-unit test-unit-arm64 test-differential test-seeds test-fuzz e2e test test-mends test-e2e test-chaos test-docker-core test-docker test-vm-smoke vm-tree test-limactl test-vm test-install demo bench bench-vm picture sbom dist lint-workflows update record-limactl
+.PHONY: help all build deps image pack-image system clean check lint cross test-unit test-unit-arm64 test-differential test-seeds test-fuzz e2e test test-mends test-e2e test-chaos test-docker-core test-docker test-vm-smoke vm-tree test-limactl test-vm test-install demo bench bench-vm picture sbom dist dist-twice lint-workflows update record-limactl
 
 ##@ Make it
 
@@ -170,6 +170,10 @@ dist: $(NFPM) ## what a release consists of, into _output/dist; ARCH=amd64 and O
 # Each in a module of its own: what they depend on does not agree.
 $(NFPM) $(ACTIONS): _output/tools/bin/%: installer/tools/%/go.mod installer/tools/%/go.sum
 	@mkdir -p $(@D) && go build -C installer/tools/$* -trimpath -mod=readonly -o $(CURDIR)/$(@D)/ tool && touch $@
+
+dist-twice: PURPOSES = build vm $(if $(ARCH),$(FOREIGN),arm64)
+dist-twice: system ## a release made twice, the second time with empty caches, is the same (as root; hours, or with ARCH=amd64 a quarter of one)
+	@installer/twice.sh $(ARCH)
 
 lint-workflows: $(ACTIONS) ## the workflows of .github
 	@$(ACTIONS) -no-color
