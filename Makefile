@@ -6,7 +6,7 @@ LDFLAGS  := -s -w -X github.com/linnet-dev/linnet/pkg/agent.Version=$(VERSION)
 # alone: the agent is in the image, and its bytes must not depend on the image's digest.
 GUEST    := github.com/linnet-dev/linnet/pkg/guestimage
 DIGESTS  := $(if $(IMAGE_AMD64),-X $(GUEST).digestAMD64=$(IMAGE_AMD64)) $(if $(IMAGE_ARM64),-X $(GUEST).digestARM64=$(IMAGE_ARM64))
-CLIENTS  := $(if $(strip $(DIGESTS)),$(foreach p,linnet linnet-build linnet-compose,-ldflags 'github.com/linnet-dev/linnet/cmd/$(p)=$(LDFLAGS) $(DIGESTS)'))
+CLIENTS  := $(if $(strip $(DIGESTS)),$(foreach p,linnet linnet-build linnet-compose linnet-lint,-ldflags 'github.com/linnet-dev/linnet/cmd/$(p)=$(LDFLAGS) $(DIGESTS)'))
 # grpcnotrace: without gRPC's debugging pages, whose templates take a fifth of the time that the client needs to start.
 BUILD    := go build -tags grpcnotrace -trimpath -ldflags '$(LDFLAGS)' $(CLIENTS)
 # What is made for another architecture than this machine's stands beside what is made for this one.
@@ -74,7 +74,7 @@ lint: $(LINT) ## formatting, import rules and everything else that .golangci.yml
 cross: ## the client compiles for every platform it is meant for, and vets where lint does not see the types; darwin/amd64's are darwin/arm64's
 	@for p in darwin/arm64 darwin/amd64 linux/arm64; do \
 		echo "cross $$p" && export CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} && \
-		go build -o _output/cross/$$p/ ./cmd/linnet ./cmd/linnet-build ./cmd/linnet-compose || exit 1; \
+		go build -o _output/cross/$$p/ ./cmd/linnet ./cmd/linnet-build ./cmd/linnet-compose ./cmd/linnet-lint || exit 1; \
 		[ $$p = darwin/amd64 ] || go vet $(E2E) ./... || exit 1; done
 
 test-differential: ## the parser against nerdctl's own, with the coverage per command; the lines are a commit's own, or LINNET_SEED's
@@ -143,6 +143,7 @@ test-vm: $(if $(FOREIGN),test-vm-smoke,build image) ## everything in a real virt
 # Two versions of this tree, since one is updated to the other; AGAIN=1 takes those that are there.
 test-install: PURPOSES = build install
 test-install: system deps $(NFPM) ## the packages and install.sh on an empty Debian 12 and 13, in namespaces: install, run, update, remove
+	@go run ./deps/build lima
 	@$(if $(AGAIN),:,for v in v0.0.1 v0.0.2; do go run ./installer/dist -nfpm $(NFPM) -version $$v -os linux -arch $(HOSTARCH) -out _output/install/$$v || exit 1; done)
 	@go test $(E2E) -v -count=1 -timeout 60m ./e2e/install
 

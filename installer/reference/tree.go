@@ -15,6 +15,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/cli"
 	"github.com/linnet-dev/linnet/pkg/cli/buildcmd"
 	"github.com/linnet-dev/linnet/pkg/cli/composecmd"
+	"github.com/linnet-dev/linnet/pkg/cli/lintcmd"
 	"github.com/linnet-dev/linnet/pkg/nerdctl"
 	"github.com/linnet-dev/linnet/pkg/route"
 	"github.com/linnet-dev/linnet/pkg/streams"
@@ -28,16 +29,20 @@ func tree(ctx context.Context) *cobra.Command {
 		build = composecmd.BuildCommand(env)
 		return composecmd.Commands(env)
 	}
-	root := cli.Tree(ctx, route.Build, s, buildcmd.Commands, compose)
+	root := cli.Tree(ctx, route.Build, s, buildcmd.Commands, compose, lintcmd.Commands)
 	for _, c := range nerdctl.Root().Commands {
 		have, _, err := root.Find([]string{c.Name})
-		if err != nil || have == root || !have.DisableFlagParsing {
+		if err != nil || have == root || !have.DisableFlagParsing && c.Name != "image" {
 			continue // linnet's own, or none
 		}
 		full := expand(c)
 		full.GroupID, full.Hidden = have.GroupID, have.Hidden
 		root.RemoveCommand(have)
 		root.AddCommand(full)
+		for _, own := range have.Commands() { // of images
+			have.RemoveCommand(own)
+			full.AddCommand(own)
+		}
 		if c.Name == "compose" {
 			nerdctls, _, _ := full.Find([]string{"build"})
 			full.RemoveCommand(nerdctls)
