@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/linnet-dev/linnet/e2e/internal/lab"
 )
@@ -132,18 +131,12 @@ func TestCompose(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), lab.Timeout)
 	defer cancel()
-	watch := c.program(ctx, append([]string{c.docker}, compose("watch", "--no-up")...)...)
-	if err := watch.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lab.Eventually(t, "a change to arrive", func() bool {
-		if err := os.WriteFile(filepath.Join(dir, "src", "file"), []byte(time.Now().String()+"\nsecond\n"), 0o644); err != nil {
+	c.watched(ctx, t, compose("watch", "--no-up"), func() {
+		if err := os.WriteFile(filepath.Join(dir, "src", "file"), []byte("second\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		return strings.Contains(c.must(t, compose("exec", "-T", "app", "cat", "/src/file")...), "second")
+		lab.Eventually(t, "a change to arrive", func() bool { return c.must(t, compose("exec", "-T", "app", "cat", "/src/file")...) == "second" })
 	})
-	_ = watch.Process.Signal(os.Interrupt)
-	_ = watch.Wait() // of an interrupt
 	c.must(t, compose("up", "-d", "--scale", "db=2")...)
 	if got := strings.Fields(c.must(t, compose("ps", "-q", "db")...)); len(got) != 2 {
 		t.Errorf("scaled to %q", got)
@@ -154,6 +147,29 @@ func TestCompose(t *testing.T) {
 			t.Errorf("%ss are left: %q", kind, got)
 		}
 	}
+}
+
+// watched does something while compose watches a project: once it says so, since what changes before is not seen, and what changes all the
+// time is waited for.
+func (c *client) watched(ctx context.Context, t *testing.T, args []string, does func()) {
+	t.Helper()
+	said, err := os.Create(filepath.Join(t.TempDir(), "watch"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer said.Close()
+	watch := c.program(ctx, append([]string{c.docker}, args...)...)
+	watch.Stdout, watch.Stderr = said, said
+	if err := watch.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lab.Eventually(t, "compose to watch", func() bool {
+		text, err := os.ReadFile(said.Name())
+		return err == nil && strings.Contains(strings.ToLower(string(text)), "watch enabled")
+	})
+	does()
+	_ = watch.Process.Signal(os.Interrupt)
+	_ = watch.Wait() // of an interrupt
 }
 
 // act runs a job of a workflow.

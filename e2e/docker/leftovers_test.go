@@ -75,7 +75,7 @@ func output(t testing.TB, argv ...string) (lines []string) {
 	return lines
 }
 
-// since lists what is there and was not; the names of the default network's bridge and its rules only after a reset.
+// since lists what is there and was not. After a stop, linnet's own bridges and what CNI's plugins share are no leftovers.
 func (m machine) since(before machine, reset bool) (left []string) {
 	for _, kind := range []struct {
 		name        string
@@ -88,8 +88,9 @@ func (m machine) since(before machine, reset bool) (left []string) {
 		{"process", m.processes, before.processes},
 	} {
 		for _, one := range kind.now {
-			kept := !reset && (strings.Contains(one, "linnet-") || strings.Contains(one, "CNI-") || strings.Contains(one, "ln-"))
-			if !kept && !slices.Contains(kind.before, one) {
+			network := kind.name == "rule" || kind.name == "link"
+			kept := network && (strings.HasPrefix(one, "linnet-") || strings.Contains(one, " linnet-") || strings.Contains(one, "CNI-"))
+			if (reset || !kept) && !slices.Contains(kind.before, one) {
 				left = append(left, kind.name+" "+one)
 			}
 		}

@@ -40,6 +40,8 @@ func fakeDaemon(socket, kind string) {
 		fmt.Fprintln(os.Stderr, "fake daemon cannot go on")
 		os.Exit(3)
 	case "mute":
+	case "docker":
+		fakeDocker(socket)
 	default:
 		if _, err := net.Listen("unix", socket); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -39,7 +39,7 @@ func (k *docker) takeContainers(ctx context.Context) error {
 	}
 	n, ok := readDockerNetwork(k.spec.Layout)
 	if !ok {
-		return fmt.Errorf("reading %s", k.spec.Layout.DockerNetwork())
+		return fmt.Errorf("reading %s: no addresses of dockerd's", k.spec.Layout.DockerNetwork())
 	}
 	if err := k.writeConfig(n, false); err != nil {
 		return err
