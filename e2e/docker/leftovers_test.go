@@ -75,7 +75,8 @@ func output(t testing.TB, argv ...string) (lines []string) {
 	return lines
 }
 
-// since lists what is there and was not. After a stop, linnet's own bridges and what CNI's plugins share are no leftovers.
+// since lists what is there and was not. After a stop, linnet's own bridges, what CNI's plugins share and the control
+// group that its daemons were in, which is empty, are no leftovers.
 func (m machine) since(before machine, reset bool) (left []string) {
 	for _, kind := range []struct {
 		name        string
@@ -90,6 +91,7 @@ func (m machine) since(before machine, reset bool) (left []string) {
 		for _, one := range kind.now {
 			network := kind.name == "rule" || kind.name == "link"
 			kept := network && (strings.HasPrefix(one, "linnet-") || strings.Contains(one, " linnet-") || strings.Contains(one, "CNI-"))
+			kept = kept || kind.name == "file" && strings.HasPrefix(one, "/sys/fs/cgroup/") && strings.HasPrefix(filepath.Base(one), "linnet-")
 			if (reset || !kept) && !slices.Contains(kind.before, one) {
 				left = append(left, kind.name+" "+one)
 			}

@@ -17,9 +17,10 @@ import (
 // sleeping is a command that does nothing until it is ended.
 var sleeping = []string{"sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1; done"}
 
-// serving is a command that serves a page with one word.
+// serving is a command that serves a page with one word. As sleeping it ends when it is told to: a container's first process that knows
+// nothing of SIGTERM takes ten seconds to stop.
 func serving(word string) []string {
-	return []string{"sh", "-c", "mkdir -p /www && echo " + word + " >/www/index.html && exec httpd -f -p 80 -h /www"}
+	return []string{"sh", "-c", "mkdir -p /www && echo " + word + " >/www/index.html; trap 'exit 0' TERM; httpd -f -p 80 -h /www & wait"}
 }
 
 // with runs a container for the time of a function, and removes it.
@@ -59,7 +60,7 @@ func get(ctx context.Context, url string) (string, error) {
 
 // waitForLog waits for a line that comes late, and returns what the container has written.
 func waitForLog(ctx context.Context, image string) (string, error) {
-	command := []string{"sh", "-c", "echo starting; sleep 1; echo ready; exec sleep 600"}
+	command := []string{"sh", "-c", "trap 'exit 0' TERM; echo starting; sleep 1; echo ready; sleep 600 & wait"}
 	return with(ctx, image, func(c *tc.DockerContainer) (string, error) {
 		log, err := c.Logs(ctx)
 		if err != nil {

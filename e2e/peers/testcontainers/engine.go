@@ -21,7 +21,7 @@ func buildDockerfile(ctx context.Context, image string) (seen string, err error)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	for name, text := range map[string]string{
-		"Dockerfile": "ARG BASE\nFROM ${BASE}\nARG WORD\nCOPY file /file\nRUN echo $WORD >>/file\nCMD [\"sh\", \"-c\", \"cat /file; echo built; exec sleep 600\"]\n",
+		"Dockerfile": "ARG BASE\nFROM ${BASE}\nARG WORD\nCOPY file /file\nRUN echo $WORD >>/file\nCMD [\"sh\", \"-c\", \"trap 'exit 0' TERM; cat /file; echo built; sleep 600 & wait\"]\n",
 		"file":       "copied\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
