@@ -198,6 +198,7 @@ func TestImagesInUseOutliveTheOtherSide(t *testing.T) {
 		t.Errorf("after a prune while dockerd was asleep: %+v", r)
 	}
 	c.must(t, "rm", "stopped")
+	c.agree(t, "the removal of the last container of an image that linnet removed", putBack)
 
 	c.Busybox(t) // pruned, as it should be
 	make("ours-stopped", "ours-running")
