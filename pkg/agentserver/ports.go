@@ -35,6 +35,7 @@ type Ports struct {
 	agentpb.UnimplementedPortsServer
 
 	state string
+	watch Watch
 	log   logrus.FieldLogger
 
 	mu     sync.Mutex
@@ -54,12 +55,21 @@ type portClaim struct {
 	ports []*agentpb.Port
 	// answer is read by the Claim that waits; nil once none does.
 	answer chan string
+	// unwatch lets go of the process whose claim it is, if it is one's.
+	unwatch context.CancelFunc
 }
 
+// Watch finds the process whose life an owner's claims last for: ended is closed when it has ended, at the latest until ctx ends. It is closed
+// already for one that is gone. Nil is for an owner that is no process: that releases its claims.
+type Watch func(ctx context.Context, owner string) (ended <-chan struct{})
+
 // NewPorts takes up the claims in a file in memory, where they outlive the agent but not the
-// machine. An empty name keeps them nowhere.
-func NewPorts(state string, log logrus.FieldLogger) *Ports {
-	p := &Ports{state: state, log: log, claims: map[string]*portClaim{}, alone: time.Now(), changed: make(chan struct{})}
+// machine. An empty name keeps them nowhere. Without watch, no owner is a process.
+func NewPorts(state string, watch Watch, log logrus.FieldLogger) *Ports {
+	if watch == nil {
+		watch = func(context.Context, string) <-chan struct{} { return nil }
+	}
+	p := &Ports{state: state, watch: watch, log: log, claims: map[string]*portClaim{}, alone: time.Now(), changed: make(chan struct{})}
 	text, err := os.ReadFile(state)
 	if err != nil {
 		if state != "" && !errors.Is(err, os.ErrNotExist) {
@@ -75,6 +85,9 @@ func NewPorts(state string, log logrus.FieldLogger) *Ports {
 		}
 		p.lastID++
 		p.claims[c.GetOwner()] = &portClaim{id: p.lastID, owner: c.GetOwner(), ports: c.GetPorts()}
+	}
+	for _, c := range p.claims {
+		p.hold(c)
 	}
 	return p
 }
@@ -131,6 +144,7 @@ func (p *Ports) patience() (limit time.Duration, changed <-chan struct{}) {
 func (p *Ports) add(req *agentpb.ClaimRequest) *portClaim {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.dropEnded(req.GetPorts())
 	taken := map[string]bool{}
 	for owner, c := range p.claims {
 		if owner == req.GetOwner() || container(owner) != container(req.GetOwner()) {
@@ -142,7 +156,7 @@ func (p *Ports) add(req *agentpb.ClaimRequest) *portClaim {
 	}
 	var ports []*agentpb.Port
 	for _, port := range req.GetPorts() {
-		if !taken[place(port)] {
+		if !taken[place(port)] && !p.covered(req.GetOwner(), port) {
 			taken[place(port)] = true
 			ports = append(ports, port)
 		}
@@ -153,7 +167,11 @@ func (p *Ports) add(req *agentpb.ClaimRequest) *portClaim {
 	}
 	p.lastID++
 	c := &portClaim{id: p.lastID, owner: req.GetOwner(), ports: ports, answer: make(chan string, 1)}
+	if old := p.claims[c.owner]; old != nil {
+		old.release()
+	}
 	p.claims[c.owner] = c
+	p.hold(c)
 	p.save()
 	p.tell(c.message())
 	return c
@@ -202,9 +220,11 @@ func (p *Ports) Release(_ context.Context, req *agentpb.ReleaseRequest) (*agentp
 }
 
 func (p *Ports) drop(owner string) {
-	if _, ok := p.claims[owner]; !ok {
+	c, ok := p.claims[owner]
+	if !ok {
 		return
 	}
+	c.release()
 	delete(p.claims, owner)
 	p.save()
 	p.tell(&agentpb.AttendReply{Owner: owner, Release: true})
