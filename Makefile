@@ -6,7 +6,7 @@ LDFLAGS  := -s -w -X github.com/linnet-dev/linnet/pkg/agent.Version=$(VERSION)
 # alone: the agent is in the image, and its bytes must not depend on the image's digest.
 GUEST    := github.com/linnet-dev/linnet/pkg/guestimage
 DIGESTS  := $(if $(IMAGE_AMD64),-X $(GUEST).digestAMD64=$(IMAGE_AMD64)) $(if $(IMAGE_ARM64),-X $(GUEST).digestARM64=$(IMAGE_ARM64))
-CLIENTS  := $(if $(strip $(DIGESTS)),$(foreach p,linnet linnet-build linnet-compose,-ldflags 'github.com/linnet-dev/linnet/cmd/$(p)=$(LDFLAGS) $(DIGESTS)'))
+CLIENTS  := $(if $(strip $(DIGESTS)),$(foreach p,linnet linnet-build linnet-compose linnet-lint,-ldflags 'github.com/linnet-dev/linnet/cmd/$(p)=$(LDFLAGS) $(DIGESTS)'))
 # grpcnotrace: without gRPC's debugging pages, whose templates take a fifth of the time that the client needs to start.
 BUILD    := go build -tags grpcnotrace -trimpath -ldflags '$(LDFLAGS)' $(CLIENTS)
 # What is made for another architecture than this machine's stands beside what is made for this one.
@@ -26,7 +26,7 @@ ACTIONS  := _output/tools/bin/actionlint
 # In order: `make -j` must not test what is being built.
 .NOTPARALLEL:
 
-.PHONY: help all build deps image pack-image system clean check lint cross test-unit test-unit-arm64 test-differential test-seeds test-fuzz e2e test test-mends test-e2e test-chaos test-vm-smoke vm-tree test-limactl test-vm test-install demo bench bench-vm picture sbom dist dist-twice lint-workflows update record-limactl
+.PHONY: help all build deps image pack-image system clean check lint cross test-unit test-unit-arm64 test-differential test-seeds test-fuzz e2e test test-mends test-e2e test-chaos test-docker-core test-docker test-vm-smoke vm-tree test-limactl test-vm test-install demo bench bench-vm picture sbom dist dist-twice lint-workflows update record-limactl
 
 ##@ Make it
 
@@ -74,7 +74,7 @@ lint: $(LINT) ## formatting, import rules and everything else that .golangci.yml
 cross: ## the client compiles for every platform it is meant for, and vets where lint does not see the types; darwin/amd64's are darwin/arm64's
 	@for p in darwin/arm64 darwin/amd64 linux/arm64; do \
 		echo "cross $$p" && export CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} && \
-		go build -o _output/cross/$$p/ ./cmd/linnet ./cmd/linnet-build ./cmd/linnet-compose || exit 1; \
+		go build -o _output/cross/$$p/ ./cmd/linnet ./cmd/linnet-build ./cmd/linnet-compose ./cmd/linnet-lint || exit 1; \
 		[ $$p = darwin/amd64 ] || go vet $(E2E) ./... || exit 1; done
 
 test-differential: ## the parser against nerdctl's own, with the coverage per command; the lines are a commit's own, or LINNET_SEED's
@@ -95,7 +95,7 @@ e2e: build deps ## RUN=REGEXP: the native tests whose names match
 
 # Seconds that each part of the tests may take with filled caches, on two cores; LEDGER is for all of them. The goal for all is 780.
 LEDGER := 1800
-PARTS  := system=30 build=90 deps=60 lint=240 lint-workflows=60 cross=120 test-mends=90 test-unit=480 test-differential=60 test-fuzz=120 test-e2e=1000 test-vm-smoke=600 test-limactl=60
+PARTS  := system=30 build=90 deps=60 lint=240 lint-workflows=60 cross=120 test-mends=90 test-unit=480 test-differential=60 test-fuzz=120 test-e2e=1000 test-docker-core=300 test-vm-smoke=600 test-limactl=60
 
 test: ## everything; what CI runs; it ends with what each part took, and fails where that is more than its budget
 	@MAKE='$(MAKE)' deps/ledger.sh $(LEDGER) $(PARTS)
@@ -122,6 +122,12 @@ test-chaos: build deps ## 300 random kills of the engine's processes, seeded (LI
 	@LINNET_CHAOS_KILLS=$${LINNET_CHAOS_KILLS:-300} LINNET_CHAOS_SEED=$${LINNET_CHAOS_SEED:-$$(date +%s)} \
 		go test $(E2E) -v -count=1 -timeout 90m -run '^TestRandomKills$$' ./e2e/native
 
+test-docker-core: build deps ## Docker's API on the real engine, natively: everything but clients of Node, with fewer kills
+	@go test $(E2E) -short -count=1 -timeout 20m ./e2e/docker
+
+test-docker: build deps ## all of Docker's API, natively: clients of Node by npm, twenty kills of dockerd
+	@go test $(E2E) -v -count=1 -timeout 60m ./e2e/docker
+
 test-vm-smoke: build image ## the main job once in a real virtual machine (an ordinary user is made for it); ARCH=arm64: in an emulated one
 	@$(LABARCH) go test $(E2E) -v -count=1 -timeout $(if $(FOREIGN),90m,25m) -run '^TestSmoke$$' ./e2e/vm
 
@@ -137,6 +143,7 @@ test-vm: $(if $(FOREIGN),test-vm-smoke,build image) ## everything in a real virt
 # Two versions of this tree, since one is updated to the other; AGAIN=1 takes those that are there.
 test-install: PURPOSES = build install
 test-install: system deps $(NFPM) ## the packages and install.sh on an empty Debian 12 and 13, in namespaces: install, run, update, remove
+	@go run ./deps/build lima
 	@$(if $(AGAIN),:,for v in v0.0.1 v0.0.2; do go run ./installer/dist -nfpm $(NFPM) -version $$v -os linux -arch $(HOSTARCH) -out _output/install/$$v || exit 1; done)
 	@go test $(E2E) -v -count=1 -timeout 60m ./e2e/install
 

@@ -26,6 +26,7 @@ var allowed = map[string][]string{
 	"cmd/linnet":         {"pkg/cli", "pkg/route", "pkg/streams"},
 	"cmd/linnet-build":   {"pkg/cli", "pkg/cli/buildcmd", "pkg/route", "pkg/streams"},
 	"cmd/linnet-compose": {"pkg/cli", "pkg/cli/composecmd", "pkg/route", "pkg/streams"},
+	"cmd/linnet-lint":    {"pkg/cli", "pkg/cli/lintcmd", "pkg/route", "pkg/streams"},
 	"cmd/linnet-agent":   {"pkg/engine", "pkg/agentserver", "pkg/agentserver/portplugin", "pkg/agentserver/portproxy", "pkg/volume"},
 	"cmd/linnet-env":     {}, // steps of builds are cached by its bytes
 
@@ -41,6 +42,12 @@ var allowed = map[string][]string{
 
 	"pkg/cli/composecmd": {"pkg/build", "pkg/build/options", "pkg/cli", "pkg/cli/buildcmd", "pkg/compose", "pkg/guest", "pkg/host", "pkg/nerdctl", "pkg/route", "pkg/settings"},
 
+	"pkg/compose/plan":    {},
+	"pkg/cli/lintcmd":     {"pkg/agent", "pkg/cli", "pkg/lens", "pkg/lens/gather"},
+	"pkg/lens":            {},
+	"pkg/lens/buildrules": {"pkg/lens"},
+	"pkg/lens/gather":     {"pkg/build/localdir", "pkg/build/options", "pkg/compose", "pkg/lens", "pkg/lens/buildrules"},
+
 	"pkg/agentserver/portplugin": {"pkg/agent/agentpb"},
 	"pkg/agentserver/portproxy":  {"pkg/agent/agentpb", "pkg/host"},
 	"pkg/relay":                  {"pkg/agent", "pkg/agent/agentpb", "pkg/host"},
@@ -50,7 +57,7 @@ var allowed = map[string][]string{
 
 	"pkg/guestimage": {"pkg/host"},
 
-	"pkg/dockerapi":     {},
+	"pkg/dockerapi":     {"pkg/host"},
 	"pkg/dockercontext": {},
 	"pkg/sharedimages":  {},
 
@@ -81,7 +88,7 @@ var allowed = map[string][]string{
 
 	// What makes releases.
 	"installer/dist":      {"deps"},
-	"installer/reference": {"pkg/cli", "pkg/cli/buildcmd", "pkg/cli/composecmd", "pkg/nerdctl", "pkg/route", "pkg/streams"},
+	"installer/reference": {"pkg/cli", "pkg/cli/buildcmd", "pkg/cli/composecmd", "pkg/cli/lintcmd", "pkg/nerdctl", "pkg/route", "pkg/streams"},
 
 	// Tests' own and tools.
 	"pkg/guest/guesttest":     {"pkg/guest", "pkg/host"},
@@ -238,12 +245,12 @@ func readable(imports []string) []string {
 
 func TestImportsOfOthers(t *testing.T) {
 	only := map[string][]string{
-		"github.com/spf13/cobra":              {"pkg/cli", "pkg/cli/buildcmd", "pkg/cli/composecmd"},
+		"github.com/spf13/cobra":              {"pkg/cli", "pkg/cli/buildcmd", "pkg/cli/composecmd", "pkg/cli/lintcmd"},
 		"os/exec":                             {"pkg/host", "pkg/host/hosttest", "cmd/linnet-env"},
 		"github.com/containerd/containerd/v2": {"pkg/engine", "pkg/sharedimages", "pkg/build", "pkg/build/cache", "pkg/build/store"},
 		"github.com/klauspost/compress":       {"pkg/guestimage"},
-		"github.com/moby/buildkit":            {"pkg/build", "pkg/build/cache"},
-		"github.com/compose-spec/compose-go":  {"pkg/compose"},
+		"github.com/moby/buildkit":            {"pkg/build", "pkg/build/cache", "pkg/lens", "pkg/lens/buildrules"},
+		"github.com/compose-spec/compose-go":  {"pkg/compose", "pkg/compose/plan"},
 		"github.com/containerd/nerdctl":       {},
 		"github.com/lima-vm":                  {},
 	}
@@ -264,7 +271,7 @@ func TestImportsOfOthers(t *testing.T) {
 
 // Of builds, two packages know BuildKit, and those that a build is described with know no engine at all.
 func TestPartsOfBuildsWithoutBuildKit(t *testing.T) {
-	for _, p := range list(t, "pkg/build/", "pkg/compose") {
+	for _, p := range list(t, "pkg/build/", "pkg/compose", "pkg/compose/") {
 		name := strings.TrimPrefix(p.ImportPath, module)
 		without := []string{"github.com/moby/buildkit/"}
 		switch name {
@@ -277,6 +284,17 @@ func TestPartsOfBuildsWithoutBuildKit(t *testing.T) {
 		for _, d := range p.Deps {
 			if slices.ContainsFunc(without, func(w string) bool { return strings.HasPrefix(d, w) }) {
 				t.Errorf("%s links %s", name, d)
+			}
+		}
+	}
+}
+
+// Checks judge facts: they know how a Dockerfile is read, and no engine, nor any file.
+func TestChecksKnowNoEngine(t *testing.T) {
+	for _, d := range list(t, "pkg/lens")[0].Deps {
+		for _, without := range []string{"google.golang.org/grpc", "github.com/containerd/containerd/", "github.com/moby/buildkit/client", "github.com/moby/buildkit/session", "github.com/compose-spec/"} {
+			if strings.HasPrefix(d, without) {
+				t.Errorf("pkg/lens links %s", d)
 			}
 		}
 	}
@@ -297,10 +315,12 @@ func TestClientStaysThin(t *testing.T) {
 	composeFiles := []string{"github.com/compose-spec/compose-go", "github.com/santhosh-tekuri/jsonschema", module + "pkg/compose", module + "pkg/cli/composecmd"}
 	engine := []string{"github.com/vishvananda/netlink", "github.com/fsnotify/fsnotify", "net/http/pprof", module + "pkg/engine", module + "pkg/dockerapi", module + "pkg/sharedimages"}
 	builds := []string{"github.com/moby/buildkit", "github.com/docker/cli", "github.com/containerd/containerd", module + "pkg/build"}
+	lint := []string{"mvdan.cc/sh", module + "pkg/lens"}
 	for program, without := range map[string][]string{
-		"linnet":         slices.Concat(composeFiles, engine, builds),
-		"linnet-build":   slices.Concat(composeFiles, engine),
-		"linnet-compose": engine,
+		"linnet":         slices.Concat(composeFiles, engine, builds, lint),
+		"linnet-build":   slices.Concat(composeFiles, engine, lint),
+		"linnet-compose": slices.Concat(engine, lint),
+		"linnet-lint":    engine,
 	} {
 		for _, d := range list(t, "cmd/"+program)[0].Deps {
 			for _, heavy := range without {

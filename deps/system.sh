@@ -11,7 +11,7 @@ set -eu
 build='gcc libc6-dev pkg-config libseccomp-dev git make ca-certificates' # runc has C in it, and so has the race detector
 run='iptables libseccomp2 kmod'                                          # the engine's own prerequisites
 demo='curl'                                                              # fetches pages
-test='busybox-static curl iproute2 util-linux procps qemu-user-static'   # the test image, looking at the machine, another processor
+test='busybox-static curl iproute2 util-linux procps qemu-user-static python3' # the test image, looking at the machine, another processor, a client of Docker's API
 vm='qemu-system-x86 qemu-utils openssh-client mmdebstrap e2fsprogs cpio kmod xz-utils zstd' # runs the guest; makes its image
 roots='mmdebstrap busybox-static iproute2 iptables util-linux' # roots of Debian to install on, looking at them
 # On amd64, to build for arm64: the C toolchain for runc, the emulator that Debian's packages are installed with, and the machine.

@@ -15,6 +15,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/cli"
 	"github.com/linnet-dev/linnet/pkg/cli/buildcmd"
 	"github.com/linnet-dev/linnet/pkg/cli/composecmd"
+	"github.com/linnet-dev/linnet/pkg/cli/lintcmd"
 	"github.com/linnet-dev/linnet/pkg/route"
 	"github.com/linnet-dev/linnet/pkg/streams"
 )
@@ -221,10 +222,13 @@ func help(t *testing.T, words []string) string {
 	}
 	s, _, out, errs := streams.Test()
 	program := route.Build
-	if words[0] == "compose" {
+	switch words[0] {
+	case "compose":
 		program = route.Compose
+	case "lint":
+		program = route.Lint
 	}
-	if code := cli.Main(t.Context(), program, append(slices.Clone(words), "--help"), s, buildcmd.Commands, composecmd.Commands); code != 0 {
+	if code := cli.Main(t.Context(), program, append(slices.Clone(words), "--help"), s, buildcmd.Commands, composecmd.Commands, lintcmd.Commands); code != 0 {
 		t.Logf("linnet %q --help: exit code %d: %s", words, code, errs)
 	}
 	return out.String()

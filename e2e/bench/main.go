@@ -26,7 +26,7 @@ func main() {
 	rounds := flag.Int("n", 30, "rounds of each group")
 	asJSON := flag.Bool("json", false, "print JSON")
 	inVM := flag.Bool("vm", false, "measure in a virtual machine, as an ordinary user that is made")
-	only := flag.String("only", "", "only these parts, by comma: start, build; in a virtual machine also throughput, boot")
+	only := flag.String("only", "", "only these parts, by comma: start, build, docker; in a virtual machine also throughput, boot")
 	smaller := flag.Int("smaller", 8, "what the sizes of builds are divided by in a virtual machine, which may be emulated")
 	starts := flag.Int("starts", 3, "rounds of starting the virtual machine")
 	against := flag.String("against", "", "measure `ps` and `run` beside the linnet of this tree (bin and libexec), and nothing else; in 40 rounds unless -n says another number")
@@ -149,6 +149,9 @@ func (b *bench) run() (err error) {
 	}
 	if b.has("build") {
 		failed = append(failed, b.builds(x), x.memory(b))
+	}
+	if b.has("docker") {
+		failed = append(failed, b.docker())
 	}
 	return errors.Join(failed...)
 }

@@ -98,7 +98,7 @@ func TestResetRemovesNothingThatIsMounted(t *testing.T) {
 			removed = append(removed, path)
 		case strings.HasPrefix(path, "/"):
 			kept = append(kept, path)
-		case strings.HasPrefix(path+"/", "native/"), strings.HasPrefix(path+"/", "build/"), strings.HasPrefix(path+"/", "compose/"):
+		case path == "docker.sock", strings.HasPrefix(path+"/", "native/"), strings.HasPrefix(path+"/", "build/"), strings.HasPrefix(path+"/", "compose/"):
 			removed = append(removed, filepath.Join(home, path))
 		default:
 			kept = append(kept, filepath.Join(home, path))

@@ -55,6 +55,11 @@ func TestTheImageComesByItself(t *testing.T) {
 	if r.Code != 0 || r.Out != "hello from inside\n" || !strings.Contains(r.Err, "fetching the virtual machine's image") {
 		t.Fatalf("exit code %d, stdout %q, stderr:\n%s", r.Code, r.Out, r.Err)
 	}
+	for line := range strings.Lines(r.Err) {
+		if strings.Contains(line, ": done (") {
+			t.Logf("phase: %s", line)
+		}
+	}
 	if got := asked.Load(); got != cuts+1 {
 		t.Errorf("the server was asked %d times", got)
 	}

@@ -16,7 +16,7 @@ ours=github.com/linnet-dev/linnet/pkg
 rm -rf "$dir"
 mkdir -p "$dir"/bin "$dir"/libexec/linnet/{bin,image,share/lima}
 CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -ldflags "-s -w -X $ours/agent.Version=$version -X $ours/lima.machineArch=$arch" \
-	-o "$dir/bin/" ./cmd/linnet ./cmd/linnet-build ./cmd/linnet-compose
+	-o "$dir/bin/" ./cmd/linnet ./cmd/linnet-build ./cmd/linnet-compose ./cmd/linnet-lint
 cp "bin-$arch/linnet-agent" "bin-$arch/linnet-env" "$dir/bin/"
 go run ./deps/build lima
 cp libexec/linnet/bin/limactl "$dir/libexec/linnet/bin/"

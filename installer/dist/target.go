@@ -62,7 +62,7 @@ func (t target) programs() map[string]string {
 }
 
 // clients are the programs that make up the client.
-var clients = []string{"linnet", "linnet-build", "linnet-compose"}
+var clients = []string{"linnet", "linnet-build", "linnet-compose", "linnet-lint"}
 
 // part is a program of a component: the file that was built, and where it goes below libexec/linnet.
 type part struct {

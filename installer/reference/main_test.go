@@ -60,6 +60,7 @@ func TestPagesAreOfEveryCommand(t *testing.T) {
 		"linnet-cache":         "linnet-cache-prune",
 		"linnet-compose-build": `\fB--check\fP`,
 		"linnet-compose-up":    `\fB--detach\fP`,
+		"linnet-lint":          `\fB--fail-on\fP`,
 		"linnet-uninstall":     `\fB--keep-data\fP`,
 	} {
 		page := unzip(t, files["man/man1/"+name+".1.gz"])

@@ -15,6 +15,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/cli"
 	"github.com/linnet-dev/linnet/pkg/cli/buildcmd"
 	"github.com/linnet-dev/linnet/pkg/cli/composecmd"
+	"github.com/linnet-dev/linnet/pkg/cli/lintcmd"
 	"github.com/linnet-dev/linnet/pkg/nerdctl"
 	"github.com/linnet-dev/linnet/pkg/route"
 	"github.com/linnet-dev/linnet/pkg/streams"
@@ -28,7 +29,7 @@ func tree(ctx context.Context) *cobra.Command {
 		build = composecmd.BuildCommand(env)
 		return composecmd.Commands(env)
 	}
-	root := cli.Tree(ctx, route.Build, s, buildcmd.Commands, compose)
+	root := cli.Tree(ctx, route.Build, s, buildcmd.Commands, compose, lintcmd.Commands)
 	for _, c := range nerdctl.Root().Commands {
 		have, _, err := root.Find([]string{c.Name})
 		if err != nil || have == root || !have.DisableFlagParsing {

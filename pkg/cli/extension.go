@@ -88,20 +88,23 @@ func (a *app) extend(root *cobra.Command) {
 	for _, ext := range a.extensions {
 		for _, c := range ext(&Env{a}) {
 			id := groupCommands
-			if c.Name() == "cache" {
+			if c.Name() == "cache" || c.Name() == "lint" {
 				id = groupOwn
 			}
 			root.AddCommand(inGroup(id, c))
 		}
 	}
 	if !a.has(route.Build) {
-		root.AddCommand(inGroup(groupCommands, a.execStub("build", "Build an image from a Dockerfile")))
-		root.AddCommand(inGroup(groupOwn, a.execStub("cache", "list, prune and move the build cache")))
+		root.AddCommand(inGroup(groupCommands, a.execStub(route.Build, "build", "Build an image from a Dockerfile")))
+		root.AddCommand(inGroup(groupOwn, a.execStub(route.Build, "cache", "list, prune and move the build cache")))
+	}
+	if lint, _, err := root.Find([]string{"lint"}); err != nil || lint == root {
+		root.AddCommand(inGroup(groupOwn, a.execStub(route.Lint, "lint", "check Dockerfiles, build contexts and compose files")))
 	}
 	buildx := group("buildx", "docker's name for what builds")
 	buildx.Hidden, buildx.GroupID = true, groupManagement
-	buildx.AddCommand(a.execStub("build", "Build an image from a Dockerfile"), a.execStub("prune", "Remove build cache"),
-		a.execStub("du", "How much space the build cache takes"))
+	buildx.AddCommand(a.execStub(route.Build, "build", "Build an image from a Dockerfile"), a.execStub(route.Build, "prune", "Remove build cache"),
+		a.execStub(route.Build, "du", "How much space the build cache takes"))
 	root.AddCommand(buildx)
 }
 
@@ -110,10 +113,10 @@ func inGroup(id string, c *cobra.Command) *cobra.Command {
 	return c
 }
 
-// execStub stands for a command of linnet-build in the list of commands.
-func (a *app) execStub(use, short string) *cobra.Command {
+// execStub stands for a command of another program in the list of commands.
+func (a *app) execStub(program route.Program, use, short string) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short, DisableFlagParsing: true,
-		RunE: func(*cobra.Command, []string) error { return become(route.Build, a.args) },
+		RunE: func(*cobra.Command, []string) error { return become(program, a.args) },
 	}
 }

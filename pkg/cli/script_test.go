@@ -33,6 +33,7 @@ func TestMain(m *testing.M) {
 		string(route.Client):  func() { os.Exit(runLinnet()) },
 		string(route.Build):   func() { os.Exit(runLinnet()) },
 		string(route.Compose): func() { os.Exit(runLinnet()) },
+		string(route.Lint):    func() { os.Exit(runLinnet()) },
 
 		"nerdctl": func() { os.Exit(fakeNerdctl()) },
 		"limactl": func() { os.Exit(limatest.Main()) },
@@ -59,6 +60,8 @@ func runLinnet() int {
 		extensions = append(extensions, fakeExtension(string(name), "build", "cache"))
 	case route.Compose:
 		extensions = append(extensions, fakeExtension(string(name), "compose"))
+	case route.Lint:
+		extensions = append(extensions, fakeExtension(string(name), "lint"))
 	}
 	a := newApp(context.Background(), name, os.Args[1:], streams.System(), extensions...)
 	a.systemSocket = cmp.Or(os.Getenv("TEST_SYSTEM_SOCKET"), a.systemSocket)

@@ -53,7 +53,7 @@ func clean(ctx context.Context, spec agent.Spec, env []string, log logrus.FieldL
 
 // checkRemoval fails when a user has mounted something where clean removes.
 func checkRemoval(l host.Layout) error {
-	return checkMounts(l, "removing what the engine keeps", l.Volatile(), l.Engine(), l.BuildTokens(), l.Compose())
+	return checkMounts(l, "removing what the engine keeps", l.Volatile(), l.Engine(), l.BuildTokens(), l.Compose(), l.DockerSocket())
 }
 
 // bundlesDir is where containerd's runtime has them below its state directory.

@@ -114,7 +114,7 @@ func (k *docker) run(ctx context.Context) {
 }
 
 // wantsDocker reports whether dockerd is needed without a client: for a container that is to be started with the engine, or that
-// runs without a dockerd, so that no process reads what it writes.
+// runs without a dockerd, so that what it writes is not read.
 func wantsDocker(l host.Layout) bool {
 	running, _ := filepath.Glob(filepath.Join(l.ContainerdState(), bundlesDir, dockerSpace, "*")) // the pattern is fine
 	return len(running) > 0 || slices.ContainsFunc(keptDockerContainers(l), dockerContainer.restarts)

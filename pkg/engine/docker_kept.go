@@ -139,7 +139,7 @@ func keptDockerNetworks(l host.Layout) (all []dockerKeptNetwork) {
 	if err != nil {
 		return nil
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()      // it is only read
 	_ = db.View(func(tx *bbolt.Tx) error { // what was read counts
 		return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
 			return b.ForEach(func(key, value []byte) error {

@@ -59,7 +59,7 @@ func newFields(s agent.Spec, hostGateway string) fields {
 		CacheAge: s.CacheAge.String(), CacheRecent: min(recent, s.CacheAge).String(), CacheMountAge: mountAge,
 		CacheBytes: s.CacheBytes, CacheMostBytes: 2 * s.CacheBytes,
 		InsecureRegistries: s.InsecureRegistries, HostGateway: hostGateway,
-		HostsDirs: append([]string{l.RegistryHosts()}, s.HostsDirs...),
+		HostsDirs:  append([]string{l.RegistryHosts()}, s.HostsDirs...),
 		DockerRoot: l.DockerRoot(), DockerState: l.DockerState(), DockerPID: dockerPID(l), DockerSocket: socketOf(l, guest.Docker),
 		DockerBridge: dockerBridge(l), DockerProxy: l.Bin("docker-proxy"), LiveRestore: true,
 	}

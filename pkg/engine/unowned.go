@@ -260,7 +260,7 @@ func runcState(l host.Layout, namespace string) string {
 
 // strayRuncStates lists, in the form of bundles, the containers of this home that runc still knows, and whose bundle is gone.
 func strayRuncStates(l host.Layout) (found []string) {
-	states, _ := filepath.Glob(filepath.Join(runcRoot, "*", "*", "state.json"))                      // the pattern is fine
+	states, _ := filepath.Glob(filepath.Join(runcRoot, "*", "*", "state.json"))              // the pattern is fine
 	dockers, _ := filepath.Glob(filepath.Join(runcState(l, dockerSpace), "*", "state.json")) // this one too
 	for _, file := range append(states, dockers...) {
 		bundle := filepath.Dir(file)

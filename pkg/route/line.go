@@ -43,7 +43,7 @@ var tree = sync.OnceValue(func() *nerdctl.Command {
 	}
 	buildx := word("buildx")
 	buildx.Group, buildx.Commands = true, []*nerdctl.Command{word("build"), word("du"), word("prune")}
-	root.Commands = append(root.Commands, word("cache"), buildx)
+	root.Commands = append(root.Commands, word("cache"), word("lint"), buildx)
 	return &root
 })
 

@@ -20,6 +20,7 @@ const (
 	Client  Program = "linnet"
 	Build   Program = "linnet-build"
 	Compose Program = "linnet-compose"
+	Lint    Program = "linnet-lint"
 )
 
 // Images says where a command line names the images for which a registry is asked.
@@ -54,6 +55,8 @@ var table = map[string]Route{
 	"buildx prune":  {Program: Build, Command: "cache prune"},
 	"buildx du":     {Program: Build, Command: "cache du"},
 	"system prune":  {Program: Build, Builds: true}, // its last part is `cache prune`
+
+	"lint": {Program: Lint, Command: "lint"},
 
 	"compose build":  {Program: Compose, Command: "compose", Builds: true, Images: InFile},
 	"compose create": {Program: Compose, Command: "compose", Builds: true, Images: InFile},

@@ -160,7 +160,7 @@ func Defaults(f Facts) *Settings {
 			Registries:  Registries{Insecure: Hosts{}},
 			HostsDirs:   Dirs{"/etc/containerd/certs.d", "/etc/docker/certs.d"},
 		},
-		Build: Build{CacheSize: 20 * GiB, CacheAge: Duration(720 * time.Hour), CacheMounts: MountsOfProject},
+		Build:  Build{CacheSize: 20 * GiB, CacheAge: Duration(720 * time.Hour), CacheMounts: MountsOfProject},
 		Docker: Docker{Socket: On, Idle: Duration(10 * time.Minute)},
 		VM: VM{
 			CPUs: f.share(), Memory: f.half(), Disk: 100 * GiB, Mounts: Mounts{},

@@ -58,19 +58,27 @@ func busybox() ([]byte, error) {
 // Main builds linnet and its components (nothing happens when they are there) and runs the
 // tests of a package.
 func Main(m *testing.M) int {
+	if !builtAsRoot() {
+		return 1
+	}
+	defer CloseShared()
+	return m.Run()
+}
+
+// builtAsRoot builds linnet and its components, and says why not.
+func builtAsRoot() bool {
 	if os.Geteuid() != 0 {
 		fmt.Fprintln(os.Stderr, "the native real-engine suite needs root: sudo make test")
-		return 1
+		return false
 	}
 	build := exec.Command("make", "-s", "build", "deps")
 	build.Dir = Root()
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
 	if err := build.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "make build deps:", err)
-		return 1
+		return false
 	}
-	defer CloseShared()
-	return m.Run()
+	return true
 }
 
 // CloseShared ends the engine that Shared made, if it did.

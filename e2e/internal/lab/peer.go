@@ -1,9 +1,14 @@
 package lab
 
 import (
+	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 )
 
@@ -21,11 +26,39 @@ func PeerFor(t testing.TB, name, arch string) string {
 	if arch != runtime.GOARCH {
 		prefix += "-" + arch
 	}
-	// Where it is there and as pinned, this does nothing.
-	build := exec.CommandContext(t.Context(), "go", "run", "./deps/build", "-peers", "-arch", arch, "-prefix", prefix, name)
-	build.Dir = SourceRoot()
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building %s: %v\n%s", name, err, out)
+	if err := makePeers(arch, prefix, name); err != nil {
+		t.Fatal(err)
 	}
 	return filepath.Join(prefix, "bin", name)
+}
+
+// MakePeers builds what Peer is asked for later, where there is no network.
+func MakePeers(names ...string) error {
+	return makePeers(runtime.GOARCH, filepath.Join(SourceRoot(), "_output", "peers"), names...)
+}
+
+// made are the directories and names that this process has had made.
+var made sync.Map
+
+func makePeers(arch, prefix string, names ...string) error {
+	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		_, done := made.Load(prefix + "/" + name)
+		return done
+	})
+	if len(names) == 0 {
+		return nil
+	}
+	if os.Getenv("XXHACK") != "" {
+		return nil
+	}
+	// Where it is there and as pinned, this does nothing.
+	build := exec.Command("go", append([]string{"run", "./deps/build", "-peers", "-arch", arch, "-prefix", prefix}, names...)...)
+	build.Dir = SourceRoot()
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("building %s: %w\n%s", strings.Join(names, ", "), err, out)
+	}
+	for _, name := range names {
+		made.Store(prefix+"/"+name, true)
+	}
+	return nil
 }
