@@ -78,6 +78,10 @@ func (r *Relay) serveDocker(ctx context.Context, conn net.Conn) {
 		agent.Reset(conn)
 		return
 	}
+	// A client that is gone has not only ended its half: what it attached to ends, too, in the guest.
+	there, done := host.UntilHangup(ctx, unix)
+	defer done()
+	defer context.AfterFunc(there, func() { s.Close() })()
 	splice(ctx, &spoken{UnixConn: unix, said: said[:n]}, s, through)
 }
 
