@@ -86,6 +86,8 @@ func NewPorts(state string, watch Watch, log logrus.FieldLogger) *Ports {
 		p.lastID++
 		p.claims[c.GetOwner()] = &portClaim{id: p.lastID, owner: c.GetOwner(), ports: c.GetPorts()}
 	}
+	p.mu.Lock() // one whose process has ended goes at once
+	defer p.mu.Unlock()
 	for _, c := range p.claims {
 		p.hold(c)
 	}
