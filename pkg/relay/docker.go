@@ -81,8 +81,21 @@ func (r *Relay) serveDocker(ctx context.Context, conn net.Conn) {
 	// A client that is gone has not only ended its half: what it attached to ends, too, in the guest.
 	there, done := host.UntilHangup(ctx, unix)
 	defer done()
-	defer context.AfterFunc(there, func() { s.Close() })()
-	splice(ctx, &spoken{UnixConn: unix, said: said[:n]}, s, through)
+	spare := context.AfterFunc(there, func() { s.Close() })
+	defer spare()
+	splice(ctx, &answered{spoken{UnixConn: unix, said: said[:n]}, spare}, s, through)
+}
+
+// answered is a client that is no longer watched once it has its whole answer: that it has ended its half, too, looks as if it were gone, and
+// what it has sent may still be on the way.
+type answered struct {
+	spoken
+	spare func() bool
+}
+
+func (a *answered) CloseWrite() error {
+	a.spare()
+	return a.spoken.CloseWrite()
 }
 
 // dialDocker connects to the guest's door, which is there as soon as its engine is made.
