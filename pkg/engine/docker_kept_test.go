@@ -58,11 +58,11 @@ func TestAContainerThatRunsWithoutDockerdWantsIt(t *testing.T) {
 	if wantsDocker(l) {
 		t.Error("nothing is there")
 	}
-	for space, want := range map[string]bool{"default": false, "moby": true} {
+	for _, space := range []string{"default", "moby"} { // the first one is still there then
 		if err := os.MkdirAll(filepath.Join(l.ContainerdState(), bundlesDir, space, "0123"), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if got := wantsDocker(l); got != want {
+		if got := wantsDocker(l); got != (space == "moby") {
 			t.Errorf("a container in %s: %v", space, got)
 		}
 	}
