@@ -30,7 +30,7 @@ var allowed = map[string][]string{
 	"cmd/linnet-agent":   {"pkg/engine", "pkg/agentserver", "pkg/agentserver/portplugin", "pkg/agentserver/portproxy", "pkg/volume"},
 	"cmd/linnet-env":     {}, // steps of builds are cached by its bytes
 
-	"pkg/cli":          {"deps", "pkg/agent", "pkg/client", "pkg/dockercontext", "pkg/emulate", "pkg/guest", "pkg/guestimage", "pkg/host", "pkg/lima", "pkg/migrate", "pkg/native", "pkg/nerdctl", "pkg/registry", "pkg/relay", "pkg/report", "pkg/route", "pkg/settings", "pkg/streams", "pkg/vm"},
+	"pkg/cli":          {"deps", "pkg/agent", "pkg/client", "pkg/dockercontext", "pkg/doctor", "pkg/doctor/gather", "pkg/emulate", "pkg/guest", "pkg/guestimage", "pkg/host", "pkg/lima", "pkg/migrate", "pkg/native", "pkg/nerdctl", "pkg/registry", "pkg/relay", "pkg/report", "pkg/route", "pkg/settings", "pkg/streams", "pkg/vm"},
 	"pkg/cli/buildcmd": {"pkg/build", "pkg/build/cache", "pkg/build/options", "pkg/cli", "pkg/host", "pkg/report", "pkg/settings", "pkg/streams"},
 	"pkg/build":        {"pkg/build/localdir", "pkg/build/options", "pkg/build/state", "pkg/build/store", "pkg/guest", "pkg/host", "pkg/report"},
 	"pkg/compose":      {"pkg/build/options"},
@@ -43,9 +43,11 @@ var allowed = map[string][]string{
 	"pkg/cli/composecmd": {"pkg/build", "pkg/build/options", "pkg/cli", "pkg/cli/buildcmd", "pkg/compose", "pkg/guest", "pkg/host", "pkg/nerdctl", "pkg/route", "pkg/settings"},
 
 	"pkg/compose/plan":    {},
-	"pkg/cli/lintcmd":     {"pkg/agent", "pkg/cli", "pkg/lens", "pkg/lens/gather"},
+	"pkg/cli/lintcmd":     {"pkg/agent", "pkg/build/store", "pkg/cli", "pkg/lens", "pkg/lens/gather", "pkg/lens/images", "pkg/lens/layers"},
 	"pkg/lens":            {},
 	"pkg/lens/buildrules": {"pkg/lens"},
+	"pkg/lens/images":     {"pkg/lens", "pkg/lens/layers"},
+	"pkg/lens/layers":     {"pkg/lens"},
 	"pkg/lens/gather":     {"pkg/build/localdir", "pkg/build/options", "pkg/compose", "pkg/lens", "pkg/lens/buildrules"},
 
 	"pkg/agentserver/portplugin": {"pkg/agent/agentpb"},
@@ -62,7 +64,11 @@ var allowed = map[string][]string{
 	"pkg/sharedimages":  {},
 
 	"pkg/migrate": {"pkg/dockercontext"},
-	"pkg/volume":  {"pkg/host"},
+
+	"pkg/doctor":        {},
+	"pkg/doctor/gather": {"pkg/doctor", "pkg/dockercontext", "pkg/emulate", "pkg/host", "pkg/migrate"},
+
+	"pkg/volume": {"pkg/host"},
 
 	"pkg/vm":   {"pkg/report"},
 	"pkg/lima": {"config", "pkg/agent", "pkg/agent/agentpb", "pkg/guest", "pkg/host", "pkg/relay", "pkg/report", "pkg/vm"},
@@ -248,7 +254,7 @@ func TestImportsOfOthers(t *testing.T) {
 		"github.com/spf13/cobra":              {"pkg/cli", "pkg/cli/buildcmd", "pkg/cli/composecmd", "pkg/cli/lintcmd"},
 		"os/exec":                             {"pkg/host", "pkg/host/hosttest", "cmd/linnet-env"},
 		"github.com/containerd/containerd/v2": {"pkg/engine", "pkg/sharedimages", "pkg/build", "pkg/build/cache", "pkg/build/store"},
-		"github.com/klauspost/compress":       {"pkg/guestimage"},
+		"github.com/klauspost/compress":       {"pkg/guestimage", "pkg/lens/images", "pkg/lens/layers"},
 		"github.com/moby/buildkit":            {"pkg/build", "pkg/build/cache", "pkg/lens", "pkg/lens/buildrules"},
 		"github.com/compose-spec/compose-go":  {"pkg/compose", "pkg/compose/plan"},
 		"github.com/containerd/nerdctl":       {},

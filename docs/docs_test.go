@@ -203,6 +203,9 @@ func unknown(t *testing.T, words []string) string {
 		words[0] = "cache" // docker's other names
 	}
 	for n := 1; n <= len(words); n++ {
+		if n == 1 && len(words) > 1 && words[0] == "image" && words[1] == "check" {
+			continue // the group is nerdctl's
+		}
 		path := strings.Join(words[:n], " ")
 		help := help(t, words[:n])
 		if !regexp.MustCompile(`Usage:\s+linnet ` + path + `\b`).MatchString(help) {
@@ -227,6 +230,10 @@ func help(t *testing.T, words []string) string {
 		program = route.Compose
 	case "lint":
 		program = route.Lint
+	case "image":
+		if len(words) > 1 && words[1] == "check" {
+			program = route.Lint
+		}
 	}
 	if code := cli.Main(t.Context(), program, append(slices.Clone(words), "--help"), s, buildcmd.Commands, composecmd.Commands, lintcmd.Commands); code != 0 {
 		t.Logf("linnet %q --help: exit code %d: %s", words, code, errs)

@@ -229,9 +229,10 @@ func TestClientsThatDie(t *testing.T) {
 	defer cancel()
 	again := c.program(ctx, c.docker, "attach", "reader")
 	again.Stdin = strings.NewReader("line\n")
-	if r := end(t, again); r.Out != "got line\n" {
+	if r := end(t, again); r.Code != 0 { // whether it still shows what came at the very end is the daemon's own race
 		t.Errorf("attached again: %+v", r)
 	}
+	lab.Eventually(t, "the line of the second client", func() bool { return c.must(t, "logs", "reader") == "got line" })
 }
 
 // Two hundred connections at once that follow events, and as many requests beside them, are answered.

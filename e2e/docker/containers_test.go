@@ -61,11 +61,13 @@ lines" -e D $I sh -c 'echo "$A|$B|$C|$D"'`, "a b|#c|two\nlines|from", false},
 		docker commit -c 'CMD ["cat","/new"]' $N $N:made >/dev/null
 		docker run --rm $N:made
 		docker rmi $N:made >/dev/null`, "A /new\nC /etc\nD /etc/passwd\nnew", true},
-	{"events", `
+	{
+		"events", `
 		since=$(date +%s)
 		docker run --rm --name $N $I true
 		docker events --since $since --until $(($(date +%s) + 1)) --filter container=$N --filter event=create --filter event=start --filter event=die --filter event=destroy --format '{{.Action}}'`,
-		"create\nstart\ndie\ndestroy", false},
+		"create\nstart\ndie\ndestroy", false,
+	},
 	{"stats and top", `
 		docker run -d --name $N $I sleep 1000 >/dev/null
 		docker stats --no-stream --format '{{.Name}} {{.PIDs}}' $N

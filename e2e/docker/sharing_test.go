@@ -255,6 +255,7 @@ func TestEachSideSparesTheOthers(t *testing.T) {
 	if got := c.must(t, "exec", "one", "cat", "/data/side"); got != "docker" {
 		t.Errorf("docker's volume has %q", got)
 	}
+	lab.Eventually(t, "the image that docker's containers use to be back", func() bool { return c.Must(t, "images", "-q", image) != "" })
 	c.Must(t, "run", "-d", "--name", "one", image, "sleep", "1000")
 	c.must(t, "rm", "-f", "one", "two")
 	c.must(t, "system", "prune", "-a", "-f", "--volumes")

@@ -63,12 +63,14 @@ var worlds = []journey{
 		docker create --name $N-2 --label x=$N $I true >/dev/null
 		docker ps -a --filter label=x=$N --format '{{.Names}} {{.State}}' | sort
 		docker ps -a --filter label=x=$N --filter status=created --format json | grep -o '"Names":"[^"]*"'`, "jfiltersandformats-1 running\njfiltersandformats-2 created\n\"Names\":\"jfiltersandformats-2\"", false},
-	{"disk usage", `
+	{
+		"disk usage", `
 		docker volume create $N >/dev/null
 		docker run --name $N -v $N:/v $I sh -c 'head -c 1000000 /dev/zero >/v/f'
 		docker system df --format '{{.Type}}'
 		docker system df -v --format '{{range .Volumes}}{{if eq .Name "'$N'"}}{{.Size}} {{.Links}}{{end}}{{end}}'`,
-		"Images\nContainers\nLocal Volumes\nBuild Cache\n1MB 1", false},
+		"Images\nContainers\nLocal Volumes\nBuild Cache\n1MB 1", false,
+	},
 	{"prunes", `
 		docker create --name $N --label x=$N $I true >/dev/null
 		docker create --name $N-other $I true >/dev/null

@@ -52,6 +52,8 @@ func TestSixtyFourFirstCommandsStartOneEngine(t *testing.T) {
 	if got := len(strings.Fields(e.Must(t, "volume", "ls", "-q"))); got != many {
 		t.Errorf("%d volumes, want %d", got, many)
 	}
+	// No command has waited for BuildKit.
+	lab.Eventually(t, "buildkitd to answer", func() bool { return daemonNamed(t, engineStatus(t, e), "buildkitd").State == "running" })
 	s := engineStatus(t, e)
 	for _, name := range []string{"agent", "containerd", "buildkitd"} {
 		if d := daemonNamed(t, s, name); d.State != "running" || d.Restarts != 0 || d.Adopted {

@@ -32,13 +32,17 @@ func tree(ctx context.Context) *cobra.Command {
 	root := cli.Tree(ctx, route.Build, s, buildcmd.Commands, compose, lintcmd.Commands)
 	for _, c := range nerdctl.Root().Commands {
 		have, _, err := root.Find([]string{c.Name})
-		if err != nil || have == root || !have.DisableFlagParsing {
+		if err != nil || have == root || !have.DisableFlagParsing && c.Name != "image" {
 			continue // linnet's own, or none
 		}
 		full := expand(c)
 		full.GroupID, full.Hidden = have.GroupID, have.Hidden
 		root.RemoveCommand(have)
 		root.AddCommand(full)
+		for _, own := range have.Commands() { // of images
+			have.RemoveCommand(own)
+			full.AddCommand(own)
+		}
 		if c.Name == "compose" {
 			nerdctls, _, _ := full.Find([]string{"build"})
 			full.RemoveCommand(nerdctls)

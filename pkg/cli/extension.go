@@ -88,8 +88,11 @@ func (a *app) extend(root *cobra.Command) {
 	for _, ext := range a.extensions {
 		for _, c := range ext(&Env{a}) {
 			id := groupCommands
-			if c.Name() == "cache" || c.Name() == "lint" {
+			switch c.Name() {
+			case "cache", "lint":
 				id = groupOwn
+			case "image":
+				id = groupManagement
 			}
 			root.AddCommand(inGroup(id, c))
 		}

@@ -72,6 +72,7 @@ type app struct {
 	global   []string // nerdctl's own global flags, as they were typed
 
 	systemSocket string // where tools look for Docker's socket by themselves
+	systemRoot   string // what the system's files that doctor reads are below; empty is /
 
 	layout   *host.Layout
 	settings *settings.Settings

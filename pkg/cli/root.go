@@ -106,7 +106,7 @@ func (a *app) newRoot() *cobra.Command {
 	)
 	root.SetHelpCommandGroupID(groupOwn)
 	root.SetCompletionCommandGroupID(groupOwn)
-	for _, c := range []*cobra.Command{a.newEngine(), a.newDocker(), a.newEmulation(), a.newVersion(), a.newInfo(), a.newConfig(), a.newMigrate(), a.newRaw(), a.newCompletion(root), a.newUninstall()} {
+	for _, c := range []*cobra.Command{a.newEngine(), a.newDocker(), a.newEmulation(), a.newVersion(), a.newInfo(), a.newDoctor(), a.newConfig(), a.newMigrate(), a.newRaw(), a.newCompletion(root), a.newUninstall()} {
 		c.GroupID = groupOwn
 		root.AddCommand(c)
 	}

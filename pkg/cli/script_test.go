@@ -65,6 +65,7 @@ func runLinnet() int {
 	}
 	a := newApp(context.Background(), name, os.Args[1:], streams.System(), extensions...)
 	a.systemSocket = cmp.Or(os.Getenv("TEST_SYSTEM_SOCKET"), a.systemSocket)
+	a.systemRoot = os.Getenv("TEST_SYSTEM_ROOT")
 	return a.main()
 }
 

@@ -75,7 +75,7 @@ func (k *docker) prepare(context.Context) error {
 		return hint.With(fmt.Errorf("starting dockerd: %s: no such program", k.daemon.argv[0]), "install linnet's components whole, or set docker.socket to off")
 	}
 	for _, dir := range []string{l.DockerRoot(), l.DockerState()} {
-		if err := os.MkdirAll(dir, 0o711); err != nil {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("making dockerd's directories: %w", err)
 		}
 	}

@@ -58,12 +58,15 @@ func TestAContainerThatRunsWithoutDockerdWantsIt(t *testing.T) {
 	if wantsDocker(l) {
 		t.Error("nothing is there")
 	}
-	for _, space := range []string{"default", "moby"} { // the first one is still there then
-		if err := os.MkdirAll(filepath.Join(l.ContainerdState(), bundlesDir, space, "0123"), 0o700); err != nil {
+	for _, c := range []struct {
+		space string
+		want  bool
+	}{{"default", false}, {dockerSpace, true}} {
+		if err := os.MkdirAll(filepath.Join(l.ContainerdState(), bundlesDir, c.space, "0123"), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if got := wantsDocker(l); got != (space == "moby") {
-			t.Errorf("a container in %s: %v", space, got)
+		if got := wantsDocker(l); got != c.want {
+			t.Errorf("a container in %s: %v", c.space, got)
 		}
 	}
 }

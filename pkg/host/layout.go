@@ -47,9 +47,9 @@ const (
 	DefaultRuntime  = "/run/linnet"
 )
 
-// The longest socket path that every kernel we run on accepts, without the final NUL:
+// MaxSocketPath is the longest socket path that every kernel we run on accepts, in bytes, without the final NUL:
 // sun_path has 108 bytes on Linux (unix(7)) and 104 on macOS.
-const maxSocketPath = 103
+const MaxSocketPath = 103
 
 // NewLayout resolves the layout from the environment (lookup, as os.LookupEnv), the user's
 // home directory and the path of the running program. Links on the way to Home are followed here, once
@@ -75,8 +75,8 @@ func NewLayout(lookup func(string) (string, bool), program string) (Layout, erro
 			"only root and you may own it and all above it, and write there (chown, chmod go-w); or set LINNET_HOME to another directory")
 	}
 	l.Home = home
-	if longest := len(l.Socket("containerd")) + len(".ttrpc"); longest > maxSocketPath {
-		most := maxSocketPath - (longest - len(home))
+	if longest := l.LongestSocket(); longest > MaxSocketPath {
+		most := MaxSocketPath - (longest - len(home))
 		return l, hint.With(fmt.Errorf("%s %s is too long for a socket below it: %d bytes, at most %d", EnvHome, home, len(home), most),
 			"set LINNET_HOME to a shorter path; a symbolic link to the long one will not do")
 	}
@@ -115,6 +115,20 @@ func (l Layout) innerDirs() []string {
 		filepath.Dir(l.Volatile()), l.ContainerdState(), l.DockerState(), l.ShimSockets(), l.Commands(),
 	}
 }
+
+// Directories are all directories of linnet, there or not, but for what the daemons make for themselves.
+func (l Layout) Directories() []string { return append(l.dirs(), l.innerDirs()...) }
+
+// Sockets are all sockets of linnet on this host, there or not.
+func (l Layout) Sockets() []string {
+	return []string{
+		l.DockerSocket(), l.Socket("agent"), l.Socket("containerd"), l.Socket("containerd") + ".ttrpc", l.Socket("buildkitd"), l.Socket("buildkitd-otel"),
+		l.Socket("dockerd"), l.VMSocket("agent"), l.VMSocket("relay"),
+	}
+}
+
+// LongestSocket is the length in bytes of the longest path of a socket of a native engine.
+func (l Layout) LongestSocket() int { return len(l.Socket("containerd")) + len(".ttrpc") }
 
 // Settings is the user's own file. linnet reads it and never writes it.
 func (l Layout) Settings() string { return filepath.Join(l.Home, "linnet.yaml") }

@@ -57,6 +57,10 @@ var secretRules = []secretRule{
 	{"a private key", regexp.MustCompile(`-----BEGIN (?:[A-Z]+ )*PRIVATE KEY`)},
 	{"a JSON web token", regexp.MustCompile(`\beyJ[0-9A-Za-z_-]{10,}\.eyJ[0-9A-Za-z_-]{10,}\.[0-9A-Za-z_-]{10,}`)},
 	{"a password in an address", regexp.MustCompile(`\b[a-z][a-z0-9+]*://[^\s:/@$'"]+:[^\s:/@$'"{<]{3,}@[\w.-]`)},
+	{"a key of an AI service", regexp.MustCompile(`\bsk-(?:ant|proj)-[0-9A-Za-z_-]{20,}`)},
+	{"a key of Azure's storage", regexp.MustCompile(`\bAccountKey=[0-9A-Za-z+/]{80,}=*`)},
+	{"a key of age", regexp.MustCompile(`\bAGE-SECRET-KEY-1[0-9A-Z]{50,}`)},
+	{"a secret key of AWS", regexp.MustCompile(`(?i)(?:aws_secret_access_key|SecretAccessKey)["']?\s*[=:]\s*["']?[0-9A-Za-z/+]{40}(?:[^0-9A-Za-z/+=]|$)`)},
 	{"a password of curl", regexp.MustCompile(`\bcurl\b[^|;&]*\s(?:-u|--user)[= ]+["']?[^\s:$"']+:[^\s$"'{<]{3,}`)},
 }
 

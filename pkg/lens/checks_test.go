@@ -50,7 +50,11 @@ func of(all []lens.Finding, id string) string {
 	var b strings.Builder
 	for _, f := range all {
 		if f.ID == id {
-			fmt.Fprintf(&b, "%s:%d: %s %s %s %s\n    fix: %s\n", f.File, f.Line, f.Level, f.ID, f.Text, f.Questions, f.Fix)
+			place := fmt.Sprintf("%s:%d", f.File, f.Line)
+			if f.Image != nil {
+				place = fmt.Sprintf("%s layer %d, %d bytes, line %d", f.File, f.Image.Layer, f.Image.Bytes, f.Image.Line)
+			}
+			fmt.Fprintf(&b, "%s: %s %s %s %s\n    fix: %s\n", place, f.Level, f.ID, f.Text, f.Questions, f.Fix)
 		}
 	}
 	return b.String()
@@ -68,7 +72,11 @@ func TestEachCheckHasItsFixtures(t *testing.T) {
 				t.Fatalf("the check has no fixture: %v", err)
 			}
 			last := &archive.Files[len(archive.Files)-1]
-			got := of(project(t, archive, "bad"), c.ID)
+			look := project
+			if c.LooksAt() == "image" {
+				look = imageOf
+			}
+			got := of(look(t, archive, "bad"), c.ID)
 			if got == "" {
 				t.Error("nothing is found in the bad one")
 			}
@@ -81,7 +89,7 @@ func TestEachCheckHasItsFixtures(t *testing.T) {
 			if want := string(last.Data); got != want || last.Name != "want" {
 				t.Errorf("found\n%swant\n%s", got, want)
 			}
-			if got := of(project(t, archive, "good"), c.ID); got != "" {
+			if got := of(look(t, archive, "good"), c.ID); got != "" {
 				t.Errorf("found in the good one:\n%s", got)
 			}
 		})

@@ -20,6 +20,8 @@ type Config struct {
 	Budgets Budgets
 	// Registries are those that images may come from; none means any.
 	Registries []string
+	// Setuid are patterns of programs in images that may have a right of their file's owner.
+	Setuid []string
 	// Exclude are patterns of paths, as in a .dockerignore, that are not looked at.
 	Exclude []string
 	Ignores []Ignore
@@ -31,7 +33,9 @@ type Config struct {
 type Budgets struct {
 	// Context is what a build may send, File what one file of it may have, in bytes.
 	Context, File int64
-	// Layers is how many a stage may add.
+	// Image is what an image's files may have together, in bytes.
+	Image int64
+	// Layers is how many a stage may add, and an image may have.
 	Layers int
 }
 
@@ -46,7 +50,7 @@ type Ignore struct {
 
 // Defaults are a project's without a file.
 func Defaults(today time.Time) *Config {
-	return &Config{Levels: map[string]*Level{}, Budgets: Budgets{Context: 100 << 20, File: 10 << 20, Layers: 40}, Today: today}
+	return &Config{Levels: map[string]*Level{}, Budgets: Budgets{Context: 100 << 20, File: 10 << 20, Image: 1 << 30, Layers: 40}, Today: today}
 }
 
 // level is what a check's findings are.
@@ -83,7 +87,11 @@ func (r *run) ignores(f Finding) bool {
 		return false
 	}
 	for i, ig := range r.config.Ignores {
-		if ig.ID == f.ID && (ig.Path == "" || matches(r.config.within(f.File), ig.Path)) && !r.config.ended(ig) {
+		name := r.config.within(f.File)
+		if f.Image != nil {
+			name = f.Image.Path
+		}
+		if ig.ID == f.ID && (ig.Path == "" || name != "" && matches(name, ig.Path)) && !r.config.ended(ig) {
 			r.used[i] = true
 			return true
 		}
@@ -95,10 +103,13 @@ func (c *Config) ended(ig Ignore) bool {
 	return !ig.Until.IsZero() && c.Today.After(ig.Until.AddDate(0, 0, 1).Add(-time.Nanosecond))
 }
 
-// unused tells of ignores in the configuration that have ended, or that nothing is found for.
-func (r *run) unused() {
+// unused tells of ignores in the configuration that have ended, or that nothing is found for, of the checks that were asked.
+func (r *run) unused(asked func(*Check) bool) {
 	check := byID(badIgnore)
 	for i, ig := range r.config.Ignores {
+		if !asked(byID(ig.ID)) {
+			continue
+		}
 		f := found{line: ig.Line}
 		switch {
 		case r.config.ended(ig):

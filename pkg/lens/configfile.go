@@ -191,7 +191,7 @@ func (r *configReader) budgets(path string, node ast.Node) {
 	}
 	b := &r.config.Budgets
 	r.section(path, node, map[string]func(string, ast.Node){
-		"context": size(&b.Context), "file": size(&b.File),
+		"context": size(&b.Context), "file": size(&b.File), "image": size(&b.Image),
 		"layers": func(key string, value ast.Node) {
 			if n, err := parsePositive(r.text(key, value)); err == nil {
 				b.Layers = n
@@ -199,13 +199,19 @@ func (r *configReader) budgets(path string, node ast.Node) {
 				r.add(value, key, fmt.Sprintf("%q is no number above 0", value.GetToken().Value), "write it like 40")
 			}
 		},
-	}, "context", "file", "layers")
+	}, "context", "file", "image", "layers")
 }
 
 func (r *configReader) allow(path string, node ast.Node) {
 	r.section(path, node, map[string]func(string, ast.Node){
 		"registries": func(key string, value ast.Node) { r.config.Registries = r.list(key, value) },
-	}, "registries")
+		"setuid": func(key string, value ast.Node) {
+			r.config.Setuid = r.list(key, value)
+			if _, err := patternmatcher.New(r.config.Setuid); err != nil {
+				r.add(value, key, "a pattern is wrong: "+err.Error(), "patterns are those of a .dockerignore")
+			}
+		},
+	}, "registries", "setuid")
 }
 
 func (r *configReader) exclude(path string, node ast.Node) {

@@ -26,7 +26,7 @@ ignore:
 	if *c.Levels["base-digest"] != lens.Warning || *c.Levels["StageNameCasing"] != lens.Off {
 		t.Errorf("levels are %v", c.Levels)
 	}
-	if want := (lens.Budgets{Context: 5 << 20, File: 2 << 10, Layers: 7}); c.Budgets != want {
+	if want := (lens.Budgets{Context: 5 << 20, File: 2 << 10, Image: 1 << 30, Layers: 7}); c.Budgets != want {
 		t.Errorf("budgets are %+v", c.Budgets)
 	}
 	if len(c.Registries) != 1 || !c.Excluded("third_party/a/Dockerfile") || !c.Excluded("x/old") || c.Excluded("x/new") {
@@ -46,11 +46,11 @@ func TestMistakesOfAConfiguration(t *testing.T) {
 		"levels: {unreadable: off}\n":        {"reading lens.yaml:1: levels.unreadable: there is no such check to give a level", "linnet lint --list names the checks"},
 		"levels:\n  base-tag: bad\n":         {`reading lens.yaml:2: levels.base-tag: "bad" is no level`, "one of off, info, warning, error"},
 		"levels: off\n":                      {"reading lens.yaml:1: levels: it is no section", "write CHECK: LEVEL, one a line"},
-		"budgets:\n  contxt: 1\n":            {"reading lens.yaml:2: budgets.contxt: unknown key", "the keys in budgets: context, file, layers"},
+		"budgets:\n  contxt: 1\n":            {"reading lens.yaml:2: budgets.contxt: unknown key", "the keys in budgets: context, file, image, layers"},
 		"budgets:\n  context: much\n":        {`reading lens.yaml:2: budgets.context: "much" is no size`, "write it like 100MiB"},
 		"budgets:\n  layers: 0\n":            {`reading lens.yaml:2: budgets.layers: "0" is no number above 0`, "write it like 40"},
 		"budgets:\n":                         {"reading lens.yaml:1: budgets: it has no value", "remove the line to have the default"},
-		"budgets: 3\n":                       {"reading lens.yaml:1: budgets: it is no section", "its keys: context, file, layers"},
+		"budgets: 3\n":                       {"reading lens.yaml:1: budgets: it is no section", "its keys: context, file, image, layers"},
 		"allow: {registries: a}\n":           {"reading lens.yaml:1: allow.registries: it is no list", `try ["a"]`},
 		"exclude: [\"[\"]\n":                 {"reading lens.yaml:1: exclude: a pattern is wrong: syntax error in pattern", "patterns are those of a .dockerignore"},
 		"ignore: {}\n":                       {"reading lens.yaml:1: ignore: it is no list", `write entries like "- {check: ID, reason: WHY}"`},

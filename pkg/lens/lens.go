@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // Level is how much a finding matters.
@@ -50,6 +51,8 @@ type Finding struct {
 	Questions []string `json:"questions,omitempty"`
 	// Doc is an address or a page of ours.
 	Doc string `json:"documentation,omitempty"`
+	// Image is where in an image it is: File is the image's name then, and Line that of no file.
+	Image *Place `json:"image,omitempty"`
 }
 
 // found is a finding as a check reports it, before levels, ignores and the check's own data are applied.
@@ -60,6 +63,8 @@ type found struct {
 	file, fix string
 	// level is another one than the check's; Off leaves it.
 	level Level
+	// place is where in an image it is.
+	place *Place
 }
 
 // Check is one check: what it asks, why, and how it finds out. Exactly one of its functions is set, which says what it looks at.
@@ -76,6 +81,7 @@ type Check struct {
 	dockerfile func(*Dockerfile, *Config) []found
 	context    func(*Context, *Config) []found
 	compose    func(*Compose, *Config) []found
+	image      func(*Image, *Config) []found
 }
 
 // LooksAt says what facts the check needs.
@@ -85,13 +91,16 @@ func (c *Check) LooksAt() string {
 		return "Dockerfile"
 	case c.context != nil:
 		return "build context"
+	case c.image != nil:
+		return "image"
 	}
 	return "compose file"
 }
 
 // Checks are all, in the order of the documentation.
 func Checks() []*Check {
-	return slices.Concat(baseChecks(), userChecks(), packageChecks(), cacheChecks(), copyChecks(), runtimeChecks(), stageChecks(), secretChecks(), contextChecks(), composeChecks(), ownChecks())
+	return slices.Concat(baseChecks(), userChecks(), packageChecks(), cacheChecks(), copyChecks(), runtimeChecks(), stageChecks(), secretChecks(), contextChecks(), composeChecks(),
+		imageSizeChecks(), imageFileChecks(), imageSecretChecks(), imageProgramChecks(), imageConfigChecks(), ownChecks())
 }
 
 // byID finds a check; nil says that there is none.
@@ -144,8 +153,52 @@ func Run(p *Project, c *Config) []Finding {
 	for _, d := range p.Dockerfiles {
 		r.comments(d)
 	}
-	r.unused()
+	r.unused(func(c *Check) bool { return c == nil || c.image == nil })
 	return sorted(r.findings)
+}
+
+// RunImage has all checks of images look at one. Findings are ordered by level, id and layer; ignored ones are left out.
+func RunImage(i *Image, c *Config) []Finding {
+	r := &run{config: c, used: map[int]bool{}}
+	for _, check := range Checks() {
+		if check.image == nil || c.level(check) == Off {
+			continue
+		}
+		all := check.image(i, c)
+		for n := range all {
+			all[n].text = printable(all[n].text)
+			if all[n].place == nil {
+				all[n].place = &Place{}
+			}
+		}
+		r.add(check, i.Name, nil, all)
+	}
+	r.unused(func(c *Check) bool { return c != nil && c.image != nil })
+	return sortedOfImage(r.findings)
+}
+
+// sortedOfImage orders findings by level, id and layer.
+func sortedOfImage(all []Finding) []Finding {
+	layer := func(f Finding) int {
+		if f.Image == nil {
+			return 0
+		}
+		return f.Image.Layer
+	}
+	slices.SortStableFunc(all, func(a, b Finding) int {
+		return cmp.Or(int(b.Level)-int(a.Level), strings.Compare(a.ID, b.ID), layer(a)-layer(b))
+	})
+	return all
+}
+
+// printable is a text without what a terminal acts upon: names in images can be anything.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || !unicode.IsPrint(r) && r != ' ' {
+			return '?'
+		}
+		return r
+	}, text)
 }
 
 // run collects findings.
@@ -164,6 +217,7 @@ func (r *run) add(check *Check, file string, d *Dockerfile, all []found) {
 		r.put(d, Finding{
 			File: cmp.Or(f.file, file), Line: f.line, End: max(f.end, f.line), Level: level, ID: check.ID, Text: f.text,
 			Fix: cmp.Or(f.fix, check.Fix), Questions: check.Questions, Doc: docPage + "#" + check.ID,
+			Image: f.place,
 		})
 	}
 }

@@ -55,15 +55,22 @@ func GitHub(w io.Writer, all []Finding) error {
 	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
 	var b strings.Builder
 	for _, f := range all {
-		fmt.Fprintf(&b, "::%s file=%s", names[f.Level], property.Replace(filepath.ToSlash(f.File)))
-		if f.Line > 0 {
-			fmt.Fprintf(&b, ",line=%d,endLine=%d", f.Line, f.End)
+		file, line, end := f.source()
+		fmt.Fprintf(&b, "::%s ", names[f.Level])
+		if file != "" {
+			fmt.Fprintf(&b, "file=%s,", property.Replace(filepath.ToSlash(file)))
+		}
+		if line > 0 {
+			fmt.Fprintf(&b, "line=%d,endLine=%d,", line, end)
 		}
 		message := f.Text
+		if f.Image != nil {
+			message = f.File + ": " + message
+		}
 		if f.Fix != "" {
 			message += "\nfix: " + f.Fix
 		}
-		fmt.Fprintf(&b, ",title=%s::%s\n", property.Replace(f.ID), data.Replace(message))
+		fmt.Fprintf(&b, "title=%s::%s\n", property.Replace(f.ID), data.Replace(message))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -79,17 +86,13 @@ func SARIF(w io.Writer, all []Finding, version string) error {
 			at[f.ID] = len(rules)
 			rules = append(rules, sarifRule(f))
 		}
-		location := map[string]any{"artifactLocation": map[string]any{"uri": filepath.ToSlash(f.File)}}
-		if f.Line > 0 {
-			location["region"] = map[string]any{"startLine": f.Line, "endLine": f.End}
-		}
 		message := f.Text
 		if f.Fix != "" {
 			message += ". Fix: " + f.Fix
 		}
 		results = append(results, map[string]any{
 			"ruleId": f.ID, "ruleIndex": at[f.ID], "level": names[f.Level], "message": map[string]any{"text": message},
-			"locations": []any{map[string]any{"physicalLocation": location}},
+			"locations": []any{sarifLocation(f)},
 		})
 	}
 	return indented(w, map[string]any{
@@ -99,6 +102,31 @@ func SARIF(w io.Writer, all []Finding, version string) error {
 			"results": results,
 		}},
 	})
+}
+
+// sarifLocation is a place in a file; what is in an image has its name, and the Dockerfile's line where that is known.
+func sarifLocation(f Finding) map[string]any {
+	all := map[string]any{}
+	if file, line, end := f.source(); file != "" {
+		location := map[string]any{"artifactLocation": map[string]any{"uri": filepath.ToSlash(file)}}
+		if line > 0 {
+			location["region"] = map[string]any{"startLine": line, "endLine": end}
+		}
+		all["physicalLocation"] = location
+	}
+	if f.Image != nil {
+		logical := map[string]any{"fullyQualifiedName": strings.TrimSuffix(f.File+"/"+f.Image.Path, "/"), "kind": "resource"}
+		all["logicalLocations"] = []any{logical}
+	}
+	return all
+}
+
+// source is the file and the lines in it that a finding is about; an image's is its Dockerfile, "" where that is not known.
+func (f Finding) source() (file string, line, end int) {
+	if f.Image != nil {
+		return f.Image.Dockerfile, f.Image.Line, f.Image.End
+	}
+	return f.File, f.Line, f.End
 }
 
 func sarifRule(f Finding) map[string]any {

@@ -10,10 +10,11 @@ type Practice struct {
 	Rules []string
 }
 
-// onImage is why a practice has no check here: it is about what was built.
+// Why a practice has no check here.
 const (
-	onImage = "it needs the image, and lint sees only what it is made from"
-	onRun   = "it needs the image to run"
+	onImages = "it needs all images of the store"
+	onTools  = "it needs a scanner, or keys, of the user's"
+	onRun    = "it needs the image to run"
 )
 
 // Practices are all, in the order of the documentation.
@@ -48,22 +49,22 @@ var Practices = []Practice{
 	{ID: "privileges", Text: "no rights over the host"},
 	{ID: "local-environment", Text: "an environment for tests on each machine"},
 
-	{ID: "budget", Text: "a budget of size", None: onImage},
-	{ID: "waste", Text: "no bytes that are in several layers", None: onImage},
-	{ID: "shared-bases", Text: "bases that images share", None: onImage},
-	{ID: "setuid", Text: "no setuid programs and file capabilities", None: onImage},
-	{ID: "no-shell", Text: "no shell and no package manager in the image", None: onImage},
-	{ID: "layer-secrets", Text: "no secrets in layers and history", None: onImage},
-	{ID: "vulnerabilities", Text: "no known vulnerabilities", None: onImage},
-	{ID: "sbom", Text: "an SBOM and provenance", None: onImage},
-	{ID: "signed", Text: "signatures", None: onImage},
-	{ID: "immutable-tags", Text: "tags that do not move", None: onImage},
+	{ID: "budget", Text: "a budget of size"},
+	{ID: "waste", Text: "no bytes that are in several layers"},
+	{ID: "shared-bases", Text: "bases that images share", None: onImages},
+	{ID: "setuid", Text: "no setuid programs and file capabilities"},
+	{ID: "no-shell", Text: "no shell and no package manager in the image"},
+	{ID: "layer-secrets", Text: "no secrets in layers and history"},
+	{ID: "vulnerabilities", Text: "no known vulnerabilities", None: onTools},
+	{ID: "sbom", Text: "an SBOM and provenance"},
+	{ID: "signed", Text: "signatures", None: onTools},
+	{ID: "immutable-tags", Text: "tags that do not move", None: onImages},
 	{ID: "parents", Text: "parents watched, children rebuilt", None: "it needs the registry and the images"},
-	{ID: "platforms", Text: "several platforms", None: onImage},
+	{ID: "platforms", Text: "several platforms"},
 	{ID: "reproducible", Text: "built once, and the same each time", None: "it needs two builds"},
 	{ID: "retention", Text: "old images removed", None: "it needs the image store"},
-	{ID: "entry-point", Text: "an entry point that is there and runs", None: onImage},
-	{ID: "ballast", Text: "no documentation, locales, tests and bytecode", None: onImage},
+	{ID: "entry-point", Text: "an entry point that is there and runs"},
+	{ID: "ballast", Text: "no documentation, locales, tests and bytecode"},
 	{ID: "read-only", Text: "a read-only root works", None: onRun},
 	{ID: "no-capabilities", Text: "it works without capabilities", None: onRun},
 	{ID: "sigterm", Text: "it ends at SIGTERM in time", None: onRun},
@@ -91,7 +92,7 @@ var Questions = []Question{
 	{ID: "OPS_02", About: "health and logs that can be observed"},
 	{ID: "SEC_01", About: "least privilege of containers"},
 	{ID: "SEC_02", About: "access to what builds", None: noPractice},
-	{ID: "SEC_03", About: "vulnerabilities", None: onImage},
+	{ID: "SEC_03", About: "vulnerabilities", None: onTools},
 	{ID: "SEC_04", About: "trusted parts, and a small surface"},
 	{ID: "SEC_05", About: "secrets and data"},
 	{ID: "REL_01", About: "limits"},
@@ -106,14 +107,14 @@ var Questions = []Question{
 	{ID: "PERF_05", About: "times of builds", None: "it needs records of builds"},
 	{ID: "PERF_06", About: "caches, and fast builds"},
 	{ID: "COST_01", About: "retention", None: "it needs the image store"},
-	{ID: "COST_02", About: "bases that are shared", None: onImage},
-	{ID: "COST_03", About: "ballast in images", None: onImage},
+	{ID: "COST_02", About: "bases that are shared", None: onImages},
+	{ID: "COST_03", About: "ballast in images"},
 	{ID: "COST_04", About: "small layers"},
 	{ID: "COST_05", About: "fast starts and stops"},
-	{ID: "COST_06", About: "tags and platforms", None: onImage},
+	{ID: "COST_06", About: "tags and platforms"},
 	{ID: "COST_07", About: "time until it is healthy", None: onRun},
 	{ID: "COST_08", About: "not named by any practice on the list", None: noPractice},
 	{ID: "SUSTAINABILITY_01", About: "nothing unused"},
-	{ID: "SUSTAINABILITY_02", About: "platforms that need less energy", None: onImage},
+	{ID: "SUSTAINABILITY_02", About: "platforms that need less energy"},
 	{ID: "SUSTAINABILITY_03", About: "old images", None: "it needs the image store"},
 }

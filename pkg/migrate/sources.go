@@ -82,6 +82,16 @@ func (h Host) configured() (sockets []string) {
 
 // Find lists the engines that answer, of one name or, with "", of all; each socket stands once, links resolved.
 func (h Host) Find(ctx context.Context, name string) (found []Source) {
+	for _, s := range h.Sockets(name) {
+		if answers(ctx, s.Socket) {
+			found = append(found, s)
+		}
+	}
+	return found
+}
+
+// Sockets lists the sockets that are there, of one name or, with "", of all, and asks none; each stands once, links resolved.
+func (h Host) Sockets(name string) (found []Source) {
 	var sockets []string
 	for _, n := range names {
 		if name != "" && n != name {
@@ -94,7 +104,7 @@ func (h Host) Find(ctx context.Context, name string) (found []Source) {
 			matches, _ := filepath.Glob(pattern) // the patterns are fine
 			for _, path := range matches {
 				real, err := filepath.EvalSymlinks(path)
-				if err != nil || h.isOwn(real) || slices.Contains(sockets, real) || !answers(ctx, real) {
+				if err != nil || h.isOwn(real) || slices.Contains(sockets, real) {
 					continue
 				}
 				sockets = append(sockets, real)

@@ -12,7 +12,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
 )
 
 // door is what the guest has for clients of Docker's API: each connection is given to serve.
@@ -257,4 +256,3 @@ func TestARelayTellsWhetherItListensForDocker(t *testing.T) {
 		}
 	}
 }
-

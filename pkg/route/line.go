@@ -40,6 +40,11 @@ var tree = sync.OnceValue(func() *nerdctl.Command {
 		if table[c.Name].Command == c.Name && c.Name != "compose" {
 			root.Commands[i] = word(c.Name)
 		}
+		if c.Name == "image" {
+			image := *c
+			image.Commands = append(slices.Clone(c.Commands), word("check"))
+			root.Commands[i] = &image
+		}
 	}
 	buildx := word("buildx")
 	buildx.Group, buildx.Commands = true, []*nerdctl.Command{word("build"), word("du"), word("prune")}

@@ -19,7 +19,7 @@ func TestEachLineIsForItsProgram(t *testing.T) {
 			"compose build", "compose up", "compose create", "compose run a", "compose -f x build", "compose -p ps --profile=a up -d", "--debug-full compose up",
 			"compose --namespace other -f x pull", "compose push", "compose --debug-full -pps create",
 		},
-		Lint: {"lint", "lint .", "--quiet lint --format json a b"},
+		Lint: {"lint", "lint .", "--quiet lint --format json a b", "image check app", "image --debug check --input - app"},
 		"": {
 			"", "run a", "image ls", "builder", "buildx", "buildx ls", "system df", "nerdctl build .", "help", "run build", "--nope", "engine start", "--quiet", "cp build .",
 			"compose", "compose ps", "compose down", "compose logs build", "compose -p up ps", "compose --help", "compose --env-file", "login", "version",

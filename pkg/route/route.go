@@ -56,7 +56,8 @@ var table = map[string]Route{
 	"buildx du":     {Program: Build, Command: "cache du"},
 	"system prune":  {Program: Build, Builds: true}, // its last part is `cache prune`
 
-	"lint": {Program: Lint, Command: "lint"},
+	"lint":        {Program: Lint, Command: "lint"},
+	"image check": {Program: Lint, Command: "image check"},
 
 	"compose build":  {Program: Compose, Command: "compose", Builds: true, Images: InFile},
 	"compose create": {Program: Compose, Command: "compose", Builds: true, Images: InFile},

@@ -1,4 +1,4 @@
-// Package lintcmd is the command line of `lint`: what is checked, how findings are shown, and which exit code they come to.
+// Package lintcmd is the command line of `lint` and `image check`: what is checked, how findings are shown, and which exit code they come to.
 //
 // It is linked into linnet-lint alone. What the checks are stands in package lens; what they look at is collected by package gather.
 package lintcmd
@@ -41,7 +41,7 @@ linnet cannot read what it is to check; 2 when linnet does not understand its co
 // Commands are the commands of linnet-lint, for cli.Main.
 func Commands(env *cli.Env) []*cobra.Command {
 	logrus.SetOutput(io.Discard) // what reads compose files warns of variables there
-	return []*cobra.Command{newLint(env)}
+	return []*cobra.Command{newLint(env), newImage(env)}
 }
 
 type flags struct {
@@ -63,28 +63,40 @@ func newLint(env *cli.Env) *cobra.Command {
   linnet lint --format sarif . > lint.sarif`,
 		RunE: func(cmd *cobra.Command, args []string) error { return run(cmd.Context(), env, f, args) },
 	}
-	c.Flags().StringVar(&f.format, "format", "text", "how findings are written: "+strings.Join(formats, ", "))
-	c.Flags().StringVar(&f.failOn, "fail-on", "error", "from which level on the exit code is 1: "+strings.Join(failOns, ", "))
+	f.add(c)
 	c.Flags().BoolVar(&f.list, "list", false, "list the checks")
-	for name, values := range map[string][]string{"format": formats, "fail-on": failOns} {
-		_ = c.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)) // both flags are there
-	}
 	return c
 }
 
-func run(ctx context.Context, env *cli.Env, f *flags, paths []string) error {
+// add declares the flags of all that checks.
+func (f *flags) add(c *cobra.Command) {
+	c.Flags().StringVar(&f.format, "format", "text", "how findings are written: "+strings.Join(formats, ", "))
+	c.Flags().StringVar(&f.failOn, "fail-on", "error", "from which level on the exit code is 1: "+strings.Join(failOns, ", "))
+	for name, values := range map[string][]string{"format": formats, "fail-on": failOns} {
+		_ = c.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)) // both flags are there
+	}
+}
+
+// validate refuses what a command does not understand.
+func (f *flags) validate(env *cli.Env, command string) error {
 	if g := env.Global(); len(g) > 0 {
-		return cli.Usage(fmt.Errorf("lint: %s: it has none of nerdctl's global flags", strings.Join(g, " ")), "leave it out")
+		return cli.Usage(fmt.Errorf("%s: %s: it has none of nerdctl's global flags", command, strings.Join(g, " ")), "leave it out")
 	}
 	if !slices.Contains(formats, f.format) {
-		return cli.Usage(fmt.Errorf("lint: --format %q", f.format), "one of "+strings.Join(formats, ", "))
+		return cli.Usage(fmt.Errorf("%s: --format %q", command, f.format), "one of "+strings.Join(formats, ", "))
 	}
 	if !slices.Contains(failOns, f.failOn) {
-		return cli.Usage(fmt.Errorf("lint: --fail-on %q", f.failOn), "one of "+strings.Join(failOns, ", "))
+		return cli.Usage(fmt.Errorf("%s: --fail-on %q", command, f.failOn), "one of "+strings.Join(failOns, ", "))
 	}
-	s := env.Streams()
+	return nil
+}
+
+func run(ctx context.Context, env *cli.Env, f *flags, paths []string) error {
+	if err := f.validate(env, "lint"); err != nil {
+		return err
+	}
 	if f.list {
-		return list(s.Out)
+		return list(env.Streams().Out)
 	}
 	dir, err := os.Getwd()
 	if err != nil {
@@ -99,12 +111,17 @@ func run(ctx context.Context, env *cli.Env, f *flags, paths []string) error {
 	if err != nil {
 		return err
 	}
-	all := lens.Run(project, config)
+	return f.tell(env, lens.Run(project, config), looked(project))
+}
+
+// tell writes what was found in something, and comes to the exit code.
+func (f *flags) tell(env *cli.Env, all []lens.Finding, of string) error {
+	s := env.Streams()
 	if err := write(s.Out, f.format, all, s.OutTerminal()); err != nil {
 		return fmt.Errorf("writing the findings: %w", err)
 	}
 	if f.format == "text" && env.Progress() != "quiet" {
-		fmt.Fprintln(s.Err, summary(project, all))
+		fmt.Fprintln(s.Err, summary(of, all))
 	}
 	if level, ok := lens.ParseLevel(f.failOn); ok && lens.Worst(all) >= level {
 		return cli.Silent(1)
@@ -124,18 +141,23 @@ func write(w io.Writer, format string, all []lens.Finding, terminal bool) error 
 	return lens.Text(w, all, terminal)
 }
 
+// looked says what of a project was looked at.
+func looked(p *lens.Project) string {
+	text := plural(len(p.Dockerfiles), "Dockerfile")
+	if len(p.Compose) > 0 {
+		text += " and " + plural(len(p.Compose), "compose file")
+	}
+	return text
+}
+
 // summary is one line: what was looked at, and how much was found.
-func summary(p *lens.Project, all []lens.Finding) string {
+func summary(of string, all []lens.Finding) string {
 	number := map[lens.Level]int{}
 	for _, f := range all {
 		number[f.Level]++
 	}
-	looked := plural(len(p.Dockerfiles), "Dockerfile")
-	if len(p.Compose) > 0 {
-		looked += " and " + plural(len(p.Compose), "compose file")
-	}
 	if len(all) == 0 {
-		return looked + ": nothing found"
+		return of + ": nothing found"
 	}
 	var parts []string
 	for _, level := range []lens.Level{lens.Error, lens.Warning, lens.Info} {
@@ -143,7 +165,7 @@ func summary(p *lens.Project, all []lens.Finding) string {
 			parts = append(parts, plural(n, level.String()))
 		}
 	}
-	return looked + ": " + strings.Join(parts, ", ")
+	return of + ": " + strings.Join(parts, ", ")
 }
 
 func plural(n int, what string) string {

@@ -57,6 +57,12 @@ func (h Host) Read(ctx context.Context, paths []string) (*lens.Project, *lens.Co
 	return project, config, err
 }
 
+// Config is the word of the working directory's project.
+func (h Host) Config() (*lens.Config, error) {
+	c, _, err := h.config(h.Dir)
+	return c, err
+}
+
 // config reads .linnet/lens.yaml of a path's project: in its directory, or the nearest above it, up to that of the repository. root is the
 // project's directory.
 func (h Host) config(path string) (*lens.Config, string, error) {
