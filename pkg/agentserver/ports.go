@@ -65,7 +65,7 @@ type Watch func(ctx context.Context, owner string) (ended <-chan struct{})
 
 // NewPorts takes up the claims in a file in memory, where they outlive the agent but not the
 // machine. An empty name keeps them nowhere. Without watch, no owner is a process.
-func NewPorts(state string, watch Watch, log logrus.FieldLogger) *Ports {
+func NewPorts(ctx context.Context, state string, watch Watch, log logrus.FieldLogger) *Ports {
 	if watch == nil {
 		watch = func(context.Context, string) <-chan struct{} { return nil }
 	}
@@ -89,7 +89,7 @@ func NewPorts(state string, watch Watch, log logrus.FieldLogger) *Ports {
 	p.mu.Lock() // one whose process has ended goes at once
 	defer p.mu.Unlock()
 	for _, c := range p.claims {
-		p.hold(c)
+		p.hold(ctx, c)
 	}
 	return p
 }
@@ -100,7 +100,7 @@ func (p *Ports) Claim(ctx context.Context, req *agentpb.ClaimRequest) (*agentpb.
 	if n := len(req.GetPorts()); n > agent.PortsMax { // the other side would listen to nothing any more
 		return nil, status.Errorf(codes.ResourceExhausted, "publishing %d ports: a container may publish %d at most", n, agent.PortsMax)
 	}
-	c := p.add(req)
+	c := p.add(ctx, req)
 	if c == nil {
 		return &agentpb.ClaimReply{}, nil
 	}
@@ -143,10 +143,10 @@ func (p *Ports) patience() (limit time.Duration, changed <-chan struct{}) {
 
 // add makes a claim, in the place of one that the same owner had; nil when there is nothing
 // to claim. A container in several networks publishes each port through the first.
-func (p *Ports) add(req *agentpb.ClaimRequest) *portClaim {
+func (p *Ports) add(ctx context.Context, req *agentpb.ClaimRequest) *portClaim {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.dropEnded(req.GetPorts())
+	p.dropEnded(ctx, req.GetPorts())
 	taken := map[string]bool{}
 	for owner, c := range p.claims {
 		if owner == req.GetOwner() || container(owner) != container(req.GetOwner()) {
@@ -173,7 +173,7 @@ func (p *Ports) add(req *agentpb.ClaimRequest) *portClaim {
 		old.release()
 	}
 	p.claims[c.owner] = c
-	p.hold(c)
+	p.hold(ctx, c)
 	p.save()
 	p.tell(c.message())
 	return c

@@ -7,9 +7,9 @@ import (
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
 )
 
-// hold has a claim end with the process whose it is.
-func (p *Ports) hold(c *portClaim) {
-	ctx, cancel := context.WithCancel(context.Background())
+// hold has a claim end with the process whose it is, and with nothing else: it outlives the call that made it, and the agent.
+func (p *Ports) hold(ctx context.Context, c *portClaim) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ended := p.watch(ctx, c.owner)
 	if ended == nil {
 		cancel()
@@ -29,7 +29,7 @@ func (c *portClaim) release() {
 }
 
 // dropEnded takes back what processes claimed that have ended, where it is in the way of ports: their end may not have been heard of yet.
-func (p *Ports) dropEnded(ports []*agentpb.Port) {
+func (p *Ports) dropEnded(ctx context.Context, ports []*agentpb.Port) {
 	wanted := map[uint32]bool{}
 	for _, port := range ports {
 		wanted[port.GetHostPort()] = true
@@ -38,7 +38,7 @@ func (p *Ports) dropEnded(ports []*agentpb.Port) {
 		if c.unwatch == nil || !wanted[c.ports[0].GetHostPort()] {
 			continue
 		}
-		ctx, cancel := context.WithCancel(context.Background())
+		ctx, cancel := context.WithCancel(ctx)
 		select {
 		case <-p.watch(ctx, owner):
 			p.drop(owner)

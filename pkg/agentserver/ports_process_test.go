@@ -66,7 +66,7 @@ func answered(t *testing.T, c agentpb.PortsClient, s agentpb.Ports_AttendClient,
 func TestAProcesssPortGoesWithIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		life := processes{"p1": make(chan struct{})}
-		c := dialPorts(t, NewPorts("", life.watch, quietLog(t)))
+		c := dialPorts(t, NewPorts(t.Context(), "", life.watch, quietLog(t)))
 		s, _ := attend(t, c)
 		answered(t, c, s, claimFor("p1", "0.0.0.0", 8080, "10.5.0.2"))
 		synctest.Wait()
@@ -92,7 +92,7 @@ func TestAPortOfAProcessThatHasEndedIsFreeAtOnce(t *testing.T) {
 			context.AfterFunc(ctx, func() { close(unheard) })
 			return unheard
 		}
-		c := dialPorts(t, NewPorts("", deaf, quietLog(t)))
+		c := dialPorts(t, NewPorts(t.Context(), "", deaf, quietLog(t)))
 		s, _ := attend(t, c)
 		answered(t, c, s, claimFor("p1", "0.0.0.0", 8080, "10.5.0.2"))
 		close(life["p1"])
@@ -119,7 +119,7 @@ func isClosed(c <-chan struct{}) bool {
 func TestAPortOfBothFamiliesIsOneOnTheHost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		life := processes{"p4": make(chan struct{}), "p6": make(chan struct{}), "p7": make(chan struct{})}
-		c := dialPorts(t, NewPorts("", life.watch, quietLog(t)))
+		c := dialPorts(t, NewPorts(t.Context(), "", life.watch, quietLog(t)))
 		s, _ := attend(t, c)
 		answered(t, c, s, claimFor("p4", "0.0.0.0", 8080, "10.5.0.2"))
 		if err := <-claiming(t, c, claimFor("p6", "::", 8080, "10.5.0.2")); err != nil {
@@ -147,12 +147,12 @@ func TestAnAgentForgetsThePortsOfProcessesThatEndedWithoutOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "ports")
 		life := processes{"p1": make(chan struct{}), "p2": make(chan struct{})}
-		c := dialPorts(t, NewPorts(file, life.watch, quietLog(t)))
+		c := dialPorts(t, NewPorts(t.Context(), file, life.watch, quietLog(t)))
 		s, _ := attend(t, c)
 		answered(t, c, s, claimFor("p1", "0.0.0.0", 8080, "10.5.0.2"))
 		answered(t, c, s, claimFor("p2", "0.0.0.0", 8081, "10.5.0.3"))
 		next := processes{"p2": life["p2"]} // the first one ends while there is no agent
-		again := NewPorts(file, next.watch, quietLog(t))
+		again := NewPorts(t.Context(), file, next.watch, quietLog(t))
 		synctest.Wait()
 		if _, told := attend(t, dialPorts(t, again)); len(told) != 1 || told[0].GetOwner() != "p2" {
 			t.Errorf("told %v", told)

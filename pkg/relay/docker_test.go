@@ -208,7 +208,9 @@ func TestTheDockerSocketGoesWithTheRelay(t *testing.T) {
 	if err := Stop(t.Context(), l.ControlSocket); err != nil {
 		t.Fatal(err)
 	}
-	<-ended
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 	if _, err := os.Lstat(l.DockerSocket); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%s is there: %v", l.DockerSocket, err)
 	}

@@ -153,7 +153,7 @@ func (l *lab) agent() *guestAgent {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	a := &guestAgent{ports: agentserver.NewPorts(filepath.Join(l.dir, "ports"), nil, l.Log)}
+	a := &guestAgent{ports: agentserver.NewPorts(l.t.Context(), filepath.Join(l.dir, "ports"), nil, l.Log)}
 	g := grpc.NewServer(agentserver.ServerOptions()...)
 	server.Register(g)
 	agentpb.RegisterPortsServer(g, a.ports)
