@@ -43,8 +43,8 @@ func claimFor(owner, ip string, port uint32, target string) *agentpb.ClaimReques
 	return &agentpb.ClaimRequest{Owner: owner, Ports: []*agentpb.Port{{Protocol: "tcp", HostIp: ip, HostPort: port, TargetIp: target, TargetPort: 80}}}
 }
 
-// answered claims with a relay that opens everything, and returns what that was told.
-func answered(t *testing.T, c agentpb.PortsClient, s agentpb.Ports_AttendClient, req *agentpb.ClaimRequest) (told []*agentpb.AttendReply) {
+// granted claims with a relay that opens everything, and returns what that was told.
+func granted(t *testing.T, c agentpb.PortsClient, s agentpb.Ports_AttendClient, req *agentpb.ClaimRequest) (told []*agentpb.AttendReply) {
 	t.Helper()
 	done := claiming(t, c, req)
 	for {
@@ -68,7 +68,7 @@ func TestAProcesssPortGoesWithIt(t *testing.T) {
 		life := processes{"p1": make(chan struct{})}
 		c := dialPorts(t, NewPorts(t.Context(), "", life.watch, quietLog(t)))
 		s, _ := attend(t, c)
-		answered(t, c, s, claimFor("p1", "0.0.0.0", 8080, "10.5.0.2"))
+		granted(t, c, s, claimFor("p1", "0.0.0.0", 8080, "10.5.0.2"))
 		synctest.Wait()
 		close(life["p1"])
 		if m := recv(t, s); !m.GetRelease() || m.GetOwner() != "p1" {
@@ -94,9 +94,9 @@ func TestAPortOfAProcessThatHasEndedIsFreeAtOnce(t *testing.T) {
 		}
 		c := dialPorts(t, NewPorts(t.Context(), "", deaf, quietLog(t)))
 		s, _ := attend(t, c)
-		answered(t, c, s, claimFor("p1", "0.0.0.0", 8080, "10.5.0.2"))
+		granted(t, c, s, claimFor("p1", "0.0.0.0", 8080, "10.5.0.2"))
 		close(life["p1"])
-		told := answered(t, c, s, claimFor("p2", "0.0.0.0", 8080, "10.5.0.3"))
+		told := granted(t, c, s, claimFor("p2", "0.0.0.0", 8080, "10.5.0.3"))
 		if len(told) != 2 || !told[0].GetRelease() || told[0].GetOwner() != "p1" || told[1].GetOwner() != "p2" {
 			t.Errorf("told %v", told)
 		}
@@ -121,12 +121,12 @@ func TestAPortOfBothFamiliesIsOneOnTheHost(t *testing.T) {
 		life := processes{"p4": make(chan struct{}), "p6": make(chan struct{}), "p7": make(chan struct{})}
 		c := dialPorts(t, NewPorts(t.Context(), "", life.watch, quietLog(t)))
 		s, _ := attend(t, c)
-		answered(t, c, s, claimFor("p4", "0.0.0.0", 8080, "10.5.0.2"))
+		granted(t, c, s, claimFor("p4", "0.0.0.0", 8080, "10.5.0.2"))
 		if err := <-claiming(t, c, claimFor("p6", "::", 8080, "10.5.0.2")); err != nil {
 			t.Error(err)
 		}
 		// Another container's, or one that has an address of its own for IPv6, is another port.
-		if told := answered(t, c, s, claimFor("p7", "::", 8080, "fd00::2")); told[0].GetOwner() != "p7" {
+		if told := granted(t, c, s, claimFor("p7", "::", 8080, "fd00::2")); told[0].GetOwner() != "p7" {
 			t.Errorf("told %v", told)
 		}
 		if _, told := attend(t, c); len(told) != 2 {
@@ -149,8 +149,8 @@ func TestAnAgentForgetsThePortsOfProcessesThatEndedWithoutOne(t *testing.T) {
 		life := processes{"p1": make(chan struct{}), "p2": make(chan struct{})}
 		c := dialPorts(t, NewPorts(t.Context(), file, life.watch, quietLog(t)))
 		s, _ := attend(t, c)
-		answered(t, c, s, claimFor("p1", "0.0.0.0", 8080, "10.5.0.2"))
-		answered(t, c, s, claimFor("p2", "0.0.0.0", 8081, "10.5.0.3"))
+		granted(t, c, s, claimFor("p1", "0.0.0.0", 8080, "10.5.0.2"))
+		granted(t, c, s, claimFor("p2", "0.0.0.0", 8081, "10.5.0.3"))
 		next := processes{"p2": life["p2"]} // the first one ends while there is no agent
 		again := NewPorts(t.Context(), file, next.watch, quietLog(t))
 		synctest.Wait()
