@@ -27,7 +27,7 @@ var allowed = map[string][]string{
 	"cmd/linnet-build":   {"pkg/cli", "pkg/cli/buildcmd", "pkg/route", "pkg/streams"},
 	"cmd/linnet-compose": {"pkg/cli", "pkg/cli/composecmd", "pkg/route", "pkg/streams"},
 	"cmd/linnet-lint":    {"pkg/cli", "pkg/cli/lintcmd", "pkg/route", "pkg/streams"},
-	"cmd/linnet-agent":   {"pkg/engine", "pkg/agentserver", "pkg/agentserver/portplugin", "pkg/volume"},
+	"cmd/linnet-agent":   {"pkg/engine", "pkg/agentserver", "pkg/agentserver/portplugin", "pkg/agentserver/portproxy", "pkg/volume"},
 	"cmd/linnet-env":     {}, // steps of builds are cached by its bytes
 
 	"pkg/cli":          {"deps", "pkg/agent", "pkg/client", "pkg/dockercontext", "pkg/doctor", "pkg/doctor/gather", "pkg/emulate", "pkg/guest", "pkg/guestimage", "pkg/host", "pkg/lima", "pkg/migrate", "pkg/native", "pkg/nerdctl", "pkg/registry", "pkg/relay", "pkg/report", "pkg/route", "pkg/settings", "pkg/streams", "pkg/vm"},
@@ -36,7 +36,7 @@ var allowed = map[string][]string{
 	"pkg/compose":      {"pkg/build/options"},
 	"pkg/client":       {"pkg/crossing", "pkg/emulate", "pkg/guest", "pkg/nerdctl", "pkg/registry", "pkg/report", "pkg/route", "pkg/streams"},
 	"pkg/native":       {"pkg/agent", "pkg/agent/agentpb", "pkg/emulate", "pkg/guest", "pkg/host", "pkg/report"},
-	"pkg/engine":       {"config", "pkg/agent", "pkg/agent/agentpb", "pkg/agentserver", "pkg/agentserver/portplugin", "pkg/dockerapi", "pkg/guest", "pkg/host", "pkg/sharedimages"},
+	"pkg/engine":       {"config", "pkg/agent", "pkg/agent/agentpb", "pkg/agentserver", "pkg/agentserver/portplugin", "pkg/agentserver/portproxy", "pkg/dockerapi", "pkg/guest", "pkg/host", "pkg/sharedimages"},
 	"pkg/agent":        {"pkg/agent/agentpb", "pkg/guest", "pkg/host", "pkg/report"},
 	"pkg/agentserver":  {"pkg/agent", "pkg/agent/agentpb", "pkg/host"},
 
@@ -51,6 +51,7 @@ var allowed = map[string][]string{
 	"pkg/lens/gather":     {"pkg/build/localdir", "pkg/build/options", "pkg/compose", "pkg/lens", "pkg/lens/buildrules"},
 
 	"pkg/agentserver/portplugin": {"pkg/agent/agentpb"},
+	"pkg/agentserver/portproxy":  {"pkg/agent/agentpb", "pkg/host"},
 	"pkg/relay":                  {"pkg/agent", "pkg/agent/agentpb", "pkg/host"},
 
 	"pkg/registry": {"pkg/guest", "pkg/host"},
@@ -58,7 +59,7 @@ var allowed = map[string][]string{
 
 	"pkg/guestimage": {"pkg/host"},
 
-	"pkg/dockerapi":     {},
+	"pkg/dockerapi":     {"pkg/host"},
 	"pkg/dockercontext": {},
 	"pkg/sharedimages":  {},
 

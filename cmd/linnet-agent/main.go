@@ -1,7 +1,7 @@
 //go:build linux
 
 // linnet-agent is the far side of linnet: it runs the engine. Linux only. By other names it
-// is what others start in the guest: Docker's credential helper, and a CNI plugin. Clients run it to fill volumes.
+// is what others start in the guest: Docker's credential helper, a CNI plugin, and dockerd's proxy of a published port. Clients run it to fill volumes.
 package main
 
 import (
@@ -13,11 +13,15 @@ import (
 
 	"github.com/linnet-dev/linnet/pkg/agentserver"
 	"github.com/linnet-dev/linnet/pkg/agentserver/portplugin"
+	"github.com/linnet-dev/linnet/pkg/agentserver/portproxy"
 	"github.com/linnet-dev/linnet/pkg/engine"
 	"github.com/linnet-dev/linnet/pkg/volume"
 )
 
 func main() {
+	if filepath.Base(os.Args[0]) == portproxy.Name { // which catches no signal
+		os.Exit(portproxy.Main(context.Background(), os.Args, os.Environ()))
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	code := run(ctx)
 	stop()

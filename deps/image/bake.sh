@@ -97,6 +97,7 @@ for c in $components; do
 done
 install -m 755 "$agent" "$root/usr/libexec/linnet/bin/linnet-agent"
 ln -s linnet-agent "$root/usr/libexec/linnet/bin/docker-credential-linnet"
+ln -s linnet-agent "$root/usr/libexec/linnet/bin/linnet-docker-proxy"
 ln -s ../bin/linnet-agent "$root/usr/libexec/linnet/cni/linnet-ports"
 # For a user who looks inside: sudo nerdctl.
 install -d "$root/etc/nerdctl" "$root/usr/local/bin"

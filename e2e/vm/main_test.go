@@ -5,6 +5,7 @@
 package vm_test
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -22,9 +23,12 @@ const slow = 5
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if os.Geteuid() == 0 {
-		prepare := lab.Store
-		if strings.Contains(flag.Lookup("test.run").Value.String(), "TestSmoke") {
+		prepare := func(root string) error { return errors.Join(lab.Store(root), dockerCLI(root)) }
+		switch only := flag.Lookup("test.run").Value.String(); {
+		case strings.Contains(only, "TestSmoke"):
 			prepare = nil // nothing of it is used
+		case strings.Contains(only, "TestDocker"):
+			prepare = dockerCLI
 		}
 		os.Exit(lab.AsUser([]string{"build", "image"}, prepare))
 	}

@@ -49,7 +49,20 @@ type Spec struct {
 	// GuestSocket is where the agent of a virtual machine listens; empty means that this is
 	// no guest, and that published ports are open on the host by themselves.
 	GuestSocket string `json:"guestSocket,omitempty"`
+	// Outside is what a guest has of its clients' host. Natively it is empty.
+	Outside Outside `json:"outside,omitzero"`
 }
+
+// Outside is the host that a virtual machine's clients run on.
+type Outside struct {
+	// Home is LINNET_HOME there, which the machine does not see.
+	Home string `json:"home"`
+	// Shares are the directories that are in the machine at the same path; below each of them all is the host's.
+	Shares []string `json:"shares,omitempty"`
+}
+
+// Layout is where linnet keeps its files there.
+func (o Outside) Layout() host.Layout { return host.Layout{Home: o.Home} }
 
 // Write writes the specification, whole or not at all.
 func (s Spec) Write() error {

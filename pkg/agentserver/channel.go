@@ -102,7 +102,12 @@ func (s *Server) connect(ctx context.Context, conn net.Conn, r *bufio.Reader, se
 		return
 	}
 	if half, ok := conn.(agent.Ending); ok && framed {
-		carry(to, conn, agent.NewFramed(r, half))
+		// A client may end its half and be gone later: where neither side says a word, nothing else tells.
+		there, done := host.UntilHangup(ctx, conn)
+		defer done()
+		spare := context.AfterFunc(there, func() { agent.Reset(to) })
+		defer spare()
+		carry(to, conn, agent.NewFramed(r, &answered{half, spare}))
 		return
 	}
 	if early, _ := r.Peek(r.Buffered()); len(early) > 0 {
@@ -148,6 +153,18 @@ func closeHalf(from, to net.Conn) {
 	if half, ok := from.(interface{ CloseRead() error }); ok {
 		_ = half.CloseRead()
 	}
+}
+
+// answered is a client that is no longer watched once it has its whole answer: with its own half ended it looks as if it were gone, and what it
+// has sent may still be unread.
+type answered struct {
+	agent.Ending
+	spare func() bool
+}
+
+func (a *answered) CloseWrite() error {
+	a.spare()
+	return a.Ending.CloseWrite()
 }
 
 // carry copies both ways between a service and a client that tells an end from a cut, so that

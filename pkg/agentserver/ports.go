@@ -35,6 +35,7 @@ type Ports struct {
 	agentpb.UnimplementedPortsServer
 
 	state string
+	watch Watch
 	log   logrus.FieldLogger
 
 	mu     sync.Mutex
@@ -54,12 +55,21 @@ type portClaim struct {
 	ports []*agentpb.Port
 	// answer is read by the Claim that waits; nil once none does.
 	answer chan string
+	// unwatch lets go of the process whose claim it is, if it is one's.
+	unwatch context.CancelFunc
 }
 
+// Watch finds the process whose life an owner's claims last for: ended is closed when it has ended, at the latest until ctx ends. It is closed
+// already for one that is gone. Nil is for an owner that is no process: that releases its claims.
+type Watch func(ctx context.Context, owner string) (ended <-chan struct{})
+
 // NewPorts takes up the claims in a file in memory, where they outlive the agent but not the
-// machine. An empty name keeps them nowhere.
-func NewPorts(state string, log logrus.FieldLogger) *Ports {
-	p := &Ports{state: state, log: log, claims: map[string]*portClaim{}, alone: time.Now(), changed: make(chan struct{})}
+// machine. An empty name keeps them nowhere. Without watch, no owner is a process.
+func NewPorts(ctx context.Context, state string, watch Watch, log logrus.FieldLogger) *Ports {
+	if watch == nil {
+		watch = func(context.Context, string) <-chan struct{} { return nil }
+	}
+	p := &Ports{state: state, watch: watch, log: log, claims: map[string]*portClaim{}, alone: time.Now(), changed: make(chan struct{})}
 	text, err := os.ReadFile(state)
 	if err != nil {
 		if state != "" && !errors.Is(err, os.ErrNotExist) {
@@ -76,6 +86,11 @@ func NewPorts(state string, log logrus.FieldLogger) *Ports {
 		p.lastID++
 		p.claims[c.GetOwner()] = &portClaim{id: p.lastID, owner: c.GetOwner(), ports: c.GetPorts()}
 	}
+	p.mu.Lock() // one whose process has ended goes at once
+	defer p.mu.Unlock()
+	for _, c := range p.claims {
+		p.hold(ctx, c)
+	}
 	return p
 }
 
@@ -85,7 +100,7 @@ func (p *Ports) Claim(ctx context.Context, req *agentpb.ClaimRequest) (*agentpb.
 	if n := len(req.GetPorts()); n > agent.PortsMax { // the other side would listen to nothing any more
 		return nil, status.Errorf(codes.ResourceExhausted, "publishing %d ports: a container may publish %d at most", n, agent.PortsMax)
 	}
-	c := p.add(req)
+	c := p.add(ctx, req)
 	if c == nil {
 		return &agentpb.ClaimReply{}, nil
 	}
@@ -128,9 +143,10 @@ func (p *Ports) patience() (limit time.Duration, changed <-chan struct{}) {
 
 // add makes a claim, in the place of one that the same owner had; nil when there is nothing
 // to claim. A container in several networks publishes each port through the first.
-func (p *Ports) add(req *agentpb.ClaimRequest) *portClaim {
+func (p *Ports) add(ctx context.Context, req *agentpb.ClaimRequest) *portClaim {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.dropEnded(ctx, req.GetPorts())
 	taken := map[string]bool{}
 	for owner, c := range p.claims {
 		if owner == req.GetOwner() || container(owner) != container(req.GetOwner()) {
@@ -142,7 +158,7 @@ func (p *Ports) add(req *agentpb.ClaimRequest) *portClaim {
 	}
 	var ports []*agentpb.Port
 	for _, port := range req.GetPorts() {
-		if !taken[place(port)] {
+		if !taken[place(port)] && !p.covered(req.GetOwner(), port) {
 			taken[place(port)] = true
 			ports = append(ports, port)
 		}
@@ -153,7 +169,11 @@ func (p *Ports) add(req *agentpb.ClaimRequest) *portClaim {
 	}
 	p.lastID++
 	c := &portClaim{id: p.lastID, owner: req.GetOwner(), ports: ports, answer: make(chan string, 1)}
+	if old := p.claims[c.owner]; old != nil {
+		old.release()
+	}
 	p.claims[c.owner] = c
+	p.hold(ctx, c)
 	p.save()
 	p.tell(c.message())
 	return c
@@ -202,9 +222,11 @@ func (p *Ports) Release(_ context.Context, req *agentpb.ReleaseRequest) (*agentp
 }
 
 func (p *Ports) drop(owner string) {
-	if _, ok := p.claims[owner]; !ok {
+	c, ok := p.claims[owner]
+	if !ok {
 		return
 	}
+	c.release()
 	delete(p.claims, owner)
 	p.save()
 	p.tell(&agentpb.AttendReply{Owner: owner, Release: true})

@@ -128,7 +128,7 @@ func hostPorts(m *agentpb.AttendReply) (all []uint32) {
 
 func TestAClaimIsAnsweredByWhoAttends(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := dialPorts(t, NewPorts("", quietLog(t)))
+		c := dialPorts(t, NewPorts(t.Context(), "", nil, quietLog(t)))
 		s, told := attend(t, c)
 		if len(told) != 0 {
 			t.Errorf("before any claim, it is told %v", told)
@@ -159,7 +159,7 @@ func TestAClaimIsAnsweredByWhoAttends(t *testing.T) {
 
 func TestARefusedClaimIsNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := dialPorts(t, NewPorts("", quietLog(t)))
+		c := dialPorts(t, NewPorts(t.Context(), "", nil, quietLog(t)))
 		s, _ := attend(t, c)
 		done := claiming(t, c, claimOf("a/bridge/eth0", 80))
 		m := recv(t, s)
@@ -181,7 +181,7 @@ func TestARefusedClaimIsNone(t *testing.T) {
 
 func TestClaimsWaitTogetherForARelayToAttend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := dialPorts(t, NewPorts("", quietLog(t)))
+		c := dialPorts(t, NewPorts(t.Context(), "", nil, quietLog(t)))
 		began := time.Now()
 		for i, owner := range []string{"a/b/e", "b/b/e", "c/b/e"} {
 			if err := <-claiming(t, c, claimOf(owner, uint32(80+i))); err != nil {
@@ -204,7 +204,7 @@ func TestClaimsWaitTogetherForARelayToAttend(t *testing.T) {
 
 func TestAClaimIsTakenUpByWhoComesInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := dialPorts(t, NewPorts("", quietLog(t)))
+		c := dialPorts(t, NewPorts(t.Context(), "", nil, quietLog(t)))
 		done := claiming(t, c, claimOf("a/b/e", 80))
 		synctest.Wait()
 		s, told := attend(t, c)
@@ -222,7 +222,7 @@ func TestAClaimIsTakenUpByWhoComesInTime(t *testing.T) {
 
 func TestAnAnswerThatDoesNotComeHoldsNoClaimUpForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := dialPorts(t, NewPorts("", quietLog(t)))
+		c := dialPorts(t, NewPorts(t.Context(), "", nil, quietLog(t)))
 		s, _ := attend(t, c)
 		began := time.Now()
 		done := claiming(t, c, claimOf("a/b/e", 80))
@@ -243,7 +243,7 @@ func TestAnAnswerThatDoesNotComeHoldsNoClaimUpForEver(t *testing.T) {
 
 func TestTheLastOneAttends(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := dialPorts(t, NewPorts("", quietLog(t)))
+		c := dialPorts(t, NewPorts(t.Context(), "", nil, quietLog(t)))
 		first, _ := attend(t, c)
 		second, _ := attend(t, c)
 		if _, err := first.Recv(); status.Code(err) != codes.Aborted {
@@ -258,7 +258,7 @@ func TestTheLastOneAttends(t *testing.T) {
 
 func TestAContainerOfTwoNetworksPublishesAPortOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := dialPorts(t, NewPorts("", quietLog(t)))
+		c := dialPorts(t, NewPorts(t.Context(), "", nil, quietLog(t)))
 		s, _ := attend(t, c)
 		claiming(t, c, claimOf("a/first/eth0", 80))
 		recv(t, s)
@@ -279,7 +279,7 @@ func TestAContainerOfTwoNetworksPublishesAPortOnce(t *testing.T) {
 func TestARestartedAgentKnowsTheClaims(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "ports.json")
 	synctest.Test(t, func(t *testing.T) {
-		c := dialPorts(t, NewPorts(file, quietLog(t)))
+		c := dialPorts(t, NewPorts(t.Context(), file, nil, quietLog(t)))
 		for _, owner := range []string{"b/b/e", "a/b/e", "c/b/e"} {
 			if err := <-claiming(t, c, claimOf(owner, 80)); err != nil {
 				t.Fatal(err)
@@ -297,7 +297,7 @@ func TestARestartedAgentKnowsTheClaims(t *testing.T) {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		_, told := attend(t, dialPorts(t, NewPorts(file, quietLog(t))))
+		_, told := attend(t, dialPorts(t, NewPorts(t.Context(), file, nil, quietLog(t))))
 		var owners []string
 		for _, m := range told {
 			owners = append(owners, m.GetOwner())
@@ -316,7 +316,7 @@ func TestARestartedAgentKnowsTheClaims(t *testing.T) {
 
 func TestAClaimEndsWithItsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := dialPorts(t, NewPorts("", quietLog(t)))
+		c := dialPorts(t, NewPorts(t.Context(), "", nil, quietLog(t)))
 		s, _ := attend(t, c)
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() { _, _ = c.Claim(ctx, claimOf("a/b/e", 80)) }()
@@ -369,7 +369,7 @@ func TestDatagramsPassAService(t *testing.T) {
 
 // The other side reads so many ports at once; more are refused here, to the one container.
 func TestAContainerPublishesSoManyPorts(t *testing.T) {
-	p := NewPorts("", logrus.New())
+	p := NewPorts(t.Context(), "", nil, logrus.New())
 	_, err := p.Claim(t.Context(), claimOf("a/b/e", make([]uint32, 10_001)...))
 	if want := "publishing 10001 ports: a container may publish 10000 at most"; status.Convert(err).Message() != want {
 		t.Errorf("%v, not %s", err, want)

@@ -22,16 +22,21 @@ func (a *app) machine(l host.Layout, s *settings.Settings, program string) *lima
 		},
 		Ports:    relay.PortRules{Max: int(s.VM.Ports.Max), Lowest: uint16(s.VM.Ports.Lowest), Widest: s.VM.Ports.Address.Addr}, //nolint:gosec // checked
 		SSHAgent: s.VM.ForwardAgent == settings.ToggleOn,
+		Docker:   s.Docker.Socket == settings.On,
 		Warn:     func(text string) { fmt.Fprintln(a.Report().Writer(), "warning:", text) },
-		Engine:   func() ([]byte, error) { return json.Marshal(guestSpec(s)) },
+		Engine:   func(shares []lima.Mount) ([]byte, error) { return json.Marshal(guestSpec(l, s, shares)) },
 		Image:    openImages(l, s).source,
 	}, program)
 }
 
 // guestSpec is what the settings mean to the agent in a virtual machine: its places are over
-// there.
-func guestSpec(s *settings.Settings) agent.Spec {
+// there. It is told what it has of this host, whose layout is l.
+func guestSpec(l host.Layout, s *settings.Settings, shares []lima.Mount) agent.Spec {
 	spec := engineSpec(lima.GuestLayout(), s)
 	spec.GuestSocket = lima.AgentSocket
+	spec.Outside.Home = l.Home
+	for _, m := range shares {
+		spec.Outside.Shares = append(spec.Outside.Shares, m.Path)
+	}
 	return spec
 }

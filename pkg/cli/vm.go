@@ -221,6 +221,7 @@ func (a *app) newView() *cobra.Command {
 func (a *app) newRelay() *cobra.Command {
 	var rules relay.PortRules
 	var sshAgent string
+	var docker bool
 	c := &cobra.Command{
 		Use: "relay", Hidden: true, Args: NoArgs, Short: "hold the channel into the virtual machine",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -241,6 +242,10 @@ func (a *app) newRelay() *cobra.Command {
 			log := logrus.New()
 			log.SetOutput(out)
 			log.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, DisableColors: true})
+			dockerSocket := ""
+			if docker {
+				dockerSocket = l.DockerSocket()
+			}
 			r, err := relay.New(relay.Options{
 				AgentSocket: l.VMSocket("agent"), ControlSocket: l.VMSocket("relay"), Lock: l.VMLock("relay"),
 				HostKey: l.HostKey(), GuestSocket: lima.AgentSocket,
@@ -251,7 +256,7 @@ func (a *app) newRelay() *cobra.Command {
 				Alive:   func() bool { return lima.Processes(l).Any() },
 				Up:      relay.ConsoleSays(lima.UpMark, lima.Consoles(l)...),
 				Ciphers: ciphers(l),
-				Ports:   rules, SSHAgent: sshAgent,
+				Ports:   rules, SSHAgent: sshAgent, DockerSocket: dockerSocket,
 				Log: log,
 			})
 			if err != nil {
@@ -263,6 +268,7 @@ func (a *app) newRelay() *cobra.Command {
 	c.Flags().IntVar(&rules.Max, "ports-max", 0, "how many ports may be published")
 	c.Flags().Uint16Var(&rules.Lowest, "ports-lowest", 0, "the lowest of them")
 	c.Flags().TextVar(&rules.Widest, "ports-address", netip.Addr{}, "their widest address")
+	c.Flags().BoolVar(&docker, "docker", false, "listen for clients of Docker's API")
 	c.Flags().StringVar(&sshAgent, "ssh-agent", "", "the `socket` of the SSH agent that the machine has")
 	return c
 }

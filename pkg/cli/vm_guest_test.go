@@ -97,7 +97,7 @@ func serveGuest(ts *testscript.TestScript, t testing.TB, dir string) (socket str
 	ts.Check(err)
 	g := grpc.NewServer(agentserver.ServerOptions()...)
 	server.Register(g)
-	agentpb.RegisterPortsServer(g, agentserver.NewPorts(filepath.Join(dir, "ports"), log))
+	agentpb.RegisterPortsServer(g, agentserver.NewPorts(ctx, filepath.Join(dir, "ports"), nil, log))
 	agentpb.RegisterEngineServer(g, idleEngine{})
 	listener, err := net.Listen("unix", socket)
 	ts.Check(err)

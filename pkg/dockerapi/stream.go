@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/linnet-dev/linnet/pkg/host"
 )
 
 const (
@@ -76,7 +78,7 @@ func (d *Door) stream(serving context.Context, w http.ResponseWriter, r *http.Re
 	early, _ := read.Reader.Peek(read.Reader.Buffered())
 	defer context.AfterFunc(ctx, func() { client.Close(); daemon.Close() })()
 
-	gone, stop := untilHangup(ctx, client)
+	gone, stop := host.UntilHangup(ctx, client)
 	defer stop()
 	answered := bufio.NewReader(daemon)
 	abandon := context.AfterFunc(gone, func() { daemon.Close() })
@@ -160,7 +162,7 @@ type end struct {
 // sent has been written; clientGone says so of the client. To a socket, one that has half-closed is gone when the other direction has ended, too:
 // what it has sent is still on its way then.
 func splice(ctx, clientGone context.Context, client, daemon end) {
-	daemonGone, stop := untilHangup(ctx, daemon.Conn)
+	daemonGone, stop := host.UntilHangup(ctx, daemon.Conn)
 	defer stop()
 	in, out := make(chan struct{}), make(chan struct{})
 	defer context.AfterFunc(clientGone, func() {

@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/http"
 	"testing"
+
+	"github.com/linnet-dev/linnet/pkg/host"
 )
 
 // The daemon learns of it though it neither reads nor writes: it watches for the same hangup (daemon/server/router/container/notify_linux.go in moby).
@@ -17,7 +19,7 @@ func TestAClientThatDiesInAnAttachEndsTheDaemonsSide(t *testing.T) {
 			t.Parallel() // one of them lasts drainTime
 			attached, ended := make(chan bool), make(chan bool)
 			w := newWorld(t, hijacked(t, func(conn *net.UnixConn, r *http.Request) {
-				gone, stop := untilHangup(r.Context(), conn)
+				gone, stop := host.UntilHangup(r.Context(), conn)
 				defer stop()
 				attached <- true
 				<-gone.Done()
@@ -76,7 +78,7 @@ func TestAClientThatDiesBeforeTheDaemonAnswersAnAttach(t *testing.T) {
 func TestAHalfCloseIsNoHangup(t *testing.T) {
 	w := newWorld(t, hijacked(t, func(conn *net.UnixConn, r *http.Request) {
 		_, _ = io.ReadAll(conn)
-		gone, stop := untilHangup(r.Context(), conn)
+		gone, stop := host.UntilHangup(r.Context(), conn)
 		defer stop()
 		select {
 		case <-gone.Done():

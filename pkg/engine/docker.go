@@ -19,6 +19,7 @@ import (
 
 	"github.com/linnet-dev/linnet/config"
 	"github.com/linnet-dev/linnet/pkg/agent"
+	"github.com/linnet-dev/linnet/pkg/agentserver/portproxy"
 	"github.com/linnet-dev/linnet/pkg/dockerapi"
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/hint"
@@ -39,11 +40,17 @@ type docker struct {
 func newDocker(spec agent.Spec, nets networks, d *daemon, gateway string, log logrus.FieldLogger) *docker {
 	k := &docker{spec: spec, nets: nets, daemon: d, gateway: gateway, log: log}
 	d.prepare = k.prepare
+	var where func(string) (string, error)
+	if spec.GuestSocket != "" {
+		d.env = append(slices.Clip(d.env), portproxy.SocketVariable+"="+spec.GuestSocket)
+		where = newGuestPaths(spec).find
+	}
 	k.door = dockerapi.New(dockerapi.Config{
 		Start: d.ready,
 		Dial: func(ctx context.Context) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", d.socket)
 		},
+		Path:    where,
 		Gateway: gateway != "",
 		Log:     log,
 	})
@@ -124,6 +131,9 @@ func wantsDocker(l host.Layout) bool {
 func (k *docker) serve(ctx context.Context) {
 	listener, err := listen(ctx, k.spec.Layout.DockerSocket())
 	if err == nil {
+		if err := k.nameSocket(); err != nil {
+			k.log.WithError(err).Warn("Docker's API is not where clients in the virtual machine look for it")
+		}
 		k.log.WithField("socket", k.spec.Layout.DockerSocket()).Info("serving Docker's API")
 		err = k.door.Serve(ctx, listener)
 	}

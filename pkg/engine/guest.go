@@ -22,6 +22,7 @@ import (
 	"github.com/linnet-dev/linnet/pkg/agent"
 	"github.com/linnet-dev/linnet/pkg/agent/agentpb"
 	"github.com/linnet-dev/linnet/pkg/agentserver"
+	"github.com/linnet-dev/linnet/pkg/agentserver/portproxy"
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/hint"
 	"github.com/linnet-dev/linnet/pkg/host"
@@ -171,7 +172,7 @@ func (g *guestServer) serve(ctx context.Context) (again bool, err error) {
 	e := newGuestEngine(ctx, g, far)
 	server := grpc.NewServer(agentserver.ServerOptions()...)
 	agentpb.RegisterEngineServer(server, e)
-	agentpb.RegisterPortsServer(server, agentserver.NewPorts(g.spec.Layout.Ports(), g.log))
+	agentpb.RegisterPortsServer(server, agentserver.NewPorts(ctx, g.spec.Layout.Ports(), portproxy.Watch, g.log))
 	far.Register(server)
 	served := make(chan error, len(listeners))
 	for _, l := range listeners {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/linnet-dev/linnet/config"
 	"github.com/linnet-dev/linnet/pkg/agent"
+	"github.com/linnet-dev/linnet/pkg/agentserver/portproxy"
 	"github.com/linnet-dev/linnet/pkg/guest"
 	"github.com/linnet-dev/linnet/pkg/host"
 )
@@ -50,6 +51,10 @@ func newFields(s agent.Spec, hostGateway string) fields {
 	if s.CacheMountAge > 0 {
 		mountAge = s.CacheMountAge.String()
 	}
+	proxy := "docker-proxy"
+	if s.GuestSocket != "" {
+		proxy = portproxy.Name
+	}
 	return fields{
 		ContainerdRoot: l.ContainerdRoot(), ContainerdState: l.ContainerdState(),
 		ContainerdSocket: socketOf(l, guest.Containerd), ShimSockets: l.ShimSockets(),
@@ -61,7 +66,7 @@ func newFields(s agent.Spec, hostGateway string) fields {
 		InsecureRegistries: s.InsecureRegistries, HostGateway: hostGateway,
 		HostsDirs:  append([]string{l.RegistryHosts()}, s.HostsDirs...),
 		DockerRoot: l.DockerRoot(), DockerState: l.DockerState(), DockerPID: dockerPID(l), DockerSocket: socketOf(l, guest.Docker),
-		DockerBridge: dockerBridge(l), DockerProxy: l.Bin("docker-proxy"), LiveRestore: true,
+		DockerBridge: dockerBridge(l), DockerProxy: l.Bin(proxy), LiveRestore: true,
 	}
 }
 

@@ -62,6 +62,18 @@ func dockerFields(spec agent.Spec) fields {
 	return f
 }
 
+// In a virtual machine a published port is claimed on its host.
+func TestTheProxyOfAPublishedPortIsOursInAVirtualMachine(t *testing.T) {
+	spec := specs()["plain"]
+	if proxy := newFields(spec, "").DockerProxy; filepath.Base(proxy) != "docker-proxy" {
+		t.Errorf("natively it is %s", proxy)
+	}
+	spec.GuestSocket = "/run/linnet/agent.sock"
+	if proxy := newFields(spec, "").DockerProxy; proxy != spec.Layout.Bin("linnet-docker-proxy") {
+		t.Errorf("in a virtual machine it is %s", proxy)
+	}
+}
+
 func TestDockersConfigurationIsJSON(t *testing.T) {
 	for name, spec := range specs() {
 		text, err := render("dockerd.json", config.DockerdJSON, dockerFields(spec))

@@ -155,6 +155,21 @@ type NotVisibleError struct {
 	Host, Reason, Fix string
 }
 
+// Unshared is why a virtual machine does not have a path of its host: dir is what would have to be shared, settings the file that says so.
+func Unshared(path, dir, settings string) *NotVisibleError {
+	return &NotVisibleError{
+		Host: path, Reason: "it is in no directory that the virtual machine shares",
+		Fix: fmt.Sprintf("add %s to vm.mounts in %s, then: linnet vm restart", dir, settings),
+	}
+}
+
+// Kept is why a virtual machine does not have a path in linnet's home.
+func Kept(path, home string) *NotVisibleError {
+	return &NotVisibleError{
+		Host: path, Reason: "it belongs to linnet itself, and the virtual machine does not see " + home, Fix: "keep it elsewhere",
+	}
+}
+
 // Hint returns Fix, for package hint.
 func (e *NotVisibleError) Hint() string { return e.Fix }
 

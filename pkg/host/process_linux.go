@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -60,6 +61,29 @@ func (p Process) Wait(d time.Duration) bool {
 			return false
 		}
 	}
+}
+
+// Ended is closed when the process has ended, or when ctx has, and no thread waits for that. It lets go of the process then.
+func (p Process) Ended(ctx context.Context) <-chan struct{} {
+	ended := make(chan struct{})
+	if p.Wait(0) || unix.SetNonblock(p.fd, true) != nil { // else the runtime's poller does not take it
+		p.Close()
+		close(ended)
+		return ended
+	}
+	file := os.NewFile(uintptr(p.fd), "pidfd")
+	stop := context.AfterFunc(ctx, func() { _ = file.Close() })
+	go func() {
+		defer close(ended)
+		defer file.Close()
+		defer stop()
+		raw, err := file.SyscallConn()
+		if err != nil {
+			return
+		}
+		_ = raw.Read(func(uintptr) bool { return p.Wait(0) }) // an error is ctx's end
+	}()
+	return ended
 }
 
 // End sends SIGTERM, waits for grace, and sends SIGKILL if it must. A process that is gone

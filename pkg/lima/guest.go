@@ -161,6 +161,8 @@ func (g *Guest) warnRules(ctx context.Context) {
 		changed = "vm.ports"
 	case rules.SSHAgent != (g.sshAgent() != ""):
 		changed = "vm.forwardAgent, or SSH_AUTH_SOCK with it,"
+	case rules.Docker != g.machine.o.Docker:
+		changed = "docker.socket"
 	}
 	if changed != "" && !g.warned.Swap(true) {
 		g.machine.o.Warn(changed + " has changed since the relay was started: linnet vm restart")
@@ -241,6 +243,9 @@ func (g *Guest) relayArgv() []string {
 	argv := append([]string{g.program, "vm", "relay"}, g.machine.o.Ports.Words()...)
 	if agent := g.sshAgent(); agent != "" {
 		argv = append(argv, "--ssh-agent="+agent)
+	}
+	if g.machine.o.Docker {
+		argv = append(argv, "--docker")
 	}
 	return argv
 }

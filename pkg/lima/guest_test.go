@@ -32,7 +32,7 @@ func guestOf(t *testing.T, m machine, says relay.Status) *Guest {
 	return guestWith(t, m, says, relay.PortRules{})
 }
 
-func guestWith(t *testing.T, m machine, says relay.Status, rules relay.PortRules) *Guest {
+func guestWith(t *testing.T, m machine, says relay.Status, rules any) *Guest {
 	t.Helper()
 	m.check(t, m.fake.Put("running", vmtest.Config(m.want.Shape, ""), 100<<30, "locked"))
 	m.check(t, os.MkdirAll(m.o.Layout.VMRun(), 0o700))
@@ -282,6 +282,50 @@ func TestThatTheRulesOfPortsHaveChangedIsSaid(t *testing.T) {
 					t.Errorf("it warns %q", *m.warned)
 				}
 			})
+		}
+	}
+}
+
+func TestThatDockersSocketHasChangedIsSaid(t *testing.T) {
+	for _, c := range []struct {
+		started relay.Rules
+		wanted  bool
+		want    []string
+	}{
+		{relay.Rules{Docker: true}, true, nil},
+		{relay.Rules{}, true, []string{"docker.socket has changed since the relay was started: linnet vm restart"}},
+		{relay.Rules{Docker: true}, false, []string{"docker.socket has changed since the relay was started: linnet vm restart"}},
+	} {
+		m := newMachine(t)
+		m.o.Docker, c.started.Max = c.wanted, 1000
+		g := guestWith(t, m, relay.Status{Connected: true}, c.started)
+		serveAgent(t, m, func(s *grpc.Server) { agentpb.RegisterEngineServer(s, aged{revision: strconv.Itoa(agent.Protocol)}) })
+		m.check(t, g.Ready(t.Context()))
+		g.disconnect()
+		if !slices.Equal(*m.warned, c.want) {
+			t.Errorf("%+v and %v: it warns %q", c.started, c.wanted, *m.warned)
+		}
+	}
+}
+
+// A container may have the socket of Docker's API, which is the machine's own there.
+func TestDockersSocketIsTheMachines(t *testing.T) {
+	m := newMachine(t)
+	link := filepath.Join(filepath.Dir(m.o.Layout.Home), "docker-link")
+	m.check(t, os.MkdirAll(m.o.Layout.Home, 0o700))
+	m.check(t, os.WriteFile(m.o.Layout.DockerSocket(), nil, 0o600)) // a link leads to what is there
+	m.check(t, os.Symlink(m.o.Layout.DockerSocket(), link))
+	for _, on := range []bool{true, false} {
+		m.o.Docker = on
+		g := NewGuest(m.o, "/nosuch/linnet")
+		for _, path := range []string{m.o.Layout.DockerSocket(), link} {
+			at, err := g.Path(path)
+			if on && (err != nil || at.Path != "/var/lib/linnet/docker.sock") || !on && err == nil {
+				t.Errorf("%v: %s is %+v, %v", on, path, at, err)
+			}
+		}
+		if slices.Contains(g.relayArgv(), "--docker") != on {
+			t.Errorf("%v: the relay is started as %q", on, g.relayArgv())
 		}
 	}
 }

@@ -33,6 +33,8 @@ type Options struct {
 	Ports relay.PortRules
 	// SSHAgent says that the machine has the user's SSH agent, which SSH_AUTH_SOCK names when its relay starts.
 	SSHAgent bool
+	// Docker says that clients of Docker's API reach the engine over a socket here, too, when its relay starts.
+	Docker bool
 	// Program is linnet itself, which some of the machine's processes are started through; without it
 	// they are started as they are.
 	Program string
@@ -41,8 +43,8 @@ type Options struct {
 	// Image says where the image for an architecture, as Go names it, is; beside is where one stands that came with the client.
 	// Nil: there. Its error, which has a hint, is why there is none.
 	Image func(ctx context.Context, arch, beside string) (Source, error)
-	// Engine returns what the engine is started with, as JSON; nil means that none is.
-	Engine func() ([]byte, error)
+	// Engine returns what the engine is started with, as JSON, in a machine that shares directories; nil means that none is.
+	Engine func(shares []Mount) ([]byte, error)
 
 	// Launched is called when the machine has been launched, before its agent is waited
 	// for; nil means that nothing has to be done then.
@@ -150,7 +152,7 @@ func (m *Machine) Want(ctx context.Context) (vm.Spec, error) {
 		return vm.Spec{}, err
 	}
 	if m.o.Engine != nil {
-		if chosen.engine, err = m.o.Engine(); err != nil {
+		if chosen.engine, err = m.o.Engine(chosen.mounts); err != nil {
 			return vm.Spec{}, err
 		}
 	}

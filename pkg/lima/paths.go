@@ -1,7 +1,6 @@
 package lima
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,10 +26,10 @@ func (g *Guest) Path(path string) (guest.Visible, error) {
 		return guest.Visible{}, &guest.NotVisibleError{Host: path, Reason: hint.PathCause(err).Error(), Fix: "check the spelling of the path"}
 	}
 	if home := g.machine.linnetHome(); hostNames().inside(resolved, home) {
-		return guest.Visible{}, &guest.NotVisibleError{
-			Host: path, Reason: "it belongs to linnet itself, and the virtual machine does not see " + home,
-			Fix: "keep it elsewhere",
+		if g.machine.o.Docker && resolved == g.layout.DockerSocket() {
+			return guest.Visible{Path: GuestLayout().DockerSocket()}, nil
 		}
+		return guest.Visible{}, guest.Kept(path, home)
 	}
 	mounts := g.machine.shared()
 	slices.SortFunc(mounts, func(a, b Mount) int { return len(b.Path) - len(a.Path) }) // a directory in another one may be read-only
@@ -39,10 +38,7 @@ func (g *Guest) Path(path string) (guest.Visible, error) {
 			return guest.Visible{Path: resolved, ReadOnly: m.ReadOnly}, nil
 		}
 	}
-	return guest.Visible{}, &guest.NotVisibleError{
-		Host: path, Reason: "it is in no directory that the virtual machine shares",
-		Fix: fmt.Sprintf("add %s to vm.mounts in %s, then: linnet vm restart", directory(resolved), g.layout.Settings()),
-	}
+	return guest.Visible{}, guest.Unshared(path, directory(resolved), g.layout.Settings())
 }
 
 // sshAgentPath is the user's SSH agent in the machine, where all that runs can sign with its keys.

@@ -16,13 +16,17 @@ func TestWantResolvesWhatTheHostKnows(t *testing.T) {
 	m.check(t, os.Mkdir(filepath.Join(dir, "data"), 0o755))
 	m.check(t, os.Symlink("data", filepath.Join(dir, "link")))
 	m.o.Wanted.Accelerator, m.o.Wanted.Mounts = "tcg", []string{filepath.Join(dir, "link") + ":ro"}
-	m.o.Engine = func() ([]byte, error) { return []byte("{}"), nil }
+	var told []Mount
+	m.o.Engine = func(shares []Mount) ([]byte, error) { told = shares; return []byte("{}"), nil }
 	spec, err := m.Machine.Want(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if want := []string{m.o.Facts.Home, filepath.Join(dir, "data") + ":ro"}; !slices.Equal(spec.Mounts, want) {
 		t.Errorf("mounts %q, not %q", spec.Mounts, want)
+	}
+	if len(told) != 2 || told[0].String() != spec.Mounts[0] || told[1].String() != spec.Mounts[1] {
+		t.Errorf("the engine is told of %v", told)
 	}
 	if spec.Image != "one" || spec.Engine == "" || spec.Type != "qemu" || spec.Accelerator != "tcg" {
 		t.Errorf("it is %+v", spec.Shape)
@@ -45,7 +49,7 @@ func TestWantSaysWhatIsWrong(t *testing.T) {
 		{"a directory that is not there", func(o *Options) { o.Wanted.Mounts = []string{"/nosuch"} }, "sharing /nosuch: no such file or directory; make the directory, or take it out of vm.mounts"},
 		{"a file", func(o *Options) { o.Wanted.Mounts = []string{file} }, "sharing " + file + ": it is not a directory; name its directory in vm.mounts instead"},
 		{"no home", func(o *Options) { o.Facts.Home = "" }, "finding the home directory: HOME is not set; set HOME"},
-		{"an engine's failure", func(o *Options) { o.Engine = func() ([]byte, error) { return nil, engine } }, "no engine"},
+		{"an engine's failure", func(o *Options) { o.Engine = func([]Mount) ([]byte, error) { return nil, engine } }, "no engine"},
 	} {
 		o := m.o
 		o.Wanted.Accelerator = "tcg"

@@ -63,6 +63,8 @@ type Rules struct {
 	PortRules
 	// SSHAgent reports whether the guest has the user's SSH agent.
 	SSHAgent bool `json:"sshAgent"`
+	// Docker reports whether it listens for clients of Docker's API.
+	Docker bool `json:"docker"`
 }
 
 // QueryRules asks a relay's control socket for the rules it was started with; ErrNotRunning when there is
@@ -136,7 +138,7 @@ func (r *Relay) serveControl(ctx context.Context, conn net.Conn, asked *leaving,
 	case err == nil && line == wordStatus+"\n":
 		_ = json.NewEncoder(conn).Encode(r.status()) // the client that asked may be gone
 	case err == nil && line == wordRules+"\n":
-		_ = json.NewEncoder(conn).Encode(Rules{PortRules: r.ports.rules, SSHAgent: r.o.SSHAgent != ""})
+		_ = json.NewEncoder(conn).Encode(Rules{PortRules: r.ports.rules, SSHAgent: r.o.SSHAgent != "", Docker: r.o.DockerSocket != ""})
 	}
 	conn.Close()
 }

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -31,6 +32,8 @@ type lab struct {
 	Options
 	relay *Relay // the last one that was started
 	alive atomic.Bool
+	// services are what the guest has besides echo.
+	services map[string]string
 }
 
 func newLab(t testing.TB) *lab {
@@ -136,9 +139,11 @@ type guestAgent struct {
 func (l *lab) agent() *guestAgent {
 	l.t.Helper()
 	stages := filepath.Join(l.dir, "stages")
+	services := map[string]string{"echo": l.echo()}
+	maps.Copy(services, l.services)
 	server, err := agentserver.New(context.WithoutCancel(l.t.Context()), agentserver.Options{
 		Env: os.Environ(), Dir: l.dir, Stages: stages, Socket: l.GuestSocket,
-		Services: map[string]string{"echo": l.echo()}, Log: l.Log,
+		Services: services, Log: l.Log,
 	})
 	if err != nil {
 		l.t.Fatal(err)
@@ -148,7 +153,7 @@ func (l *lab) agent() *guestAgent {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	a := &guestAgent{ports: agentserver.NewPorts(filepath.Join(l.dir, "ports"), l.Log)}
+	a := &guestAgent{ports: agentserver.NewPorts(l.t.Context(), filepath.Join(l.dir, "ports"), nil, l.Log)}
 	g := grpc.NewServer(agentserver.ServerOptions()...)
 	server.Register(g)
 	agentpb.RegisterPortsServer(g, a.ports)

@@ -72,6 +72,8 @@ type Options struct {
 	Ports PortRules
 	// SSHAgent is the socket of the user's SSH agent, which the guest then has at SSHAgentPath; empty: it has none.
 	SSHAgent string
+	// DockerSocket is where clients of Docker's API connect, made as AgentSocket is, but that its directory is there. Empty: nowhere.
+	DockerSocket string
 }
 
 // Relay is one; New makes it, Run is its life.
@@ -168,6 +170,7 @@ func (r *Relay) run(ctx context.Context, asked *leaving) error {
 	wg.Go(func() { r.watchMachine(ctx, cancel) })
 	wg.Go(func() { accept(ctx, agent, r.o.Log, r.serveClient) })
 	wg.Go(func() { r.ports.attend(ctx) })
+	wg.Go(func() { r.listenForDocker(ctx) })
 	wg.Go(func() {
 		accept(ctx, control, r.o.Log, func(ctx context.Context, conn net.Conn) { r.serveControl(ctx, conn, asked, cancel) })
 	})

@@ -222,8 +222,12 @@ func (s *SSHD) connect(c ssh.NewChannel) {
 	if err != nil {
 		return
 	}
-	go ssh.DiscardRequests(requests)
-	splice(channel, conn)
+	closed := make(chan struct{})
+	go func() {
+		ssh.DiscardRequests(requests) // until the client closes both halves
+		close(closed)
+	}()
+	splice(channel, conn, closed)
 }
 
 // Open is how many connections there are.
@@ -278,14 +282,22 @@ func forward(client *ssh.ServerConn, path string, conn net.Conn) {
 		return
 	}
 	go ssh.DiscardRequests(requests)
-	splice(channel, conn)
+	splice(channel, conn, nil)
 }
 
-func splice(channel ssh.Channel, conn net.Conn) {
+// splice copies both ways. Once the client has closed the channel and all that it sent is written, the connection is closed as a whole, as OpenSSH
+// does (chan_rcvd_oclose in its nchan.c).
+func splice(channel ssh.Channel, conn net.Conn, closed <-chan struct{}) {
 	var both sync.WaitGroup
 	both.Go(func() {
 		_, _ = io.Copy(conn, channel)
 		_ = conn.(*net.UnixConn).CloseWrite()
+		if closed != nil {
+			go func() {
+				<-closed
+				conn.Close()
+			}()
+		}
 	})
 	_, _ = io.Copy(channel, conn)
 	_ = channel.CloseWrite()

@@ -1,4 +1,4 @@
-package dockerapi
+package host
 
 import (
 	"context"
@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// untilHangup returns a context that ends when the peer of a unix socket has closed both halves, whatever of it is still unread (EPOLLHUP in
+// UntilHangup returns a context that ends when the peer of a unix socket has closed both halves, whatever of it is still unread (EPOLLHUP in
 // epoll_ctl(2)). Reading tells of the first half alone, and a stream that is idle writes nothing. The returned function has to be called.
-func untilHangup(ctx context.Context, conn net.Conn) (context.Context, context.CancelFunc) {
+func UntilHangup(ctx context.Context, conn net.Conn) (context.Context, context.CancelFunc) {
 	gone, cancel := context.WithCancel(ctx)
 	watch, err := watchHangup(conn)
 	if err != nil {
