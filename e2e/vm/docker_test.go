@@ -41,9 +41,15 @@ type docker struct{ e *lab.Engine }
 
 func (d docker) socket() string { return filepath.Join(d.e.Home, "docker.sock") }
 
+func (d docker) config() string { return filepath.Join(d.e.User, "docker-config") }
+
+func (d docker) environ() []string {
+	return append(os.Environ(), "HOME="+d.e.User, "DOCKER_CONFIG="+d.config(), "DOCKER_HOST=unix://"+d.socket())
+}
+
 func (d docker) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, filepath.Join(lab.Root(), dockerName), args...)
-	cmd.Env = append(os.Environ(), "HOME="+d.e.User, "DOCKER_CONFIG="+filepath.Join(d.e.User, "docker-config"), "DOCKER_HOST=unix://"+d.socket(), "DOCKER_BUILDKIT=0")
+	cmd.Env = d.environ()
 	cmd.Dir = d.e.User
 	return cmd
 }
@@ -84,6 +90,7 @@ func TestDocker(t *testing.T) {
 	from := "host.docker.internal:" + registry.Port + "/busybox"
 	e.Env = append(e.Env, "LINNET_ENGINE_REGISTRIES_INSECURE=host.docker.internal:"+registry.Port)
 	d := docker{e}
+	d.plugins(t)
 	if _, err := os.Lstat(d.socket()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without a machine there is %s: %v", d.socket(), err)
 	}
@@ -99,6 +106,7 @@ func TestDocker(t *testing.T) {
 		{"PublishedPort", dockerPublishes},
 		{"Socket", dockerInContainers},
 		{"Paths", dockerPaths},
+		{"Clients", dockerClientsWork},
 		{"StopAndStart", dockerSurvives},
 	} {
 		if !t.Run(step.name, func(t *testing.T) { step.run(t, d) }) && step.name == "Run" {

@@ -23,12 +23,12 @@ const slow = 5
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if os.Geteuid() == 0 {
-		prepare := func(root string) error { return errors.Join(lab.Store(root), dockerCLI(root)) }
+		prepare := func(root string) error { return errors.Join(lab.Store(root), dockerCLI(root), dockerClients(root)) }
 		switch only := flag.Lookup("test.run").Value.String(); {
 		case strings.Contains(only, "TestSmoke"):
 			prepare = nil // nothing of it is used
 		case strings.Contains(only, "TestDocker"):
-			prepare = dockerCLI
+			prepare = func(root string) error { return errors.Join(dockerCLI(root), dockerClients(root)) }
 		}
 		os.Exit(lab.AsUser([]string{"build", "image"}, prepare))
 	}
