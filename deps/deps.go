@@ -33,6 +33,7 @@ type Component struct {
 	Tags     []string  `yaml:"tags" json:"tags,omitempty"`
 	GCFlags  string    `yaml:"gcflags" json:"gcflags,omitempty"`
 	Stamp    string    `yaml:"stamp" json:"stamp,omitempty"`
+	Bare     bool      `yaml:"bare" json:"bare,omitempty"`
 	Needs    []Need    `yaml:"needs" json:"needs,omitempty"`
 	Programs []Program `yaml:"programs" json:"programs"`
 	// Cross is by the architecture that is built for on another, as Go names it. It is not part of the component's JSON: what a

@@ -85,13 +85,23 @@ func (b *builder) plan(ctx context.Context, c deps.Component) (job, error) {
 	return j, nil
 }
 
+// stamped is the version that a component's programs print: without Go's own mark of a module without a go.mod, and bare without
+// that of a version.
+func stamped(c deps.Component) string {
+	version := strings.TrimSuffix(c.Version, "+incompatible")
+	if c.Bare {
+		return strings.TrimPrefix(version, "v")
+	}
+	return version
+}
+
 // commands are the builds of a component for a target: reproducible, without symbols.
 func commands(c deps.Component, goos, goarch string) []command {
 	var all []command
 	for _, p := range c.Programs {
 		link := "-s -w"
 		if c.Stamp != "" {
-			link += " -X " + c.Stamp + "=" + strings.TrimSuffix(c.Version, "+incompatible") // Go's own mark of a module without a go.mod
+			link += " -X " + c.Stamp + "=" + stamped(c)
 		}
 		cmd := command{
 			File: p.File(goarch),

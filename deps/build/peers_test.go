@@ -46,10 +46,10 @@ func TestAPeerOfOurs(t *testing.T) {
 
 func TestCompilerFlagsAndAVersionWithoutItsMark(t *testing.T) {
 	c := deps.Component{
-		Name: "one", Version: "v1.0.0+incompatible", Module: "example.com/one", Stamp: "example.com/one.V", GCFlags: "example.com/one/...=-lang=go1.25",
+		Name: "one", Version: "v1.0.0+incompatible", Module: "example.com/one", Stamp: "example.com/one.V", Bare: true, GCFlags: "example.com/one/...=-lang=go1.25",
 		Programs: []deps.Program{{Package: "cmd/one", To: "bin/one"}},
 	}
-	want := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -X example.com/one.V=v1.0.0", "-gcflags=example.com/one/...=-lang=go1.25"}
+	want := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -X example.com/one.V=1.0.0", "-gcflags=example.com/one/...=-lang=go1.25"}
 	if got := commands(c, "linux", "amd64")[0].Args; !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}

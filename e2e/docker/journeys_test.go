@@ -26,6 +26,10 @@ func TestJourneys(t *testing.T) {
 	if len(all) < 40 {
 		t.Errorf("%d journeys, want 40", len(all))
 	}
+	// Clients compare versions as numbers.
+	if got := c.must(t, "version", "--format", "{{.Client.Version}} {{.Server.Version}}"); strings.Contains(got, "v") {
+		t.Errorf("the versions are %s", got)
+	}
 	for _, j := range all {
 		t.Run(j.name, func(t *testing.T) { c.travel(t, j, registry) })
 	}
