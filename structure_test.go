@@ -31,7 +31,7 @@ var allowed = map[string][]string{
 	"cmd/linnet-env":     {}, // steps of builds are cached by its bytes
 
 	"pkg/cli":          {"deps", "pkg/agent", "pkg/client", "pkg/dockercontext", "pkg/doctor", "pkg/doctor/gather", "pkg/emulate", "pkg/guest", "pkg/guestimage", "pkg/host", "pkg/lima", "pkg/migrate", "pkg/native", "pkg/nerdctl", "pkg/registry", "pkg/relay", "pkg/report", "pkg/route", "pkg/settings", "pkg/streams", "pkg/vm"},
-	"pkg/cli/buildcmd": {"pkg/build", "pkg/build/cache", "pkg/build/options", "pkg/cli", "pkg/host", "pkg/report", "pkg/settings", "pkg/streams"},
+	"pkg/cli/buildcmd": {"pkg/build", "pkg/build/cache", "pkg/build/options", "pkg/cli", "pkg/diskusage", "pkg/host", "pkg/report", "pkg/settings", "pkg/streams"},
 	"pkg/build":        {"pkg/build/localdir", "pkg/build/options", "pkg/build/state", "pkg/build/store", "pkg/guest", "pkg/host", "pkg/report"},
 	"pkg/compose":      {"pkg/build/options"},
 	"pkg/client":       {"pkg/crossing", "pkg/emulate", "pkg/guest", "pkg/nerdctl", "pkg/registry", "pkg/report", "pkg/route", "pkg/streams"},
@@ -59,6 +59,7 @@ var allowed = map[string][]string{
 
 	"pkg/guestimage": {"pkg/host"},
 
+	"pkg/diskusage":     {"pkg/build/store", "pkg/guest"},
 	"pkg/dockerapi":     {"pkg/host"},
 	"pkg/dockercontext": {},
 	"pkg/sharedimages":  {},
@@ -253,7 +254,7 @@ func TestImportsOfOthers(t *testing.T) {
 	only := map[string][]string{
 		"github.com/spf13/cobra":              {"pkg/cli", "pkg/cli/buildcmd", "pkg/cli/composecmd", "pkg/cli/lintcmd"},
 		"os/exec":                             {"pkg/host", "pkg/host/hosttest", "cmd/linnet-env"},
-		"github.com/containerd/containerd/v2": {"pkg/engine", "pkg/sharedimages", "pkg/build", "pkg/build/cache", "pkg/build/store"},
+		"github.com/containerd/containerd/v2": {"pkg/engine", "pkg/sharedimages", "pkg/build", "pkg/build/cache", "pkg/build/store", "pkg/diskusage"},
 		"github.com/klauspost/compress":       {"pkg/guestimage", "pkg/lens/images", "pkg/lens/layers"},
 		"github.com/moby/buildkit":            {"pkg/build", "pkg/build/cache", "pkg/lens", "pkg/lens/buildrules"},
 		"github.com/compose-spec/compose-go":  {"pkg/compose", "pkg/compose/plan"},

@@ -267,3 +267,38 @@ func TestEachSideSparesTheOthers(t *testing.T) {
 		t.Errorf("exec: %q", got)
 	}
 }
+
+// system df counts what both sides have, and the images that they share once.
+func TestDiskUsageOfBothSides(t *testing.T) {
+	c := ownClient(t)
+	for _, must := range []func(testing.TB, ...string) string{c.must, c.Must} {
+		must(t, "volume", "create", "data")
+		must(t, "run", "--name", "one", "--network", "none", "-v", "data:/data", image, "sh", "-c", "head -c 1000000 /dev/zero | tee /data/file >/file")
+		must(t, "run", "-d", "--name", "two", "--network", "none", image, "sleep", "1000")
+	}
+	c.must(t, "build", "-q", "-t", "built", write(t, map[string]string{"Dockerfile": "FROM " + image + "\nRUN head -c 1000000 /dev/zero >/file\n"}))
+	c.agree(t, "the build", promptly)
+	rows := map[string][]string{}
+	for line := range strings.Lines(c.Must(t, "system", "df", "--format", "{{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}")) {
+		cells := strings.Split(strings.TrimSpace(line), "\t")
+		rows[cells[0]] = cells[1:]
+	}
+	for kind, want := range map[string][]string{
+		"Images":        {"2", "1"},
+		"Containers":    {"4", "2", "2MB", "2MB (100%)"},
+		"Local Volumes": {"2", "2", "2MB", "0B (0%)"},
+	} {
+		if got := rows[kind]; len(got) < len(want) || !slices.Equal(got[:len(want)], want) {
+			t.Errorf("%s: %q, want %q", kind, got, want)
+		}
+	}
+	if got := rows["Build Cache"]; len(got) == 0 || got[0] == "0" {
+		t.Errorf("docker's build cache is not counted: %q", got)
+	}
+	all := c.Must(t, "system", "df", "-v")
+	for _, want := range []string{"docker.io/linnet-test/busybox:latest", "data\t1MB\tyes\tlinnet", "data\t1MB\tyes\tdocker"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("%q is not in\n%s", want, all)
+		}
+	}
+}

@@ -91,7 +91,7 @@ func (a *app) extend(root *cobra.Command) {
 			switch c.Name() {
 			case "cache", "lint":
 				id = groupOwn
-			case "image":
+			case "image", "system":
 				id = groupManagement
 			}
 			root.AddCommand(inGroup(id, c))

@@ -40,10 +40,10 @@ var tree = sync.OnceValue(func() *nerdctl.Command {
 		if table[c.Name].Command == c.Name && c.Name != "compose" {
 			root.Commands[i] = word(c.Name)
 		}
-		if c.Name == "image" {
-			image := *c
-			image.Commands = append(slices.Clone(c.Commands), word("check"))
-			root.Commands[i] = &image
+		if added, some := within[c.Name]; some {
+			more := *c
+			more.Commands = append(slices.Clone(c.Commands), word(added))
+			root.Commands[i] = &more
 		}
 	}
 	buildx := word("buildx")
@@ -51,6 +51,9 @@ var tree = sync.OnceValue(func() *nerdctl.Command {
 	root.Commands = append(root.Commands, word("cache"), word("lint"), buildx)
 	return &root
 })
+
+// within are linnet's own commands within those of nerdctl's.
+var within = map[string]string{"image": "check", "system": "df"}
 
 func word(name string) *nerdctl.Command {
 	return &nerdctl.Command{Name: name, Interspersed: true, MaxArgs: -1}

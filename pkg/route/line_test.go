@@ -12,7 +12,7 @@ import (
 func TestEachLineIsForItsProgram(t *testing.T) {
 	for program, lines := range map[Program][]string{
 		Build: {
-			"build .", "cache", "cache ls", "image build .", "builder build .", "builder prune -f", "buildx build .", "buildx prune", "buildx du",
+			"build .", "cache", "cache ls", "image build .", "builder build .", "builder prune -f", "buildx build .", "buildx prune", "buildx du", "system df", "--debug system df -v",
 			"system prune", "system prune -a", "--quiet build .", "-q --namespace other image --namespace=default build .", "--debug system --namespace=other prune -f",
 		},
 		Compose: {
@@ -21,7 +21,7 @@ func TestEachLineIsForItsProgram(t *testing.T) {
 		},
 		Lint: {"lint", "lint .", "--quiet lint --format json a b", "image check app", "image --debug check --input - app"},
 		"": {
-			"", "run a", "image ls", "builder", "buildx", "buildx ls", "system df", "nerdctl build .", "help", "run build", "--nope", "engine start", "--quiet", "cp build .",
+			"", "run a", "image ls", "builder", "buildx", "buildx ls", "system info", "nerdctl build .", "help", "run build", "--nope", "engine start", "--quiet", "cp build .",
 			"compose", "compose ps", "compose down", "compose logs build", "compose -p up ps", "compose --help", "compose --env-file", "login", "version",
 		},
 	} {

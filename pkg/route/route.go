@@ -54,6 +54,7 @@ var table = map[string]Route{
 	"builder prune": {Program: Build, Command: "cache prune"},
 	"buildx prune":  {Program: Build, Command: "cache prune"},
 	"buildx du":     {Program: Build, Command: "cache du"},
+	"system df":     {Program: Build, Command: "system df"},
 	"system prune":  {Program: Build, Builds: true}, // its last part is `cache prune`
 
 	"lint":        {Program: Lint, Command: "lint"},

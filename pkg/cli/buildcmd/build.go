@@ -32,7 +32,7 @@ linnet does not understand its command line; 130 after Ctrl-C and 143 after SIGT
 // Commands are the commands of builds, for cli.Main.
 func Commands(env *cli.Env) []*cobra.Command {
 	Quiet()
-	return []*cobra.Command{newBuild(env), newCache(env)}
+	return []*cobra.Command{newBuild(env), newCache(env), newSystem(env)}
 }
 
 func newBuild(env *cli.Env) *cobra.Command {
