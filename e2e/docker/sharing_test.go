@@ -285,7 +285,7 @@ func TestDiskUsageOfBothSides(t *testing.T) {
 	}
 	for kind, want := range map[string][]string{
 		"Images":        {"2", "1"},
-		"Containers":    {"4", "2", "2MB", "2MB (100%)"},
+		"Containers":    {"4", "2"}, // their size depends on the file system's blocks
 		"Local Volumes": {"2", "2", "2MB", "0B (0%)"},
 	} {
 		if got := rows[kind]; len(got) < len(want) || !slices.Equal(got[:len(want)], want) {

@@ -64,3 +64,14 @@ func TestAnAnswerThatIsNone(t *testing.T) {
 		t.Error("it is taken for an answer")
 	}
 }
+
+func TestVolumesOfAContainer(t *testing.T) {
+	for label, labels := range map[string]map[string]string{
+		"each":   {"nerdctl/mounts.0": `{"Type":"bind","Source":"/a"}`, "nerdctl/mounts.1": `{"Type":"volume","Name":"data"}`, "nerdctl/name": "one"},
+		"a list": {"nerdctl/mounts": `[{"Type":"volume","Name":"data"},{"Type":"tmpfs"}]`},
+	} {
+		if got := volumesOf(labels); !slices.Equal(got, []string{"data"}) {
+			t.Errorf("%s: %q", label, got)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	containersapi "github.com/containerd/containerd/api/services/containers/v1"
 	contentapi "github.com/containerd/containerd/api/services/content/v1"
@@ -140,13 +141,32 @@ func (e *engine) containers(ctx context.Context) (all []Container, volumes map[s
 		all = append(all, Container{
 			Side: Linnet, ID: c.GetID(), Name: c.GetLabels()[labelName], Image: c.GetImage(), Active: running[c.GetID()], Size: used.Size,
 		})
-		var mounts []struct{ Type, Name string }
-		_ = json.Unmarshal([]byte(c.GetLabels()[labelMounts]), &mounts) // without it there are none
-		for _, m := range mounts {
-			volumes[m.Name] = volumes[m.Name] || m.Type == "volume"
+		for _, name := range volumesOf(c.GetLabels()) {
+			volumes[name] = true
 		}
 	}
 	return all, volumes, nil
+}
+
+// volumesOf are the volumes of a container by its labels: one with all mounts, or one for each.
+func volumesOf(labels map[string]string) (names []string) {
+	type mount struct{ Type, Name string }
+	for key, value := range labels {
+		var all []mount
+		switch {
+		case key == labelMounts:
+			_ = json.Unmarshal([]byte(value), &all) // what is no list has none
+		case strings.HasPrefix(key, labelMounts+"."):
+			all = make([]mount, 1)
+			_ = json.Unmarshal([]byte(value), &all[0])
+		}
+		for _, m := range all {
+			if m.Type == "volume" {
+				names = append(names, m.Name)
+			}
+		}
+	}
+	return names
 }
 
 // running are the containers that run, or are paused.

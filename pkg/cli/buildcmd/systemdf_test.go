@@ -18,7 +18,7 @@ func TestDiskUsageIsShownAsByDocker(t *testing.T) {
 		"json": `{"Type":"Images","TotalCount":"2","Active":"1","Size":"2MB","Reclaimable":"500kB (25%)"}` + "\n" +
 			`{"Type":"Containers","TotalCount":"0","Active":"0","Size":"0B","Reclaimable":"0B"}` + "\n" +
 			`{"Type":"Build Cache","TotalCount":"3","Active":"0","Size":"1kB","Reclaimable":"1kB"}` + "\n",
-		"{{.Type}}: {{.Size}}":           "Images: 2MB\nContainers: 0B\nBuild Cache: 1kB\n",
+		"{{.Type}}: {{.Size}}":             "Images: 2MB\nContainers: 0B\nBuild Cache: 1kB\n",
 		`table {{.Type}}\t{{.TotalCount}}`: "TYPE\tTOTAL\nImages\t2\nContainers\t0\nBuild Cache\t3\n",
 	} {
 		var out strings.Builder
