@@ -203,8 +203,8 @@ func unknown(t *testing.T, words []string) string {
 		words[0] = "cache" // docker's other names
 	}
 	for n := 1; n <= len(words); n++ {
-		if n == 1 && len(words) > 1 && words[0] == "image" && words[1] == "check" {
-			continue // the group is nerdctl's
+		if n == 1 && (words[0] == "image" || words[0] == "system") && len(words) > 1 {
+			continue // the group is nerdctl's, and where linnet has more in it, that program's alone
 		}
 		path := strings.Join(words[:n], " ")
 		help := help(t, words[:n])
@@ -224,16 +224,16 @@ func help(t *testing.T, words []string) string {
 		return "Usage: linnet nerdctl ARGS..." // hands --help on, too
 	}
 	s, _, out, errs := streams.Test()
-	program := route.Build
+	var program route.Program
 	switch words[0] {
+	case "build", "cache", "builder", "buildx":
+		program = route.Build
 	case "compose":
 		program = route.Compose
 	case "lint":
 		program = route.Lint
-	case "image":
-		if len(words) > 1 && words[1] == "check" {
-			program = route.Lint
-		}
+	default:
+		program = route.Of(words).Program
 	}
 	if code := cli.Main(t.Context(), program, append(slices.Clone(words), "--help"), s, buildcmd.Commands, composecmd.Commands, lintcmd.Commands); code != 0 {
 		t.Logf("linnet %q --help: exit code %d: %s", words, code, errs)

@@ -44,7 +44,8 @@ func (d docker) socket() string { return filepath.Join(d.e.Home, "docker.sock") 
 func (d docker) config() string { return filepath.Join(d.e.User, "docker-config") }
 
 func (d docker) environ() []string {
-	return append(os.Environ(), "HOME="+d.e.User, "DOCKER_CONFIG="+d.config(), "DOCKER_HOST=unix://"+d.socket())
+	return append(os.Environ(), "HOME="+d.e.User, "DOCKER_CONFIG="+d.config(), "DOCKER_HOST=unix://"+d.socket(),
+		"TESTCONTAINERS_HOST_OVERRIDE=localhost") // where this suite runs in a container itself, the library looks for ports at a gateway
 }
 
 func (d docker) command(ctx context.Context, args ...string) *exec.Cmd {

@@ -32,14 +32,14 @@ func tree(ctx context.Context) *cobra.Command {
 	root := cli.Tree(ctx, route.Build, s, buildcmd.Commands, compose, lintcmd.Commands)
 	for _, c := range nerdctl.Root().Commands {
 		have, _, err := root.Find([]string{c.Name})
-		if err != nil || have == root || !have.DisableFlagParsing && c.Name != "image" {
+		if err != nil || have == root || !have.DisableFlagParsing && c.Name != "image" && c.Name != "system" {
 			continue // linnet's own, or none
 		}
 		full := expand(c)
 		full.GroupID, full.Hidden = have.GroupID, have.Hidden
 		root.RemoveCommand(have)
 		root.AddCommand(full)
-		for _, own := range have.Commands() { // of images
+		for _, own := range have.Commands() { // in groups of nerdctl's
 			have.RemoveCommand(own)
 			full.AddCommand(own)
 		}

@@ -147,7 +147,9 @@ func TestADaemonThatEndsBeforeItAnswers(t *testing.T) {
 		panic(http.ErrAbortHandler)
 	}, nil)
 	status, text := w.ask(t, http.MethodPost, "/containers/a/start", strings.NewReader("x"))
-	if want := `{"message":"asking the Docker daemon: EOF\nhint: the daemon may have ended; try again"}` + "\n"; status != http.StatusBadGateway || text != want {
+	// Whether the connection ends or is reset depends on how much of the request the daemon has read.
+	said, hinted := strings.HasPrefix(text, `{"message":"asking the Docker daemon: `), strings.HasSuffix(text, `\nhint: the daemon may have ended; try again"}`+"\n")
+	if status != http.StatusBadGateway || !said || !hinted {
 		t.Errorf("%d %q", status, text)
 	}
 	if hits.Load() != 1 {
