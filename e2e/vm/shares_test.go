@@ -61,7 +61,7 @@ func chooseDirectories(t *testing.T, e *lab.Engine) (chosen string) {
 	return chosen
 }
 
-// chosenAlone: of the home there is nothing in the machine but what was chosen.
+// chosenAlone: of the home there is nothing in the machine but what was chosen, and the guest's own link to Docker's socket.
 func chosenAlone(t *testing.T, e *lab.Engine, image, chosen string) {
 	must(t, e, "run", "--rm", "--network=none", "-v", chosen+":/c", image, "touch", "/c/made")
 	if _, err := os.Stat(filepath.Join(chosen, "made")); err != nil {
@@ -70,7 +70,7 @@ func chosenAlone(t *testing.T, e *lab.Engine, image, chosen string) {
 	if r := e.Run(t, "run", "--rm", "-v", e.User+":/h", image, "true"); r.Code != 1 || !strings.Contains(r.Err, "it is in no directory that the virtual machine shares") {
 		t.Errorf("the home: exit code %d, stderr %q", r.Code, r.Err)
 	}
-	if out := must(t, e, "vm", "shell", "sudo", "sh", "-c", `ls -A "$0"; grep -c " 9p " /proc/mounts`, e.User); out != "chosen\n1" {
+	if out := must(t, e, "vm", "shell", "sudo", "sh", "-c", `ls -A "$0" "$0/.linnet"; grep -c " 9p " /proc/mounts`, e.User); out != e.User+":\n.linnet\nchosen\n\n"+e.User+"/.linnet:\ndocker.sock\n1" {
 		t.Errorf("the machine has of the home %q", out)
 	}
 	if out := must(t, e, "vm", "status"); !strings.Contains(out, "shares:  "+chosen+"\n") || !strings.Contains(out, "can change every file below "+chosen+" as you can, and no other of this host") {
