@@ -20,10 +20,15 @@ func binfmt(m *modules) error {
 	if err := m.load("binfmt_misc"); err != nil {
 		return err
 	}
-	if mounted(binfmtDir) {
+	return mountBinfmt(binfmtDir)
+}
+
+// mountBinfmt mounts the kernel's directory of interpreters where it is not: where nothing can be registered.
+func mountBinfmt(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, "register")); err == nil {
 		return nil
 	}
-	if err := unix.Mount("binfmt_misc", binfmtDir, "binfmt_misc", 0, ""); err != nil {
+	if err := unix.Mount("binfmt_misc", dir, "binfmt_misc", 0, ""); err != nil {
 		return fmt.Errorf("mounting binfmt_misc: %w", err)
 	}
 	return nil

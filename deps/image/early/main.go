@@ -93,7 +93,10 @@ func setUp(ctx context.Context) error {
 	steps.start("Lima's scripts", func() error { return errors.Join(chooseScripts(c, scriptsDir), limaReady(c)) })
 	err = errors.Join(setClock(c), first.wait())
 	steps.start("the network", func() error { return network(c) }) // its driver is there now
-	steps.start("emulators", func() error { return emulators(c, "/usr/lib/binfmt.d", binfmtDir) })
+	steps.start("emulators", func() error {
+		// It was mounted above. A machine was seen that had it no more, once in some hundred starts.
+		return errors.Join(mountBinfmt(binfmtDir), emulators(c, "/usr/lib/binfmt.d", binfmtDir))
+	})
 	if err := errors.Join(err, steps.wait(), handOver(c)); err != nil {
 		return err
 	}
