@@ -4,6 +4,7 @@
 package diskusage
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 )
@@ -61,6 +62,20 @@ type Cache struct {
 	Reclaimable int64 `json:"reclaimable"`
 }
 
+// Add counts a record of a size in bytes. What is shared is an image's, and takes nothing of its own.
+func (c *Cache) Add(size int64, inUse, shared bool) {
+	c.Records++
+	switch {
+	case shared:
+	case inUse:
+		c.Active++
+		c.Size += size
+	default:
+		c.Size += size
+		c.Reclaimable += size
+	}
+}
+
 // Usage is all of it.
 type Usage struct {
 	Images     []Image     `json:"images"`
@@ -107,9 +122,9 @@ func (u *Usage) finish() {
 			}
 		}
 	}
-	slices.SortFunc(u.Images, func(a, b Image) int { return int(b.Size - a.Size) })
-	slices.SortFunc(u.Containers, func(a, b Container) int { return int(b.Size - a.Size) })
-	slices.SortFunc(u.Volumes, func(a, b Volume) int { return int(b.Size - a.Size) })
+	slices.SortFunc(u.Images, func(a, b Image) int { return cmp.Compare(b.Size, a.Size) })
+	slices.SortFunc(u.Containers, func(a, b Container) int { return cmp.Compare(b.Size, a.Size) })
+	slices.SortFunc(u.Volumes, func(a, b Volume) int { return cmp.Compare(b.Size, a.Size) })
 }
 
 // Rows are the sums, in docker's order.

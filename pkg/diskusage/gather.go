@@ -154,17 +154,9 @@ func (u *Usage) readDocker(text []byte) error {
 	for _, v := range has.Volumes {
 		u.Volumes = append(u.Volumes, Volume{Side: Docker, Name: v.Name, Active: v.UsageData.RefCount > 0, Size: max(0, v.UsageData.Size)})
 	}
-	cache := Cache{Side: Docker, Records: len(has.BuildCache)}
+	cache := Cache{Side: Docker}
 	for _, r := range has.BuildCache {
-		if r.Shared {
-			continue // an image has it
-		}
-		cache.Size += r.Size
-		if r.InUse {
-			cache.Active++
-		} else {
-			cache.Reclaimable += r.Size
-		}
+		cache.Add(r.Size, r.InUse, r.Shared)
 	}
 	u.Caches = append(u.Caches, cache)
 	return nil

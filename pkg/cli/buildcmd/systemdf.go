@@ -78,17 +78,9 @@ func diskUsage(ctx context.Context, env *cli.Env) (*diskusage.Usage, error) {
 	if err != nil {
 		return nil, err
 	}
-	own := diskusage.Cache{Side: diskusage.Linnet, Records: len(records)}
+	own := diskusage.Cache{Side: diskusage.Linnet}
 	for _, r := range records {
-		if r.Shared {
-			continue // an image has it
-		}
-		own.Size += r.Size
-		if r.InUse {
-			own.Active++
-		} else {
-			own.Reclaimable += r.Size
-		}
+		own.Add(r.Size, r.InUse, r.Shared)
 	}
 	return diskusage.Gather(ctx, session.Guest, session.Snapshotter, s.Docker.Socket == settings.On, own)
 }
