@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -109,6 +110,9 @@ func (u *Usage) addDocker(ctx context.Context, g guest.Guest) error {
 		return err
 	}
 	answer, err := c.Do(r)
+	if failed := (*url.Error)(nil); errors.As(err, &failed) {
+		return failed.Err // the address is ours, and tells a user nothing
+	}
 	if err != nil {
 		return err
 	}

@@ -40,6 +40,9 @@ func newSystemDf(env *cli.Env) *cobra.Command {
   linnet system df -v
   linnet system df --format '{{.Type}}: {{.Size}}'`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkDfFormat(format, verbose); err != nil {
+				return err
+			}
 			u, err := diskUsage(cmd.Context(), env)
 			if missing := (*diskusage.DockerError)(nil); errors.As(err, &missing) {
 				fmt.Fprintln(env.Streams().Err, "warning:", missing)
@@ -52,8 +55,6 @@ func newSystemDf(env *cli.Env) *cobra.Command {
 			switch {
 			case verbose && format == "json":
 				return cli.Show(s, format, u, nil)
-			case verbose && format != "":
-				return cli.Usage(fmt.Errorf("--format: %q with --verbose is not a format", format), `"json", or leave one of them out`)
 			case verbose:
 				return listUsages(s.Out, s.OutTerminal(), u)
 			}
@@ -63,6 +64,14 @@ func newSystemDf(env *cli.Env) *cobra.Command {
 	c.Flags().StringVar(&format, "format", "", `how it is shown: "table", "json", or a Go template with the fields Type, TotalCount, Active, Size and Reclaimable`)
 	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "list each image, container and volume")
 	return c
+}
+
+// checkDfFormat refuses a format before anything is started for it.
+func checkDfFormat(format string, verbose bool) error {
+	if verbose && format != "" && format != "json" {
+		return cli.Usage(fmt.Errorf("--format: %q with --verbose is not a format", format), `"json", or leave one of them out`)
+	}
+	return showRows(io.Discard, false, format, []diskusage.Row{{}})
 }
 
 func diskUsage(ctx context.Context, env *cli.Env) (*diskusage.Usage, error) {

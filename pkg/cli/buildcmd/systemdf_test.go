@@ -33,3 +33,19 @@ func TestDiskUsageIsShownAsByDocker(t *testing.T) {
 		}
 	}
 }
+
+// A format that is none is refused before an engine is asked.
+func TestFormatsOfDiskUsage(t *testing.T) {
+	for _, c := range []struct {
+		format  string
+		verbose bool
+		good    bool
+	}{
+		{"", false, true}, {"", true, true}, {"json", true, true}, {"table {{.Type}}", false, true},
+		{"{{.Nope}}", false, false}, {"{{", false, false}, {"{{.Type}}", true, false},
+	} {
+		if err := checkDfFormat(c.format, c.verbose); (err == nil) != c.good {
+			t.Errorf("%q, verbose %t: %v", c.format, c.verbose, err)
+		}
+	}
+}
