@@ -41,8 +41,13 @@ func TestFormatsOfDiskUsage(t *testing.T) {
 		verbose bool
 		good    bool
 	}{
-		{"", false, true}, {"", true, true}, {"json", true, true}, {"table {{.Type}}", false, true},
-		{"{{.Nope}}", false, false}, {"{{", false, false}, {"{{.Type}}", true, false},
+		{"", false, true},
+		{"", true, true},
+		{"json", true, true},
+		{"table {{.Type}}", false, true},
+		{"{{.Nope}}", false, false},
+		{"{{", false, false},
+		{"{{.Type}}", true, false},
 	} {
 		if err := checkDfFormat(c.format, c.verbose); (err == nil) != c.good {
 			t.Errorf("%q, verbose %t: %v", c.format, c.verbose, err)
