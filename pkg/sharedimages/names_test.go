@@ -11,43 +11,49 @@ import (
 
 func TestIsShared(t *testing.T) {
 	sum := "@sha256:" + strings.Repeat("a", 64)
-	for name, want := range map[string]bool{
-		"docker.io/library/alpine:latest":                 true,
-		"docker.io/library/alpine" + sum:                  true,
-		"docker.io/library/alpine:3" + sum:                true,
-		"registry.example:5000/team/app:v1":               true,
-		"localhost/app:dev":                               true,
-		"docker.io/library/moby-dangling:latest":          true,
-		"moby-dangling" + sum:                             false,
-		"<none>" + sum:                                    false,
-		"overlayfs" + sum:                                 false,
-		"import" + sum:                                    false,
-		"import-2026-01-02" + sum:                         false,
-		"import-2026-01-02:latest":                        false,
-		"sha256:" + strings.Repeat("a", 64):               false,
-		strings.Repeat("a", 64):                           false,
-		":":                                               false,
-		"":                                                false,
-		"alpine":                                          false,
-		"alpine:latest":                                   false,
-		"docker.io/library/alpine":                        false,
-		"docker.io/alpine:latest":                         false,
-		"docker.io/library/App:latest":                    false,
-		"containerd.io/checkpoint/c1:02-01-2006-1504":     false,
-		"containerd.io/checkpoint/c1:01-02-2006-15:04:05": false,
-		"docker.io/library/app:v1-tmp-reduced-platform":   false,
-		"docker.io/library/app:v1-tmp-esgz":               false,
-		"docker.io/library/app:v1-tmp-reduced-platform-tmp-esgz":  false,
-		"docker.io/library/app-tmp-esgz:v1":                       true,
-		"docker.io/library/app" + sum + "-tmp-reduced-platform":   false,
-		"docker.io/library/app:" + strings.Repeat("v", 129):       false,
-		"docker.io/library/app:v1 ":                               false,
-		"docker.io/library/app@sha256:" + strings.Repeat("a", 63): false,
-		"docker.io/library/app:v1\x00":                            false,
-		"index.docker.io/library/app:v1":                          false,
+	for want, names := range map[bool][]string{
+		true: {
+			"docker.io/library/alpine:latest",
+			"docker.io/library/alpine" + sum,
+			"docker.io/library/alpine:3" + sum,
+			"registry.example:5000/team/app:v1",
+			"localhost/app:dev",
+			"docker.io/library/moby-dangling:latest",
+			"docker.io/library/app-tmp-esgz:v1",
+		},
+		false: {
+			"moby-dangling" + sum,
+			"<none>" + sum,
+			"overlayfs" + sum,
+			"import" + sum,
+			"import-2026-01-02" + sum,
+			"import-2026-01-02:latest",
+			"sha256:" + strings.Repeat("a", 64),
+			strings.Repeat("a", 64),
+			":",
+			"",
+			"alpine",
+			"alpine:latest",
+			"docker.io/library/alpine",
+			"docker.io/alpine:latest",
+			"docker.io/library/App:latest",
+			"containerd.io/checkpoint/c1:02-01-2006-1504",
+			"containerd.io/checkpoint/c1:01-02-2006-15:04:05",
+			"docker.io/library/app:v1-tmp-reduced-platform",
+			"docker.io/library/app:v1-tmp-esgz",
+			"docker.io/library/app:v1-tmp-reduced-platform-tmp-esgz",
+			"docker.io/library/app" + sum + "-tmp-reduced-platform",
+			"docker.io/library/app:" + strings.Repeat("v", 129),
+			"docker.io/library/app:v1 ",
+			"docker.io/library/app@sha256:" + strings.Repeat("a", 63),
+			"docker.io/library/app:v1\x00",
+			"index.docker.io/library/app:v1",
+		},
 	} {
-		if got := isShared(name); got != want {
-			t.Errorf("isShared(%q) = %v", name, got)
+		for _, name := range names {
+			if got := isShared(name); got != want {
+				t.Errorf("isShared(%q) = %v", name, got)
+			}
 		}
 	}
 }
